@@ -1,0 +1,159 @@
+"""The nouns of musiclust. Imports NumPy and JAX only.
+
+Axes: N tracks, B batch, D features, L latent dimensions, C condition columns, E epochs, R replicas, k clusters.
+Rows are joined by `track_id`, never by position.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """What is known of N tracks apart from their sound.
+
+    Attributes:
+      track_id: (N,) str, sorted and unique; the key by which everything joins.
+      path: (N,) str, an audio file, or "" where there is none.
+      meta: (N,) arrays: "title", "artist", "album" (str, "" where unknown), "duration" (float64, seconds, NaN
+        where unknown).
+      labels: name -> (N,) int32 codes into `label_names[name]`, -1 where unknown. Never seen by training.
+      label_names: name -> the classes, in code order.
+      group: (N,) str, the song or artist that several clips share; a track of its own has its track_id here.
+
+    Raises:
+      ValueError: if the arrays differ in length, or track_id is not sorted and unique, or a label code has no name.
+    """
+
+    track_id: np.ndarray
+    path: np.ndarray
+    meta: Mapping[str, np.ndarray]
+    labels: Mapping[str, np.ndarray]
+    label_names: Mapping[str, tuple[str, ...]]
+    group: np.ndarray
+
+    def __post_init__(self) -> None:
+        n = len(self.track_id)
+        columns = {"path": self.path, "group": self.group, **self.meta, **self.labels}
+        for name, column in columns.items():
+            if np.shape(column) != (n,):
+                raise ValueError(f"Tracks.{name} has shape {np.shape(column)}, expected ({n},)")
+        if not np.array_equal(self.track_id, np.unique(self.track_id)):
+            raise ValueError("Tracks.track_id must be sorted and unique")
+        for name, codes in self.labels.items():
+            if n and not (-1 <= codes.min() and codes.max() < len(self.label_names[name])):
+                raise ValueError(f"Tracks.labels[{name!r}] has a code outside [-1, {len(self.label_names[name])})")
+
+    def __len__(self) -> int:
+        return len(self.track_id)
+
+    def select(self, rows: np.ndarray) -> "Tracks":
+        """The same tracks at `rows`, an ascending integer index or a boolean mask of shape (N,)."""
+        return Tracks(
+            self.track_id[rows],
+            self.path[rows],
+            {name: column[rows] for name, column in self.meta.items()},
+            {name: codes[rows] for name, codes in self.labels.items()},
+            self.label_names,
+            self.group[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Block:
+    """One kind of feature for N tracks.
+
+    Attributes:
+      name: file stem in the store, e.g. "mfcc_mean".
+      track_id: (N,) str, sorted and unique.
+      values: (N, *D) float; finite wherever `valid`, zero elsewhere.
+      valid: (N,) bool; False where the track has nothing to say here (no words, say).
+      spec: how the values came about: sample rate (Hz), hop, units, extractor version, source. JSON-able.
+    """
+
+    name: str
+    track_id: np.ndarray
+    values: np.ndarray
+    valid: np.ndarray
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.track_id)
+        if len(self.values) != n or self.valid.shape != (n,):
+            raise ValueError(
+                f"block {self.name}: {n} track ids, values {self.values.shape}, valid {self.valid.shape}"
+            )
+
+
+class Data(NamedTuple):
+    """What a model sees. Labels are not part of it.
+
+    x: (N, *D) float32 features; cond: (N, C) float32 conditions, C = 0 where there are none.
+    """
+
+    x: Float[Array, "N *D"]
+    cond: Float[Array, "N C"]
+
+
+class Hyper(NamedTuple):
+    """Traced scalars, so that a sweep over them is one program; (R,) each under `train.population`.
+
+    beta: weight of the KL term, >= 0 (Higgins et al., ICLR 2017). learning_rate: Adam's peak step size, > 0.
+    """
+
+    beta: Float[Array, "*R"]
+    learning_rate: Float[Array, "*R"]
+
+
+class Posterior(NamedTuple):
+    """A diagonal Gaussian q(z|x): mean and log-variance, (B, L) each, natural logarithm."""
+
+    mean: Float[Array, "*B L"]
+    logvar: Float[Array, "*B L"]
+
+
+class TrainState(NamedTuple):
+    """One replica between two steps. Arrays only; functions are arguments.
+
+    `key` never changes: every random draw folds the step into it, so that a resumed run is the unbroken run.
+    """
+
+    step: Int[Array, "*R"]
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: PyTree
+    key: Key[Array, "*R"]
+
+
+class History(NamedTuple):
+    """Means over the tracks of each epoch, in training mode (dropout on, batch statistics).
+
+    loss = reconstruction + beta * KL; reconstruction: squared error summed over a track's features;
+    kl_per_dim in nats.
+    """
+
+    loss: Float[Array, "*R E"]
+    reconstruction: Float[Array, "*R E"]
+    kl_per_dim: Float[Array, "*R E L"]
+
+
+class Clustering(NamedTuple):
+    """A partition of N points and how to place a new one.
+
+    labels: (N,) int32, -1 for noise. centres: (k, L) float64, the mean of each cluster's points. assign: new points
+    (M, L) -> (M,) int32, the label a new point gets.
+    """
+
+    labels: np.ndarray
+    centres: np.ndarray
+    assign: Callable[[np.ndarray], np.ndarray]
+
+
+def replica(tree: PyTree, index: int) -> PyTree:
+    """Replica `index` of a pytree whose leaves have a leading replica axis."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
