@@ -38,6 +38,7 @@ class Checkpoint(NamedTuple):
     epoch: int
     model: Model
     recipe: train.Recipe
+    settings: tuple[train.Setting, ...]
     states: TrainState
     history: History
     fusion: Fusion
@@ -57,7 +58,7 @@ def save(root: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "model": {"name": name, "options": options},
         "recipe": asdict(checkpoint.recipe),
-        "replicas": len(checkpoint.states.step),
+        "settings": [list(setting) for setting in checkpoint.settings],
         "conditions": checkpoint.conditions,
         "fusion": {"how": checkpoint.fusion.how, "blocks": list(checkpoint.fusion.blocks)},
         "meta": dict(checkpoint.meta),
@@ -96,14 +97,14 @@ def restore(root: Path) -> Checkpoint:
             items = manager.restore(
                 epoch,
                 args=ocp.args.Composite(
-                    states=ocp.args.StandardRestore(_abstract(model, record["replicas"], record["conditions"])),
+                    states=ocp.args.StandardRestore(_abstract(model, len(record["settings"]), record["conditions"])),
                     history=ocp.args.StandardRestore(),
                     fusion=ocp.args.StandardRestore(),
                 ),
             )
     except (ValueError, KeyError, TypeError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"{root}/{epoch}: checkpoint is damaged or of another version ({reason}): train again") from error
+        raise InputError(f"{root}/{epoch}: damaged, or of another version ({reason}): train again") from error
     blocks = record["fusion"]["blocks"]
     arrays = tuple({name: np.asarray(value) for name, value in items.fusion[block].items()} for block in blocks)
     states = items.states._replace(key=jax.random.wrap_key_data(items.states.key))
@@ -111,6 +112,7 @@ def restore(root: Path) -> Checkpoint:
         epoch=epoch,
         model=model,
         recipe=train.Recipe(**record["recipe"]),
+        settings=tuple(train.Setting(*setting) for setting in record["settings"]),
         states=states,
         history=History(**{name: np.asarray(value) for name, value in items.history.items()}),
         fusion=Fusion(record["fusion"]["how"], tuple(blocks), arrays),

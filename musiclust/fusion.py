@@ -38,8 +38,8 @@ class Fused(NamedTuple):
 def fuse(blocks: Sequence[Block], *, how: str = "concat") -> Fused:
     """Fits the fusion `how` on the blocks and applies it to them.
 
-    A block whose spec says `"axes": ["mel", "frame"]` is an image: alone it keeps its two axes, (N, mel, frame), each
-    mel band standardised over tracks and frames.
+    A block of two axes whose spec names no columns for the last one is an image, (N, mel, frame): alone it keeps its
+    axes, each mel band standardised over tracks and frames.
 
     Raises:
       InputError: for an unknown `how`, for no block, or for a block in which no track is valid.
@@ -84,7 +84,7 @@ def modality_mask(blocks: Sequence[Block]) -> Float[np.ndarray, "N M"]:
 
 
 def _is_image(blocks: Sequence[Block]) -> bool:
-    return len(blocks) == 1 and list(blocks[0].spec.get("axes", [])) == ["mel", "frame"]
+    return len(blocks) == 1 and blocks[0].values.ndim == 3 and not blocks[0].spec.get("columns")
 
 
 def _values(block: Block, image: bool) -> np.ndarray:

@@ -1,9 +1,9 @@
 """A store: blocks of features on disk, joined by track_id.
 
-    tracks.csv      one row a track: track_id, path, group, title, artist, album, duration, one `label:<name>` column each
+    tracks.csv      track_id, path, group, title, artist, album, duration, and a column `label:<name>` for each label
     <block>.npy     (N, *D) values, memory-mapped when read
     <block>.json    its spec, its track ids and which of them are valid
-    lyrics.jsonl    one JSON object a line: track_id, text, source, language, confidence; appended to, the last one counts
+    lyrics.jsonl    a JSON object a line: track_id, text, source, language, confidence; the last one of a track counts
     skipped.csv     path, reason
 
 Every file but lyrics.jsonl is written under a temporary name and renamed, so that a crash or a full disk leaves the
@@ -180,12 +180,17 @@ def append_lyrics(root: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """
     root.mkdir(parents=True, exist_ok=True)
     with open(root / "lyrics.jsonl", "a+b") as file:
-        file.seek(0)
-        whole = file.read().rfind(b"\n") + 1
-        file.truncate(whole)
+        if file.tell() and not _ends_line(file):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
         file.writelines(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _ends_line(file: IO[bytes]) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def load_lyrics(root: Path) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -50,6 +51,17 @@ class Recipe:
         """(batches an epoch, tracks a batch)."""
         count = math.ceil(tracks / self.batch_size)
         return count, math.ceil(tracks / count)
+
+
+class Setting(NamedTuple):
+    """What tells one replica of a population from another."""
+
+    seed: int
+    beta: float
+    learning_rate: float
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, beta {self.beta:g}, learning rate {self.learning_rate:g}"
 
 
 def step_decay(steps_per_epoch: int, epochs: int) -> optax.Schedule:
@@ -128,7 +140,7 @@ def train_step(
     beta = hyper.beta * objectives.BETA_SCHEDULES[recipe.beta_schedule](recipe.epochs * steps_per_epoch)(state.step)
     apply = nn.apply(_forward, model, mutable=["batch_stats"])
 
-    def objective(params):  # noqa: ANN001, ANN202
+    def objective(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
         (q, reconstruction), updated = apply(variables, batch, sample_key, True, rngs={"dropout": dropout_key})
         loss, (error, kl) = objectives.elbo(reconstruction, batch.x, q, beta)
@@ -164,7 +176,7 @@ def run_epochs(
         order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(state.key, _SHUFFLE), epoch), n)
         order = jnp.concatenate([order, order[: count * size - n]]).reshape(count, size)
 
-        def one_step(state, rows_and_weight):  # noqa: ANN001, ANN202
+        def one_step(state, rows_and_weight):
             rows, weight = rows_and_weight
             return train_step(model, recipe, count, state, hyper, Data(data.x[rows], data.cond[rows]), weight)
 

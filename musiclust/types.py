@@ -46,7 +46,7 @@ class Tracks:
         if not np.array_equal(self.track_id, np.unique(self.track_id)):
             raise ValueError("Tracks.track_id must be sorted and unique")
         for name, codes in self.labels.items():
-            if n and not (-1 <= codes.min() and codes.max() < len(self.label_names[name])):
+            if n and not (codes.min() >= -1 and codes.max() < len(self.label_names[name])):
                 raise ValueError(f"Tracks.labels[{name!r}] has a code outside [-1, {len(self.label_names[name])})")
 
     def __len__(self) -> int:
@@ -85,9 +85,7 @@ class Block:
     def __post_init__(self) -> None:
         n = len(self.track_id)
         if len(self.values) != n or self.valid.shape != (n,):
-            raise ValueError(
-                f"block {self.name}: {n} track ids, values {self.values.shape}, valid {self.valid.shape}"
-            )
+            raise ValueError(f"block {self.name}: {n} track ids, values {self.values.shape}, valid {self.valid.shape}")
 
 
 class Data(NamedTuple):
@@ -145,13 +143,16 @@ class History(NamedTuple):
 class Clustering(NamedTuple):
     """A partition of N points and how to place a new one.
 
-    labels: (N,) int32, -1 for noise. centres: (k, L) float64, the mean of each cluster's points. assign: new points
-    (M, L) -> (M,) int32, the label a new point gets.
+    labels: (N,) int32, -1 for noise, else 0 ... k_found - 1 from the largest cluster down. centres: (k_found, L)
+    float64, the mean of each cluster's points. assign: new points (M, L) -> (M,) int32, the label a new point gets;
+    `assign` of the N points is `labels`. state: the float32 and int32 arrays from which `cluster.assigner` makes
+    `assign` again where the points are gone.
     """
 
     labels: np.ndarray
     centres: np.ndarray
     assign: Callable[[np.ndarray], np.ndarray]
+    state: dict[str, np.ndarray]
 
 
 def replica(tree: PyTree, index: int) -> PyTree:

@@ -54,7 +54,8 @@ class ConvTranspose(nn.Module):
 def _parameters(module: Conv | ConvTranspose, channels: int) -> tuple[Array, Array]:
     shape = (*module.window, channels, module.features)
     kernel = module.param("kernel", nn.initializers.lecun_normal(), shape)
-    return kernel, module.param("bias", nn.initializers.zeros, (module.features,))
+    bias = module.param("bias", nn.initializers.zeros, (module.features,))
+    return kernel, bias.reshape((1,) * (len(module.window) + 1) + (-1,))
 
 
 def convolve(x: Float[Array, "B *N C"], kernel: Float[Array, "..."], strides: Sequence[int]) -> Float[Array, "B *M F"]:

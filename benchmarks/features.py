@@ -1,0 +1,170 @@
+"""Speed of the audio features: python -m benchmarks.features [--clips=20 --seconds=10 --repeats=5]
+
+Ours is one STFT from which every block comes. The peer is librosa with its functions called on the samples one by one,
+for the same values. The limit is one STFT and nothing more. All decode the same Ogg Vorbis files, made on the spot, and
+run on one thread. Each repeat goes through all contenders in turn, so that a busy machine is busy for all of them;
+ratios are taken within a repeat. Medians of the repeats are shown with their range, after a warm-up.
+"""
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import scipy.stats
+import soundfile
+from absl import app, flags
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from musiclust.preprocess import descriptors
+from musiclust.preprocess.audio import decode, extract
+
+_CLIPS = flags.DEFINE_integer("clips", 20, "How many clips.", lower_bound=1)
+_SECONDS = flags.DEFINE_float("seconds", 10.0, "Their length.", lower_bound=1.0, upper_bound=30.0)
+_REPEATS = flags.DEFINE_integer("repeats", 5, "Repeats after the warm-up.", lower_bound=5)
+_OUT = flags.DEFINE_string("out", "benchmarks/results/features.json", "Where the figures are written.")
+
+RATE = 44_100  # Hz, of the files
+
+
+def write_clip(path: Path, seconds: float, rng: np.random.Generator) -> None:
+    """Plucked notes and noise, stereo, as Ogg Vorbis."""
+    after = np.arange(RATE // 2) / RATE
+    samples = 0.01 * rng.standard_normal((round(seconds * RATE), 2))
+    for start in range(0, len(samples) - len(after), RATE // 8):
+        pitch = 440 * 2 ** (rng.integers(-24, 24) / 12)
+        for overtone in range(1, 6):
+            note = 0.1 / overtone * np.sin(2 * np.pi * overtone * pitch * after) * np.exp(-6 * after)
+            samples[start : start + len(after)] += note[:, None] * rng.uniform(0.3, 1.0, 2)
+    with soundfile.SoundFile(path, "w", RATE, 2) as file:
+        for start in range(0, len(samples), 4096):  # libsndfile's Vorbis encoder overflows its stack on long pieces
+            file.write(samples[start : start + 4096])
+
+
+def librosa_one_by_one(y: np.ndarray) -> dict[str, np.ndarray]:
+    """What `extract` gives, as a careful script would have it of librosa."""
+    feature = librosa.feature
+    mfcc = feature.mfcc(y=y, n_mfcc=20)
+    chroma = feature.chroma_stft(y=y)
+    series = [
+        feature.spectral_centroid(y=y),
+        feature.spectral_bandwidth(y=y),
+        feature.spectral_rolloff(y=y),
+        feature.spectral_contrast(y=y),
+        feature.spectral_flatness(y=y),
+        feature.zero_crossing_rate(y),
+        feature.rms(y=y),
+    ]
+    statistics = [mfcc.mean(1), mfcc.std(1), scipy.stats.skew(mfcc, 1), scipy.stats.kurtosis(mfcc, 1)]
+    statistics += [np.median(mfcc, 1), mfcc.min(1), mfcc.max(1)]
+    moments = [np.stack([row.mean(1), row.std(1)], axis=1).ravel() for row in series]
+    return {
+        "mfcc_mean": mfcc.mean(1),
+        "mfcc_stats": np.stack(statistics, axis=1),
+        "mfcc40": feature.mfcc(y=y, n_mfcc=40).mean(1),
+        "melspec": librosa.power_to_db(feature.melspectrogram(y=y)).astype(np.float16),
+        "chroma": np.stack([chroma.mean(1), chroma.std(1)], axis=1),
+        "spectral": np.concatenate([*moments, feature.tempo(y=y)]),
+    }
+
+
+def measure(stages: dict[str, Callable[[], Any]], repeats: int) -> dict[str, np.ndarray]:
+    """Seconds of each stage in each repeat, (repeats,), the stages taken in turn; the first round is not counted."""
+    taken = {name: [] for name in stages}
+    for _ in range(repeats + 1):
+        for name, stage in stages.items():
+            start = time.perf_counter()
+            stage()
+            taken[name].append(time.perf_counter() - start)
+    return {name: np.array(seconds[1:]) for name, seconds in taken.items()}
+
+
+def summary(values: np.ndarray) -> dict[str, float]:
+    """Median and range."""
+    return {"median": float(np.median(values)), "min": float(values.min()), "max": float(values.max())}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    packages = ("librosa", "numba", "numpy", "scipy", "soundfile", "soxr")
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "load_before": os.getloadavg()[0],
+        "threads": 1,
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "libsndfile": soundfile.__libsndfile_version__,
+    }
+
+
+def main(argv: Sequence[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}")
+    n, console, about = _CLIPS.value, Console(), machine()
+    rng = np.random.default_rng(0)
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{i}.ogg" for i in range(n)]
+        for path in paths:
+            write_clip(path, _SECONDS.value, rng)
+        clips = [decode(path).samples for path in paths]
+        for name, reference in librosa_one_by_one(clips[0]).items():
+            if name != "melspec" or reference.shape == (128, 431):  # librosa's is as long as the clip
+                np.testing.assert_allclose(extract(clips[0])[name], reference, rtol=1e-3, atol=2e-2)
+        taken = measure(
+            {
+                "decode": lambda: [decode(path) for path in paths],
+                "one STFT": lambda: [descriptors.stft_magnitude(y) for y in clips],
+                "ours": lambda: [extract(y) for y in clips],
+                "librosa one by one": lambda: [librosa_one_by_one(y) for y in clips],
+            },
+            _REPEATS.value,
+        )
+    decoding, limit, ours, peer = taken.values()
+    ratios = {
+        "librosa / ours": peer / ours,
+        "decode + librosa / decode + ours": (decoding + peer) / (decoding + ours),
+        "ours / one STFT": ours / limit,
+        "decode + ours / decode + one STFT": (decoding + ours) / (decoding + limit),
+    }
+    result = {
+        "command": f"python -m benchmarks.features --clips={n} --seconds={_SECONDS.value:g} --repeats={_REPEATS.value}",
+        "machine": about,
+        "clips_per_second_per_core": {name: summary(n / seconds) for name, seconds in taken.items()},
+        "ratios": {name: summary(ratio) for name, ratio in ratios.items()},
+    }
+    speed = Table("stage", "ms a clip", "clips/s a core", "range", title=f"{n} clips of {_SECONDS.value:g} s")
+    for name, seconds in {**taken, "decode + ours": decoding + ours}.items():
+        rate = summary(n / seconds)
+        speed.add_row(
+            name,
+            f"{1000 * np.median(seconds) / n:.1f}",
+            f"{rate['median']:.1f}",
+            f"{rate['min']:.1f} to {rate['max']:.1f}",
+        )
+    console.print(speed)
+    table = Table("ratio of times", "median", "range")
+    for name, ratio in ratios.items():
+        table.add_row(name, f"{np.median(ratio):.2f}", f"{ratio.min():.2f} to {ratio.max():.2f}")
+    console.print(table)
+    console.print(", ".join(f"{key} {value}" for key, value in about.items()))
+    out = Path(_OUT.value)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    console.print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,82 @@
+"""What a run is made of: defaults by model, and the published rows as presets.
+
+A published row: `python -m experiments.run --preset=fma_beta --store=stores/fma`. Where a report is silent (hidden
+layers of the second one), the value is ours.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from musiclust.errors import InputError
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. Seeds, betas and learning rates are swept as a product, in one compiled program.
+
+    Attributes:
+      model: in MODELS. features: blocks of the store, "lyrics" only where the store has it. fusion: in FUSIONS.
+      condition: "none", "modality" (which blocks the track has), a label's name (one-hot), "label" for the one scored
+        against, or either with ":code" (one column, the code over the largest).
+      latent_dim: L. options: further attributes of the model.
+      clusterer: in CLUSTERERS. k: clusters; 0 for as many as the label has classes, without labels 8.
+      label: scored against, never seen by training; "" for the store's first.
+    """
+
+    model: str
+    features: tuple[str, ...]
+    fusion: str = "concat"
+    condition: str = "none"
+    latent_dim: int = 32
+    options: tuple[tuple[str, Any], ...] = ()
+    seed: tuple[int, ...] = (0,)
+    beta: tuple[float, ...] = (1.0,)
+    learning_rate: tuple[float, ...] = (1e-3,)
+    epochs: int = 100
+    batch_size: int = 256
+    schedule: str = "step"
+    beta_schedule: str = "constant"
+    clusterer: str = "kmeans"
+    k: int = 0
+    label: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary; `from_json` is its inverse."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(record: dict[str, Any]) -> "Config":
+        """Raises InputError when the record is of another version of Config."""
+        try:
+            values = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+            options = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in record["options"])
+            return Config(**values | {"options": options})
+        except (KeyError, TypeError) as error:
+            raise InputError(f"config.json is of another version ({error}): start the run anew") from error
+
+
+# What --model=NAME means by itself.
+DEFAULTS: dict[str, Config] = {
+    "vae": Config("vae", ("mfcc_mean", "lyrics")),
+    "beta_vae": Config("beta_vae", ("mfcc_mean",), beta=(4.0,)),
+    "conv_vae": Config("conv_vae", ("mfcc_stats",)),
+    "cvae": Config("cvae", ("mfcc_mean", "lyrics"), condition="modality"),
+    "autoencoder": Config("autoencoder", ("mfcc_mean", "lyrics")),
+}
+
+PRESETS: dict[str, Config] = {
+    # First report, FMA. Adam 1e-3 halved every 20 epochs, batch 256, 100 epochs, k-means with k = 8.
+    "fma_vae": Config("vae", ("mfcc_mean", "lyrics"), fusion="plain"),  # 759,508 parameters with SBERT's 384 columns
+    "fma_beta": Config("beta_vae", ("mfcc_mean",), beta=(4.0,)),  # 365,908
+    "fma_cvae": Config("cvae", ("mfcc_mean",), condition="label:code"),  # 312,660; has seen the label
+    "fma_conv": Config("conv_vae", ("mfcc_stats",)),  # 534,849
+    # Second report, GTZAN.
+    "gtzan_mlp": Config("vae", ("mfcc40",), latent_dim=16, epochs=50, batch_size=64),
+    "gtzan_mlp_text": Config("vae", ("mfcc40", "lyrics"), epochs=80, batch_size=64),
+    "gtzan_conv": Config(
+        "conv_vae", ("melspec",), epochs=80, batch_size=32, options=(("channels", (16, 32, 64, 128)),)
+    ),
+    "gtzan_cvae": Config(
+        "cvae", ("mfcc40", "lyrics"), condition="modality", latent_dim=64, batch_size=32, clusterer="gmm"
+    ),
+}

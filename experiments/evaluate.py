@@ -1,0 +1,78 @@
+"""Restores a run and prints its table again: the same figures, from the checkpoint and a store.
+
+python -m experiments.evaluate --run=runs/...                      # on the run's own store; checks metrics.json
+python -m experiments.evaluate --run=runs/... --store=stores/new   # the trained model on other tracks
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import inputs, results
+from experiments.console import console, progress, run
+from experiments.plan import compilation_cache, read_plan
+from experiments.scoring import score_all
+from musiclust import checkpoint
+from musiclust.errors import InputError
+
+_STORE = flags.DEFINE_string("store", None, "Other tracks to evaluate on; by default those the run was trained on.")
+_CACHE_DIR = flags.DEFINE_string("cache_dir", None, "In place of the user's cache folder (XDG_CACHE_HOME, ~/.cache).")
+_RUN = flags.DEFINE_string("run", None, "The run to restore: a folder under runs/.")
+
+
+def main(argv: list[str]) -> int:
+    if not _RUN.value:
+        raise InputError("name the run to evaluate: --run=runs/...")
+    compilation_cache(_CACHE_DIR.value)
+    plan = read_plan(Path(_RUN.value).expanduser())
+    root = plan.run_dir / "checkpoints"
+    model = checkpoint.restore(root / "model")
+    autoencoder = None if plan.config.model == "autoencoder" else checkpoint.restore(root / "autoencoder")
+    unfinished = [c.epoch for c in (model, autoencoder) if c and c.epoch < plan.config.epochs]
+    if unfinished:
+        raise InputError(
+            f"{plan.run_dir} stopped at epoch {unfinished[0]} of {plan.config.epochs}: finish it with "
+            f"python -m experiments.run --resume --run_dir={plan.run_dir}"
+        )
+    own = not _STORE.value or Path(_STORE.value).expanduser().absolute() == plan.store
+    store = plan.store if own else Path(_STORE.value).expanduser()
+    config = plan.config if own else inputs.for_other_store(plan.config, store)
+    data = inputs.load(config, store, model.fusion)
+    with progress() as report:
+        scored = score_all(
+            config, data, model, autoencoder, lambda done, total: report("clustering and scoring", done, total)
+        )
+    seconds = {"compile": 0.0, "training": 0.0}
+    outcome = results.assemble(config, data, model, scored, command=plan.command, seconds=seconds)
+    results.show(outcome)
+    return _compare(plan.run_dir, outcome) if own else 0
+
+
+def _compare(run_dir: Path, outcome: dict[str, Any]) -> int:
+    """Holds the rows against those that the run wrote; 1 where a figure differs."""
+    path = run_dir / "metrics.json"
+    if not path.exists():
+        console.print(f"{path} is not there to compare with", markup=False, soft_wrap=True)
+        return 0
+    before = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    now = json.loads(json.dumps(results.without_nan(outcome["rows"])))
+    figures = sum(isinstance(value, float | int) for row in now for value in {**row, **row["scores"]}.values())
+    if before == now:
+        console.print(f"all {figures} figures equal those of metrics.json to the last digit")
+        return 0
+    differing = [
+        f"{new['name']} {key}: {old_value} then, {value} now"
+        for old, new in zip(before, now, strict=False)
+        for key, value in {**new, **new["scores"]}.items()
+        if key != "scores" and (old_value := {**old, **old["scores"]}.get(key)) != value
+    ]
+    raise InputError(
+        f"{len(differing)} of {figures} figures differ from metrics.json, the first is {differing[0]}: "
+        "has the store been preprocessed again, or is this another machine?"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

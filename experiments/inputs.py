@@ -1,0 +1,133 @@
+"""A store and a configuration -> what a model is given, and what it is judged by."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.configs import Config
+from musiclust import fusion, store
+from musiclust.errors import InputError
+from musiclust.metrics.reference import reference_space
+from musiclust.types import Block, Data, Tracks
+
+# The blocks of which the reference space is made, where the store has them: what is always there, and is not words.
+_REFERENCE = ("mfcc_stats", "chroma", "spectral")
+
+
+class Inputs(NamedTuple):
+    """What a run knows of its tracks.
+
+    data is all that training sees; truth (N,) int32, classes and reference (N, P) are for the scores alone. label and
+    truth are None where the store has no label with two classes.
+    """
+
+    store: Path
+    corpus: str
+    tracks: Tracks
+    blocks: list[Block]
+    fusion: fusion.Fusion
+    data: Data
+    label: str | None
+    truth: np.ndarray | None
+    classes: tuple[str, ...]
+    reference: np.ndarray
+
+
+def complete(config: Config, root: Path, *, keep_features: bool) -> Config:
+    """The configuration with what only the store can tell: is there a block of lyrics, which label, how many clusters.
+
+    Args:
+      keep_features: the features were asked for by name, so that a lack of lyrics is an error, not a choice.
+
+    Raises:
+      InputError: for an unknown label, for too few tracks.
+    """
+    tracks = store.load_tracks(root)
+    if len(tracks) < 4:
+        raise InputError(f"{root} holds {len(tracks)} tracks: clustering needs at least 4")
+    features = config.features
+    if not keep_features and "lyrics" not in store.block_names(root):
+        features = tuple(name for name in features if name != "lyrics")
+    label = _label(config.label, tracks)
+    classes = len(np.unique(tracks.labels[label][tracks.labels[label] >= 0])) if label else 8
+    return replace(config, features=features, label=label or "", k=config.k or max(2, min(classes, len(tracks) // 3)))
+
+
+def for_other_store(config: Config, root: Path) -> Config:
+    """A trained run's configuration for other tracks: with their label where it is another one."""
+    labels = store.load_tracks(root).labels
+    return config if config.label in labels else replace(config, label="")
+
+
+def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inputs:
+    """Reads the store for a completed configuration.
+
+    Args:
+      fitted: the fusion of a trained model, to be applied; None to fit one.
+
+    Raises:
+      InputError: for a missing store, block or label, or one that does not fit the model.
+    """
+    tracks = store.load_tracks(root)
+    blocks = store.align(tracks, [store.load_block(root, name) for name in config.features])
+    if fitted is None:
+        fused = fusion.fuse(blocks, how=config.fusion)
+        x, fitted = fused.x, fused.fusion
+    else:
+        x = fusion.apply(fitted, blocks)
+    label = _label(config.label, tracks)
+    known = [name for name in _REFERENCE if name in store.block_names(root)]
+    judged = store.align(tracks, [store.load_block(root, name) for name in known])
+    values = [block.values for block in judged if block.valid.all()] or [x]
+    return Inputs(
+        store=root,
+        corpus=_corpus(root),
+        tracks=tracks,
+        blocks=blocks,
+        fusion=fitted,
+        data=Data(x, _condition(config.condition, tracks, blocks, label)),
+        label=label,
+        truth=tracks.labels[label] if label else None,
+        classes=tracks.label_names[label] if label else (),
+        reference=reference_space(values),
+    )
+
+
+def conditioned_on_label(condition: str) -> bool:
+    """Whether the model is told a label: its label scores then count for nothing."""
+    return condition not in ("none", "modality")
+
+
+def _label(wanted: str, tracks: Tracks) -> str | None:
+    """The label to score against: the one asked for, else the first with at least two classes."""
+    if wanted and wanted not in tracks.labels:
+        there = ", ".join(tracks.labels) or "none"
+        raise InputError(f"--label={wanted}: the store's labels are {there}")
+    names = [wanted] if wanted else list(tracks.labels)
+    usable = [name for name in names if len(np.unique(tracks.labels[name][tracks.labels[name] >= 0])) >= 2]
+    return usable[0] if usable else None
+
+
+def _condition(condition: str, tracks: Tracks, blocks: list[Block], label: str | None) -> np.ndarray:
+    """(N, C) float32; see Config.condition."""
+    if condition == "none":
+        return np.zeros((len(tracks), 0), np.float32)
+    if condition == "modality":
+        return fusion.modality_mask(blocks)
+    name, _, form = condition.partition(":")
+    name = label if name == "label" else name
+    if name not in tracks.labels or form not in ("", "code"):
+        choices = ", ".join(["none", "modality", "label", *tracks.labels])
+        raise InputError(f"--condition={condition}: choose from {choices}; a label may be followed by :code")
+    codes, classes = tracks.labels[name], len(tracks.label_names[name])
+    if form == "code":
+        return (np.maximum(codes, 0) / max(1, classes - 1)).astype(np.float32)[:, None]
+    return (codes[:, None] == np.arange(classes)).astype(np.float32)
+
+
+def _corpus(root: Path) -> str:
+    path = root / "corpus.json"
+    return json.loads(path.read_text(encoding="utf-8"))["corpus"] if path.exists() else root.name

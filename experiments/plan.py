@@ -1,0 +1,54 @@
+"""What a run was asked for, as its config.json keeps it: shared by the scripts that start, restore and use runs."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from experiments.configs import Config
+from experiments.console import cache_root
+from musiclust import store
+from musiclust.errors import InputError
+
+FORMAT = 1
+
+
+class Plan(NamedTuple):
+    """A completed configuration, on which store, written where."""
+
+    config: Config
+    store: Path
+    run_dir: Path
+    command: str
+
+
+def write_plan(plan: Plan) -> None:
+    """Writes config.json; `read_plan` is the inverse."""
+    record = {"format": FORMAT, "command": plan.command, "store": str(plan.store), "config": plan.config.to_json()}
+    with store.atomic(plan.run_dir / "config.json") as file:
+        json.dump(record, file, indent=1)
+
+
+def read_plan(run_dir: Path) -> Plan:
+    """What a run was started with, from its config.json.
+
+    Raises:
+      InputError: if there is no run, or one of another version.
+    """
+    path = run_dir / "config.json"
+    if not path.exists():
+        raise InputError(f"{run_dir} is not a run (no config.json): give --run_dir of one under runs/")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
+        return Plan(Config.from_json(record["config"]), Path(record["store"]), run_dir, record["command"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged or of another version ({error}): start the run anew") from error
+
+
+def compilation_cache(cache_dir: str | None) -> None:
+    """Compiled programs are kept in the user's cache: compiling takes longer than training."""
+    jax.config.update("jax_compilation_cache_dir", str(cache_root(cache_dir) / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

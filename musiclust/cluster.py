@@ -1,0 +1,299 @@
+"""Points in, a partition out, and a way to place points that come later.
+
+Every clusterer is `f(z (N, L), *, k, seed) -> Clustering`. Conventions:
+- Labels are int32: -1 is noise, clusters are numbered by size, the largest 0 (of equals, the one whose first point
+  comes first), so that a number means the same from run to run.
+- Points are rounded to float32, which is what encoders give, and worked on in float64. What a checkpoint has to keep
+  of a clustering (`Clustering.state`) is float32 and int32 as well, and the labels are made from it: `assigner(name,
+  state)` gives every point that was clustered its very label, before and after a restore.
+- Where there are fewer distinct points than clusters asked for (a collapsed latent space), fewer clusters come back.
+- Bad points, or a k that cannot be, raise `InputError`.
+
+kmeans and gmm take time and memory linear in N. The others take time O(N^2), and hdbscan memory O(N L),
+agglomerative O(N^2), dbscan one number for each pair of points within eps: the latter two refuse what is too large.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.spatial import KDTree
+from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+
+from musiclust.errors import InputError
+from musiclust.types import Clustering
+
+# 20,000 points have 200 million pairwise distances, 1.6 GB of float64; scipy's linkage holds them twice.
+AGGLOMERATIVE_LIMIT = 20_000
+# Pairs of neighbours that DBSCAN may have to hold, 8 bytes each: 4 GiB.
+DBSCAN_PAIRS_LIMIT = 2**29
+_MIXTURE = ("weights", "means", "precisions_cholesky")
+
+
+def kmeans(z: np.ndarray, *, k: int, seed: int) -> Clustering:
+    """K-means (Lloyd 1982) from 10 starts by k-means++ (Arthur & Vassilvitskii 2007); the tightest is kept.
+
+    A new point gets the nearest centre's label.
+    Args: z, (N, L) finite points; k, clusters, 2 <= k <= N; seed, of the starts.
+    Raises: InputError, if z is not two-dimensional and finite, or k is out of range.
+    """
+    z = _points(z)
+    k = _distinct(z, k)
+    with one_thread():
+        found = KMeans(k, n_init=10, random_state=seed).fit(z)  # pyright: ignore[reportArgumentType]
+    centres = np.unique(found.cluster_centers_, axis=0)
+    return _by_neighbours(z, points=centres, labels=np.arange(len(centres)))
+
+
+def gmm(z: np.ndarray, *, k: int, seed: int) -> Clustering:
+    """A mixture of Gaussians fitted by EM from 3 starts by k-means; a point gets the component most probable for it.
+
+    Covariances are full where there are at least 5 L points a component, else diagonal: a full one has L (L + 1) / 2
+    parameters, and fewer points fit noise. To every variance 1e-4 of the widest column's is added, so that columns
+    without spread (collapsed units) neither make a covariance singular nor decide anything. A component that is the
+    most probable for no point is dropped.
+
+    Args, Raises: as for `kmeans`.
+    """
+    z = _points(z)
+    k = _distinct(z, k)
+    covariance = "full" if len(z) >= 5 * k * z.shape[1] else "diag"
+    floor = 1e-4 * z.var(axis=0).max() or 1.0
+    mixture = GaussianMixture(k, covariance_type=covariance, reg_covar=floor, n_init=3, max_iter=500, random_state=seed)
+    with one_thread():
+        mixture.fit(z)
+    fitted = {name: getattr(mixture, f"{name}_").astype(np.float32) for name in _MIXTURE}
+    return _numbered("gmm", z, fitted | {"labels": np.arange(k, dtype=np.int32)})
+
+
+def agglomerative(z: np.ndarray, *, k: int, seed: int) -> Clustering:
+    """Ward's hierarchical clustering (Ward 1963), cut at k clusters. Deterministic: `seed` is not used.
+
+    A new point gets the label of the nearest point that was clustered.
+
+    Args, Raises: as for `kmeans`; more than `AGGLOMERATIVE_LIMIT` points raise InputError too.
+    """
+    z = _points(z)
+    k = _distinct(z, k)
+    if len(z) > AGGLOMERATIVE_LIMIT:
+        raise InputError(
+            f"agglomerative clustering of {len(z)} tracks needs {8 * len(z) ** 2 / 1e9:.0f} GB for distances: "
+            f"choose --clusterer=kmeans, or at most {AGGLOMERATIVE_LIMIT} tracks"
+        )
+    return _by_neighbours(z, points=z, labels=AgglomerativeClustering(k, linkage="ward").fit_predict(z))
+
+
+def dbscan(z: np.ndarray, *, k: int, seed: int, eps: float | None = None, min_samples: int | None = None) -> Clustering:
+    """DBSCAN (Ester et al., KDD 1996). It finds its own number of clusters: `k` and `seed` are not used.
+
+    A point with min_samples points within eps, itself among them, is a core point; core points within eps of each
+    other are one cluster. Any other point, old or new, gets the label of the nearest core point within eps (in the
+    original, of whichever cluster comes upon it first), else it is noise.
+
+    Args:
+      z: (N, L) finite points.
+      eps: a distance > 0; where not given, `knee_eps`.
+      min_samples: 1 to N; where not given, ln N rounded, but at least 4 (Birant & Kut 2007). Not the customary 2 L:
+        an encoder's L is a capacity, mostly unused.
+
+    Raises:
+      InputError: if z is not two-dimensional and finite, an option is out of range, or eps takes in more than
+        `DBSCAN_PAIRS_LIMIT` pairs of points.
+    """
+    z = _points(z)
+    min_samples = _min_samples(len(z), min_samples)
+    if eps is None:
+        eps = knee_eps(z, min_samples=min_samples)
+    elif not (np.isfinite(eps) and eps > 0):
+        raise InputError(f"eps = {eps} is no distance: choose one above 0, or none to have it found")
+    eps = float(np.float32(eps))
+    _check_pairs(z, eps)
+    found = DBSCAN(eps=eps, min_samples=min_samples).fit(z - z.mean(axis=0))
+    core = found.core_sample_indices_
+    return _by_neighbours(z, points=z[core], labels=found.labels_[core], reach=eps)
+
+
+def hdbscan(
+    z: np.ndarray, *, k: int, seed: int, min_cluster_size: int | None = None, min_samples: int | None = None
+) -> Clustering:
+    """HDBSCAN (Campello et al., PAKDD 2013). It finds its own number of clusters: `k` and `seed` are not used.
+
+    A new point gets the label (or the noise) of the nearest point that was clustered, if it lies no farther from it
+    than that one's min_samples-th neighbour did; else it is noise.
+
+    Args:
+      z: (N, L) finite points.
+      min_cluster_size: 2 to N; where not given, a hundredth of the points, but at least 5: less is no playlist.
+      min_samples: as for `dbscan`.
+
+    Raises:
+      InputError: if z is not two-dimensional and finite, or an option is out of range.
+    """
+    z = _points(z)
+    n = len(z)
+    min_samples = _min_samples(n, min_samples)
+    if min_cluster_size is None:
+        min_cluster_size = min(max(5, round(n / 100)), n)
+    elif not 2 <= min_cluster_size <= n:
+        raise InputError(f"min_cluster_size = {min_cluster_size} is out of range: choose 2 to {n}")
+    found = HDBSCAN(min_cluster_size, min_samples, copy=True).fit(z)  # pyright: ignore[reportArgumentType]
+    return _by_neighbours(z, points=z, labels=found.labels_, reach=_k_distance(z, min_samples))
+
+
+CLUSTERERS = {"kmeans": kmeans, "gmm": gmm, "agglomerative": agglomerative, "dbscan": dbscan, "hdbscan": hdbscan}
+
+
+def assigner(name: str, state: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """`Clustering.assign` made again from the clusterer's name and `Clustering.state`, the points no longer at hand.
+
+    Raises:
+      InputError: if there is no such clusterer.
+    """
+    if name not in CLUSTERERS:
+        raise InputError(f"unknown clusterer {name!r}: choose one of {', '.join(CLUSTERERS)}")
+    return _most_probable(state) if name == "gmm" else _nearest(state)
+
+
+def one_thread() -> threadpool_limits:
+    """The context to fit k-means in: its threads wait for each other so often that beside any other busy process two
+    take up to fifty times as long as one. One also adds in the same order every time."""
+    return threadpool_limits(1)
+
+
+def check_points(z: np.ndarray, what: str = "the points") -> np.ndarray:
+    """z as (N, L) float64, L >= 1, every value finite; else an InputError that says what is wrong and in which row."""
+    z = np.asarray(z, dtype=np.float64)
+    if z.ndim != 2 or z.shape[1] == 0:
+        raise InputError(f"{what} have shape {z.shape}: give two dimensions, tracks x columns")
+    bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"row {bad[0]} of {what} is not finite ({len(bad)} of {len(z)} rows are so): "
+            "mend that track's features, or lower --learning_rate if training diverged"
+        )
+    return z
+
+
+def knee_eps(z: np.ndarray, *, min_samples: int) -> float:
+    """The eps at the knee of the sorted k-distance curve (Ester et al. 1996), where it lies farthest from its chord.
+
+    Both axes are scaled to [0, 1] and the knee is the greatest vertical distance below the chord, as in Kneedle
+    (Satopaa et al., ICDCSW 2011) without its smoothing and its sensitivity parameter.
+
+    Args: z, (N, L) finite points; min_samples, the k of the k-distance, the point itself counted.
+
+    Returns:
+      At least a millionth of the points' spread, below which distances are rounding; 1 where all points are one.
+    """
+    curve = np.sort(_k_distance(z, min_samples))
+    below = np.linspace(0, 1, len(curve)) - (curve - curve[0]) / max(np.ptp(curve), np.finfo(float).tiny)
+    spread = np.sqrt(z.var(axis=0).sum())
+    return float(max(curve[np.argmax(below)], 1e-6 * spread)) or 1.0
+
+
+def _points(z: np.ndarray, at_least: int = 2) -> np.ndarray:
+    """Points checked and rounded to float32, as float64."""
+    z = check_points(check_points(z).astype(np.float32))
+    if len(z) < at_least:
+        raise InputError(f"{len(z)} track(s) cannot be clustered: give at least {at_least}")
+    return z
+
+
+def _distinct(z: np.ndarray, k: int) -> int:
+    """k checked, and cut to the number of distinct points: on a grid of 1e-7 of the widest, as k-means tells them."""
+    if k < 2:
+        raise InputError(f"k = {k} is smaller than 2: choose --k of 2 to {len(z)}")
+    if k > len(z):
+        raise InputError(f"k = {k} is larger than the {len(z)} tracks: choose --k of at most {len(z)}")
+    offset = z - z.mean(axis=0)
+    return min(k, len(np.unique(np.round(offset / (1e-7 * np.abs(offset).max() or 1.0)), axis=0)))
+
+
+def _min_samples(n: int, given: int | None) -> int:
+    if given is not None and not 1 <= given <= n:
+        raise InputError(f"min_samples = {given} is out of range: choose 1 to {n}")
+    return given or min(max(4, round(np.log(n))), n)
+
+
+def _k_distance(z: np.ndarray, k: int) -> np.ndarray:
+    """(N,) the distance to each point's k-th neighbour, itself counted."""
+    z = z - z.mean(axis=0)  # distances come of dot products: nearer to 0 they lose fewer digits
+    return NearestNeighbors(n_neighbors=k).fit(z).kneighbors(z)[0][:, -1]
+
+
+def _check_pairs(z: np.ndarray, eps: float) -> None:
+    """Scikit-learn's DBSCAN holds all pairs within eps at once; estimated from 256 evenly spaced points."""
+    if len(z) ** 2 <= DBSCAN_PAIRS_LIMIT:
+        return
+    some = z[np.linspace(0, len(z) - 1, 256).astype(int)]
+    pairs = len(z) * np.mean([np.count_nonzero(((z - point) ** 2).sum(axis=1) <= eps**2) for point in some])
+    if pairs > DBSCAN_PAIRS_LIMIT:
+        raise InputError(
+            f"dbscan with eps = {eps:.4g} takes in about {pairs:.1e} pairs of the {len(z)} tracks, "
+            f"{8 * pairs / 2**30:.0f} GiB: choose --clusterer=kmeans or a smaller eps"
+        )
+
+
+def _by_neighbours(
+    z: np.ndarray, *, points: np.ndarray, labels: np.ndarray, reach: float | np.ndarray = np.inf
+) -> Clustering:
+    """The clustering in which a point gets the label of the nearest of `points` (P, L), or noise beyond its reach."""
+    reach = np.full(len(points), reach, np.float32)
+    state = {"points": points.astype(np.float32), "labels": labels.astype(np.int32), "reach": reach}
+    return _numbered("nearest", z, state)
+
+
+def _numbered(how: str, z: np.ndarray, state: dict[str, np.ndarray]) -> Clustering:
+    """Label z by the state, number the clusters by size, and write the numbers into the state."""
+    make = _most_probable if how == "gmm" else _nearest
+    raw = make(state)(z)
+    names, first, sizes = np.unique(raw[raw >= 0], return_index=True, return_counts=True)
+    names = names[np.lexsort((first, -sizes))]
+    # What no point of z chose (a component never the most probable) goes; noise stays what it is.
+    kept = np.isin(state["labels"], np.append(names, -1))
+    state = {name: array[kept] for name, array in state.items()}
+    number = np.full(max(raw.max(), -1) + 2, -1, dtype=np.int32)  # its last entry serves -1
+    number[names] = np.arange(len(names))
+    state["labels"] = number[state["labels"]]
+    labels = number[raw]
+    centres = np.stack([z[labels == c].mean(axis=0) for c in range(len(names))]) if len(names) else z[:0]
+    return Clustering(labels, centres, make(state), state)
+
+
+def _nearest(state: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    points, labels, reach = state["points"], state["labels"], state["reach"]
+    tree = KDTree(points.astype(np.float64)) if len(points) else None
+
+    def assign(z: np.ndarray) -> np.ndarray:
+        z = _new_points(z, points.shape[1])
+        if tree is None:
+            return np.full(len(z), -1, dtype=np.int32)
+        distance, row = tree.query(z)
+        return np.where(distance <= reach[row], labels[row], -1).astype(np.int32)
+
+    return assign
+
+
+def _most_probable(state: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    weights, means, cholesky = (state[name].astype(np.float64) for name in _MIXTURE)
+
+    def assign(z: np.ndarray) -> np.ndarray:
+        z = _new_points(z, means.shape[1])
+        log_joint = np.empty((len(z), len(weights)))
+        for c, (weight, mean, root) in enumerate(zip(weights, means, cholesky, strict=True)):
+            diagonal = root if root.ndim == 1 else np.diag(root)
+            white = (z - mean) * root if root.ndim == 1 else (z - mean) @ root
+            with np.errstate(divide="ignore"):  # a weight of 0 is never the most probable
+                log_joint[:, c] = np.log(weight) + np.log(diagonal).sum() - 0.5 * (white**2).sum(axis=1)
+        return state["labels"][log_joint.argmax(axis=1)]
+
+    return assign
+
+
+def _new_points(z: np.ndarray, width: int) -> np.ndarray:
+    z = _points(z, at_least=0)
+    if z.shape[1] != width:
+        raise ValueError(f"points have {z.shape[1]} columns, the clusters were made of {width}")
+    return z

@@ -1,0 +1,208 @@
+"""Scores of a partition: three of its shape, three against labels, and what keeps them honest.
+
+Conventions:
+- Labels are integers, -1 for noise; truth codes are integers, -1 for unknown. Tracks of unknown truth take no part in
+  the label scores.
+- Silhouette, Calinski-Harabasz and Davies-Bouldin are taken over the points that are in a cluster. They belong to
+  their space: between two latent spaces they cannot be compared (see `reference`), and they rise with every awkward
+  point declared noise, so they are read beside `coverage`.
+- Label scores are taken over every track of known truth, noise included, so that nothing is gained by throwing
+  tracks away. For ARI and NMI the noise is one group more, for that is all that is said of it. Noise points as
+  clusters of one would be worse than left out: all of them are pure, and 3,081 of them have an NMI of 0.4 with 8
+  classes. For purity no noise point counts as right, so that declaring one more track noise can never raise it. A
+  partition that is all noise scores 0 on all three.
+- NMI and purity of a meaningless partition are not 0 but grow with the number of clusters; `nmi_chance` and
+  `purity_chance` say how far, as the mean over shuffles of the truth. ARI is 0 at chance by construction. The shuffles
+  take tracks as independent: where many are clips of one song, chance is higher than they say.
+- A score that is not defined is NaN, and no key is ever missing.
+"""
+
+import numpy as np
+from sklearn.metrics import (
+    adjusted_rand_score,
+    calinski_harabasz_score,
+    davies_bouldin_score,
+    silhouette_samples,
+)
+
+from musiclust.cluster import check_points
+
+# Silhouettes take N^2 distances. Above so many points they are estimated.
+SILHOUETTE_LIMIT = 10_000
+
+
+def score(z: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None, *, seed: int = 0) -> dict[str, float]:
+    """All that is said of one partition.
+
+    Args:
+      z: (N, L) the points as they were clustered.
+      labels: (N,) int, the clusters, -1 noise.
+      truth: (N,) int codes, -1 unknown, joined by track_id; None where there are no labels.
+      seed: of the shuffles behind the chance levels and, above `SILHOUETTE_LIMIT` points, of the silhouette's sample.
+
+    Returns:
+      silhouette: -1 to 1, higher is better (Rousseeuw 1987).
+      calinski_harabasz: > 0, higher is better (Calinski & Harabasz 1974).
+      davies_bouldin: >= 0, lower is better (Davies & Bouldin 1979).
+      ari: -0.5 to 1, 0 at chance (Hubert & Arabie 1985).
+      nmi: 0 to 1, mutual information over the mean of the two entropies.
+      purity: 0 to 1, the share of tracks whose class is the commonest of their cluster.
+      coverage: 0 to 1, the share of tracks in a cluster.
+      n_clusters: how many there are, noise not counted.
+      nmi_chance, purity_chance: the means of these scores over 100 shuffles of the truth.
+      The first three are NaN with fewer than two clusters, with no two points in one cluster, and where a quotient has
+      nothing below (no spread within clusters; all centres in one place). The label scores are NaN where the truth is
+      None or has fewer than two known classes.
+
+    Raises:
+      InputError: if z is not two-dimensional and finite.
+      ValueError: if the lengths differ, or labels or truth are not integers from -1 up.
+    """
+    z = check_points(z)
+    labels = _check_codes("labels", labels, len(z))
+    clustered = labels >= 0
+    scores = {
+        "silhouette": silhouette(z, labels, seed=seed),
+        **_dispersion_scores(z[clustered], labels[clustered]),
+        **dict.fromkeys(("ari", "nmi", "purity"), np.nan),
+        "coverage": clustered.mean() if len(z) else np.nan,
+        "n_clusters": len(np.unique(labels[clustered])),
+        **dict.fromkeys(("nmi_chance", "purity_chance"), np.nan),
+    }
+    truth = np.full(len(z), -1) if truth is None else _check_codes("truth", truth, len(z))
+    known = truth >= 0
+    if known.any() and np.ptp(truth[known]) > 0:
+        labels, truth = labels[known], truth[known]
+        scores |= {
+            "ari": adjusted_rand_score(truth, labels),
+            "nmi": nmi(labels, truth),
+            "purity": purity(labels, truth),
+        }
+        scores |= chance(labels, truth, seed=seed)
+    return {name: float(value) for name, value in scores.items()}
+
+
+def silhouette(z: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float:
+    """Mean silhouette of the points in a cluster (Rousseeuw 1987), -1 to 1; NaN where undefined, as in `score`.
+
+    Up to `SILHOUETTE_LIMIT` points it is exact. Above, it is estimated from about so many, drawn from each cluster in
+    proportion to its size but at least 10 (or all), and weighted back: a plain sample may lose the small clusters
+    that a density clusterer leaves beside a large one.
+
+    Args:
+      z: (N, L) finite points.
+      labels: (N,) int, -1 noise.
+      seed: of the sample.
+    """
+    z, labels = z[labels >= 0], labels[labels >= 0]
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    if not 2 <= len(sizes) < len(z) or not np.ptp(z, axis=0).any():
+        return float("nan")
+    if len(z) > SILHOUETTE_LIMIT:
+        rng = np.random.default_rng(seed)
+        wanted = np.maximum(np.minimum(sizes, 10), np.round(SILHOUETTE_LIMIT * sizes / len(z)).astype(int))
+        members = np.split(np.argsort(codes, kind="stable"), np.cumsum(sizes)[:-1])
+        rows = np.concatenate([rng.choice(m, n, replace=False) for m, n in zip(members, wanted, strict=True)])
+        z, codes = z[rows], codes[rows]
+    each = silhouette_samples(_rescaled(z), codes)
+    of_cluster = np.bincount(codes, each) / np.bincount(codes)
+    return float(np.average(of_cluster, weights=sizes))
+
+
+def purity(labels: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the tracks of known truth whose class is the commonest of their cluster; noise is never right.
+
+    Args:
+      labels: (N,) int, -1 noise.
+      truth: (N,) int, -1 unknown.
+
+    Returns:
+      0 to 1; NaN where no truth is known. (Manning, Raghavan & Schuetze 2008, section 16.3, but for the noise.)
+    """
+    return _purity(_contingency(labels, truth))
+
+
+def nmi(labels: np.ndarray, truth: np.ndarray) -> float:
+    """Mutual information of labels and truth over the mean of their entropies; noise is one group.
+
+    Args:
+      labels: (N,) int, -1 noise.
+      truth: (N,) int, -1 unknown; such tracks are left out.
+
+    Returns:
+      0 to 1; NaN where no truth is known, and where neither has anything to tell (one group, one class).
+    """
+    return _nmi(_contingency(labels, truth))
+
+
+def chance(labels: np.ndarray, truth: np.ndarray, *, seed: int = 0, draws: int = 100) -> dict[str, float]:
+    """What NMI and purity this partition has with labels that mean nothing: the mean over shuffles of the truth.
+
+    Args:
+      labels: (N,) int, -1 noise.
+      truth: (N,) int, -1 unknown; its known codes are shuffled among their tracks.
+      seed, draws: of the shuffles, and how many.
+
+    Returns:
+      "nmi_chance" and "purity_chance".
+    """
+    rng = np.random.default_rng(seed)
+    labels, truth = labels[truth >= 0], truth[truth >= 0]
+    tables = [_contingency(labels, rng.permutation(truth)) for _ in range(draws)]
+    return {
+        "nmi_chance": float(np.mean([_nmi(table) for table in tables])),
+        "purity_chance": float(np.mean([_purity(table) for table in tables])),
+    }
+
+
+def _check_codes(name: str, codes: np.ndarray, n: int) -> np.ndarray:
+    if codes.shape != (n,) or codes.dtype.kind not in "iu" or (n and codes.min() < -1):
+        raise ValueError(f"{name}: shape {codes.shape}, {codes.dtype}; expected ({n},) integers from -1 up")
+    return codes
+
+
+def _rescaled(z: np.ndarray) -> np.ndarray:
+    """z about 0 with unit total variance: no score changes, and scikit-learn's absolute tolerances mean something."""
+    z = z - z.mean(axis=0)
+    return z / np.sqrt(z.var(axis=0).sum())
+
+
+def _dispersion_scores(z: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Calinski-Harabasz and Davies-Bouldin, NaN where scikit-learn would say 1 or 0 to a division by zero."""
+    undefined = {"calinski_harabasz": np.nan, "davies_bouldin": np.nan}
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    if not 2 <= len(sizes) < len(z) or not np.ptp(z, axis=0).any():
+        return undefined
+    z = _rescaled(z)
+    centres = np.stack([z[codes == c].mean(axis=0) for c in range(len(sizes))])
+    within = ((z - centres[codes]) ** 2).sum()
+    tiny = np.finfo(np.float32).eps ** 2 * len(z)
+    return {
+        "calinski_harabasz": calinski_harabasz_score(z, codes) if within > tiny else np.nan,
+        "davies_bouldin": np.nan if np.allclose(centres, centres[0]) else davies_bouldin_score(z, codes),
+    }
+
+
+def _contingency(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(groups, classes) counts of the tracks of known truth; row 0 is the noise."""
+    rows, columns = labels[truth >= 0].astype(np.int64) + 1, truth[truth >= 0].astype(np.int64)
+    shape = (rows.max(initial=0) + 1, columns.max(initial=0) + 1)
+    return np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def _purity(table: np.ndarray) -> float:
+    return float(table[1:].max(axis=1).sum() / table.sum()) if table.any() else float("nan")
+
+
+def _nmi(table: np.ndarray) -> float:
+    joint = table / max(table.sum(), 1)
+    groups, classes = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
+    if groups + classes == 0:
+        return float("nan")
+    return float(max(0.0, groups + classes - _entropy(joint.ravel())) / ((groups + classes) / 2))
+
+
+def _entropy(p: np.ndarray) -> float:
+    """In nats."""
+    p = p[p > 0]
+    return float(-(p * np.log(p)).sum())

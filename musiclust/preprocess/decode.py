@@ -1,0 +1,128 @@
+"""A file on disk -> one short mono clip.
+
+Conventions: samples are float32, mono (the mean of the channels), full scale is 1.0, the rate is in Hz. Of a longer
+file the central stretch is taken: beginnings and endings fade. Whatever libsndfile reads is read (mp3, ogg, opus,
+flac, wav, au, aiff, ...), without ffmpeg, and only the frames that are wanted: the decoder seeks.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from musiclust.errors import InputError
+
+SAMPLE_RATE = 22_050  # Hz
+CLIP_SECONDS = 30.0
+
+MIN_SAMPLES = 2048  # one analysis window: in a shorter clip no frame is free of padding
+SILENCE_PEAK = 1e-4  # -80 dB of full scale, three steps of 16-bit audio: dither and decoder noise, not music
+MAX_PEAK = 1e6  # 120 dB over full scale: not a recording, and its powers would near the end of float32
+RATES = (1_000, 1_000_000)  # Hz; outside, the header is broken
+
+_LEAD_IN = 24_000  # frames decoded and dropped: after a seek, mp3 borrows bits from up to twenty frames back
+_BLOCK = 8192  # frames; a damaged FLAC file loses up to so many before the damage
+_SLACK_SECONDS = 0.1  # codecs pad, so headers may promise a frame or two too many
+
+
+class Clip(NamedTuple):
+    """Sound ready to be analysed.
+
+    samples: (n,) float32 mono, n <= seconds * sample_rate. duration: of the whole file, in seconds; of what decodes
+    where the file is damaged. warning: "" or one line on what is wrong with a file that was taken all the same.
+    """
+
+    samples: np.ndarray
+    duration: float
+    warning: str
+
+
+def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float = CLIP_SECONDS) -> Clip:
+    """Decode the central `seconds` of an audio file, the whole of a shorter one, resampled to `sample_rate` Hz.
+
+    A file that breaks off, or is damaged, before its central stretch ends is taken for the part that decodes, and the
+    clip says so; damage beyond that stretch changes nothing and goes unnoticed, and so does the loss of the end where
+    the format keeps no length of its own (ogg) or libsndfile mends it by the file's size (wav, au, aiff): the file is
+    then simply shorter. Resampling is soxr's HQ, as in `librosa.load`.
+
+    Raises:
+      InputError: "<path>: <reason>" if the file is missing, empty, not audio, shorter than one analysis window
+        (MIN_SAMPLES, 0.093 s at SAMPLE_RATE), silent (peak below SILENCE_PEAK), or holds NaN, infinite or absurdly
+        large samples.
+    """
+    import soundfile
+    import soxr
+
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    if empty:
+        raise InputError(f"{path}: empty file, 0 bytes; copy it again or remove it")
+    try:
+        with soundfile.SoundFile(path) as header:
+            rate, frames = header.samplerate, header.frames
+        mono, duration, warning = _centre(path, rate, frames, seconds)
+    # TypeError: soundfile asks for the sample rate of headerless .raw files
+    except (soundfile.LibsndfileError, TypeError) as error:
+        raise InputError(
+            f"{path}: not audio that can be decoded here (mp3, ogg, opus, flac, wav, au, aiff); convert or remove it"
+        ) from error
+    if not RATES[0] <= rate <= RATES[1]:
+        raise InputError(f"{path}: its header says {rate} Hz, expected {RATES[0]} to {RATES[1]}; convert or remove it")
+    peak = float(np.abs(mono).max(initial=0))
+    if not peak <= MAX_PEAK:  # NaN too
+        raise InputError(f"{path}: damaged, its samples reach {peak:g} where 1 is full scale; convert or remove it")
+    samples = soxr.resample(mono, rate, sample_rate)[: round(seconds * sample_rate)]
+    if len(samples) < MIN_SAMPLES:
+        raise InputError(
+            f"{path}: too short, {len(mono) / rate:.3f} s of sound, at least {MIN_SAMPLES / sample_rate:.3f} s needed"
+        )
+    if peak < SILENCE_PEAK:
+        raise InputError(f"{path}: silent, its peak is below {20 * np.log10(SILENCE_PEAK):.0f} dB of full scale")
+    return Clip(samples, duration, warning)
+
+
+def _centre(path: Path, rate: int, promised: int, seconds: float) -> tuple[np.ndarray, float, str]:
+    """The central `seconds`, (n,) float32 at the file's own rate; the file's duration in seconds; a warning or ""."""
+    wanted = min(round(seconds * rate), promised)
+    mono = _read(path, (promised - wanted) // 2, wanted)
+    if wanted - len(mono) <= _SLACK_SECONDS * rate:
+        return mono, promised / rate, ""
+    # The header promises more than there is. What there is can only be counted, and its centre is elsewhere.
+    found = _count(path)
+    wanted = min(round(seconds * rate), found)
+    warning = f"damaged or cut short: {found / rate:.1f} s decode of {promised / rate:.1f} s in its header"
+    return _read(path, (found - wanted) // 2, wanted), found / rate, warning
+
+
+def _read(path: Path, start: int, frames: int) -> np.ndarray:
+    """Up to `frames` frames from `start` on, mono, (n,) float32; none if a decoder stumbles over damage (FLAC)."""
+    import soundfile
+
+    lead_in = min(start, _LEAD_IN)
+    with soundfile.SoundFile(path) as file:
+        try:
+            file.seek(start - lead_in)
+            # In one go: after each read soundfile seeks to where it is.
+            samples = file.read(lead_in + frames, dtype="float32", always_2d=True)[lead_in:]
+        except soundfile.LibsndfileError:
+            return np.zeros(0, np.float32)
+        return samples @ np.full(file.channels, 1 / file.channels, np.float32)
+
+
+def _count(path: Path) -> int:
+    """Frames up to the end or the first damage."""
+    import soundfile
+
+    # Opened anew: after a seek past the end of a damaged FLAC file its decoder stays broken.
+    with soundfile.SoundFile(path) as file:
+        count = 0
+        try:
+            while n := len(file.read(_BLOCK, dtype="float32", always_2d=True)):
+                count += n
+        except soundfile.LibsndfileError:
+            pass  # the damage that is being measured
+        return count

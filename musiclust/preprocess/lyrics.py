@@ -1,0 +1,163 @@
+"""Words of songs: from the score, from a file beside the audio (`song.lrc`, `song.txt`), from the tags.
+
+Conventions: a transcript is a record {"track_id", "text", "source", "language", "confidence", "reason"}. `text` is
+plain lines, "" where there are none; `source` is "score", "sidecar", "tags" or "none"; `language` an ISO 639 code or
+None where unknown; `confidence` in [0, 1], 1 for words that somebody wrote down; `reason` says where the words came
+from, or why what was found is not taken for lyrics.
+
+A text beside a song is often no lyrics but a licence or a credit. The rule: a line that names a web address, an e-mail
+address or a licence is a notice; where a quarter or more of the non-empty lines are notices the whole text is one, and
+below that (a credit under a song sheet) only those lines are dropped. It does not apply to .lrc files, which hold
+lyrics by their nature, beyond the dropping of such lines.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tinytag import TinyTag, TinyTagException
+
+# What --lyrics may be: the places to look in, the first that has words counts.
+SOURCES: dict[str, tuple[str, ...]] = {
+    "auto": ("score", "sidecar", "tags"),
+    "sidecar": ("sidecar",),
+    "tags": ("tags",),
+    "none": (),
+}
+
+_NOTICE = re.compile(
+    r"https?://|\bwww\.|\S+@\S+\.\w|creative\s+commons|\bcc[ -](?:by|0|zero)\b|\bcc0\b|licen[cs]ed\s+(?:under|for|by)"
+    r"|\blicen[cs]e\s*:|all\s+rights\s+reserved|\bcopyright\b|\(c\)\s*(?:copyright|\d{4})|©|public\s+domain",
+    re.IGNORECASE,
+)
+_NOTHING = "no words found"
+_NOTICE_SHARE = 0.25
+_MOST_BYTES = 1 << 16  # the longest sung texts, whole opera acts, stay below
+_STAMP = re.compile(r"[\[<]\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?[\]>]")  # [mm:ss.xx], <mm:ss.xx> before a word
+_HEADING = re.compile(r"\[[^\[\]]*\]")  # [ar:...], [Chorus]: a line of its own that nobody sings
+
+
+class _Finding(NamedTuple):
+    """The words that one place has, "" for none, and what to say of them."""
+
+    text: str
+    reason: str
+
+
+def transcribe(track_id: str, path: str, score: str, sources: tuple[str, ...]) -> dict[str, Any]:
+    """The record of one track: the words of the first of `sources` that has any.
+
+    Args:
+      path: the audio file, beside and inside which words are looked for; "" where there is none.
+      score: the words that the corpus knows, or "".
+      sources: a value of SOURCES.
+    """
+    reasons = []
+    for source in sources:
+        finding = _PLACES[source](path, score)
+        if finding.text:
+            return _record(track_id, finding.text, source, 1.0, finding.reason)
+        if finding.reason:
+            reasons.append(finding.reason)
+    return _record(track_id, "", "none", 0.0, "; ".join(reasons) or _NOTHING)
+
+
+def refused(record: dict[str, Any]) -> bool:
+    """Whether a text was found for the track and not taken for lyrics."""
+    return record["source"] == "none" and record["reason"] != _NOTHING
+
+
+def _record(track_id: str, text: str, source: str, confidence: float, reason: str) -> dict[str, Any]:
+    return {
+        "track_id": track_id,
+        "text": text,
+        "source": source,
+        "language": None,
+        "confidence": confidence,
+        "reason": reason,
+    }
+
+
+def _score(path: str, score: str) -> _Finding:
+    return _Finding(plain(score), "sung words of the score" if score else "")
+
+
+def _sidecar(path: str, score: str) -> _Finding:
+    """`song.lrc`, else `song.txt`, in lower or upper case, beside the audio."""
+    reasons = []
+    for file in _beside(Path(path)) if path else ():
+        try:
+            raw = file.read_bytes() if file.stat().st_size <= _MOST_BYTES else None
+        except OSError as error:
+            reasons.append(f"{file.name}: {error.strerror}")
+            continue
+        if raw is None:
+            reasons.append(f"{file.name}: longer than {_MOST_BYTES // 1024} KiB, too long for lyrics")
+            continue
+        text, reason = judge(_text(raw), synced=file.suffix.lower() == ".lrc")
+        if text:
+            return _Finding(text, f"{file.name}: {reason}" if reason else file.name)
+        reasons.append(f"{file.name}: {reason}")
+    return _Finding("", "; ".join(reasons))
+
+
+def _beside(audio: Path) -> Iterator[Path]:
+    for suffix in (".lrc", ".txt"):
+        files = (audio.with_suffix(suffix), audio.with_suffix(suffix.upper()))
+        yield from [file for file in files if file.is_file()][:1]
+
+
+def _tags(path: str, score: str) -> _Finding:
+    """USLT and SYLT frames of ID3, LYRICS and UNSYNCEDLYRICS of Vorbis comments, as tinytag hands them on."""
+    try:
+        found = TinyTag.get(path, duration=False).other.get("lyrics") if path else None
+    except (TinyTagException, OSError):  # broken tags are no tags; a broken file is the pipeline's affair
+        return _Finding("", "")
+    if not found:
+        return _Finding("", "")
+    text, reason = judge(max(found, key=len), synced=False)
+    return _Finding(text, f"lyrics tag: {reason}" if reason else "lyrics tag")
+
+
+_PLACES: dict[str, Callable[[str, str], _Finding]] = {"score": _score, "sidecar": _sidecar, "tags": _tags}
+
+
+def plain(text: str) -> str:
+    """Lines of words: time stamps, LRC tags, headings in brackets and mere signs taken out, white space evened out."""
+    lines = (" ".join(_STAMP.sub(" ", line).split()) for line in text.splitlines())
+    sung = (line for line in lines if any(map(str.isalnum, line)) and not _HEADING.fullmatch(line))
+    return "\n".join(sung)
+
+
+def judge(text: str, *, synced: bool) -> tuple[str, str]:
+    """What of a text is lyrics, by the rule at the head of this file.
+
+    Args:
+      synced: whether it is an .lrc, which is lyrics by its nature.
+
+    Returns:
+      The lyrics, "" if it is none, and a reason, "" where there is nothing to say.
+    """
+    if "\0" in text:
+        return "", "not a text"
+    lines = plain(text).splitlines()
+    words = [line for line in lines if not _NOTICE.search(line)]
+    notices = len(lines) - len(words)
+    if not lines:
+        return "", "no words in it"
+    if not words or (not synced and notices >= _NOTICE_SHARE * len(lines)):
+        return "", f"a licence or credit notice, not lyrics ({notices} of its {len(lines)} lines name one)"
+    return "\n".join(words), f"left out {notices} of its {len(lines)} lines, a notice" if notices else ""
+
+
+def _text(raw: bytes) -> str:
+    """Decodes UTF-8 and UTF-16 by their marks, else UTF-8 if it is valid, else Windows-1252, else Latin-1."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", errors="replace")
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("latin-1")

@@ -1,0 +1,258 @@
+"""From a corpus to a store: what is due, what failed, what is kept.
+
+    corpus.json   which corpus the store holds: a second one is refused
+    .lock         the process that writes into the store at this moment
+
+Conventions: a run does what is due and no more. A track is due when it is new, when its file has changed (size or
+modification time), or when a feature's spec has. No file can stop a run: one that cannot be used is left out of
+tracks.csv and stands with its reason in skipped.csv. Finished tracks go to disk every few seconds, so that a run that
+is killed, interrupted or out of disk loses only those, and the same command goes on from there.
+"""
+
+import errno
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musiclust import store
+from musiclust.errors import InputError
+from musiclust.preprocess import audio, lyrics, shards, text
+from musiclust.preprocess.corpora import Corpus
+from musiclust.preprocess.pool import Failed, Heard, hear_all
+from musiclust.types import Tracks
+
+Report = Callable[[str, int, int], None]
+
+_SHARD_TRACKS = 32
+_SHARD_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the files of a corpus.
+
+    Attributes:
+      found: audio files, by their names. used: tracks now in the store. computed: of these, in this run.
+      others: files passed over as not audio.
+      skipped: (path, reason) of audio files that cannot be used. warnings: (path, what is amiss) of files used all
+        the same.
+      blocks: name -> (shape, dtype, how many tracks are valid).
+      lyrics: source -> number of tracks. refused: (track_id, reason) where a text was found and not taken for lyrics.
+      embedder: of the block "lyrics"; None where there is no such block.
+      seconds: stage -> duration.
+    """
+
+    found: int
+    used: int
+    computed: int
+    others: int
+    skipped: Sequence[tuple[str, str]]
+    warnings: Sequence[tuple[str, str]]
+    blocks: Mapping[str, tuple[tuple[int, ...], str, int]]
+    lyrics: Mapping[str, int]
+    refused: Sequence[tuple[str, str]]
+    embedder: text.Embedder | None
+    seconds: Mapping[str, float]
+
+
+def preprocess(
+    corpus: Corpus,
+    root: Path,
+    *,
+    lyrics_from: str = "auto",
+    embedder: str = "auto",
+    workers: int = 1,
+    progress: Report | None = None,
+) -> Summary:
+    """Brings the store at `root` up to date with `corpus`.
+
+    Args:
+      lyrics_from: a key of `lyrics.SOURCES`.
+      embedder: see `text.choose`.
+      workers: processes that decode and extract.
+      progress: called with (stage, done, total).
+
+    Raises:
+      InputError: if the store holds another corpus or is being written by another process, the disk is full, or the
+        embedder is not there.
+    """
+    chosen = text.choose(embedder)
+    report = progress or (lambda stage, done, total: None)
+    started = time.monotonic()
+    with _full_disk_explained(root), _locked(root):
+        _claim(root, corpus)
+        specs = {name: audio.spec(name) for name in audio.BLOCKS}
+        done, failed, computed = _features(corpus.tracks, root, specs, workers, report)
+        skipped = [*corpus.skipped, *failed]
+        store.save_skipped(root, skipped)
+        tracks = _with_durations(corpus.tracks, done)
+        heard = time.monotonic()
+        records, embedded, blocks = {}, False, {}
+        if done:
+            shards.merge(root, done, specs)
+            store.save_tracks(root, tracks)
+            records = _transcribe(root, tracks, corpus.words, lyrics_from, report)
+            embedded = text.update_block(root, tracks.track_id, records, chosen, report)
+            names = [*specs, *([text.BLOCK] if embedded else [])]
+            blocks = {name: store.load_block(root, name) for name in names}
+    paths = dict(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True))
+    return Summary(
+        found=len(tracks) + len(skipped),
+        used=len(tracks),
+        computed=computed,
+        others=corpus.others,
+        skipped=skipped,
+        warnings=[(paths[i], one.warning) for i, one in done.items() if one.warning],
+        blocks={name: (b.values.shape, str(b.values.dtype), int(b.valid.sum())) for name, b in blocks.items()},
+        lyrics=Counter(record["source"] for record in records.values()),
+        refused=[(i, record["reason"]) for i, record in records.items() if lyrics.refused(record)],
+        embedder=chosen if embedded else None,
+        seconds={"features": heard - started, "lyrics": time.monotonic() - heard},
+    )
+
+
+def _features(
+    tracks: Tracks, root: Path, specs: shards.Specs, workers: int, report: Report
+) -> tuple[dict[str, shards.Done], list[tuple[str, str]], int]:
+    """Computes what is due. Returns every usable track, (path, reason) of the others, how many were computed."""
+    before, done, failed, due = shards.finished(root, specs), {}, [], []
+    for track_id, path in zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True):
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            failed.append((path, f"cannot be read: {error.strerror}"))
+            continue
+        stamp = shards.Stamp(status.st_size, status.st_mtime_ns)
+        if track_id in before and before[track_id].stamp == stamp:
+            done[track_id] = before[track_id]
+        else:
+            due.append((track_id, path, stamp))
+    if not due:
+        return done, failed, 0
+    audio.warm_up()  # numba's compiled code goes to its cache on disk, from which the processes of the pool load it
+    report("features", 0, len(due))
+    unsaved: list[tuple[str, shards.Stamp, Heard]] = []
+
+    def save() -> None:
+        if unsaved:
+            shards.save_shard(root, unsaved, specs)
+            unsaved.clear()
+
+    saved, count = time.monotonic(), 0
+    try:
+        with closing(hear_all([path for _, path, _ in due], workers=workers)) as results:
+            for i, result in results:
+                track_id, path, stamp = due[i]
+                if isinstance(result, Failed):
+                    failed.append((path, result.reason))
+                else:
+                    unsaved.append((track_id, stamp, result))
+                if len(unsaved) >= _SHARD_TRACKS or time.monotonic() - saved > _SHARD_SECONDS:
+                    save()
+                    saved = time.monotonic()
+                count += 1
+                report("features", count, len(due))
+    finally:
+        save()
+    finished = shards.finished(root, specs)
+    computed = [track_id for track_id, path, stamp in due if track_id in finished and finished[track_id].stamp == stamp]
+    return done | {track_id: finished[track_id] for track_id in computed}, sorted(failed), len(computed)
+
+
+def _with_durations(tracks: Tracks, done: Mapping[str, shards.Done]) -> Tracks:
+    used = tracks.select(np.array([track_id in done for track_id in tracks.track_id.tolist()], dtype=bool))
+    duration = np.array([done[track_id].duration for track_id in used.track_id.tolist()])
+    return replace(used, meta={**used.meta, "duration": duration})
+
+
+def _transcribe(
+    root: Path, tracks: Tracks, scores: Mapping[str, str], lyrics_from: str, report: Report
+) -> dict[str, dict[str, Any]]:
+    """The record of each track; those that are new or have changed are appended to lyrics.jsonl."""
+    before, records = store.load_lyrics(root), {}
+    for count, (track_id, path) in enumerate(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True), start=1):
+        sources = lyrics.SOURCES[lyrics_from]
+        records[track_id] = lyrics.transcribe(track_id, path, scores.get(track_id, ""), sources)
+        report("lyrics", count, len(tracks))
+    changed = [record for track_id, record in records.items() if before.get(track_id) != record]
+    if changed:
+        store.append_lyrics(root, changed)
+    return records
+
+
+def _claim(root: Path, corpus: Corpus) -> None:
+    """Notes in the store which corpus it holds, or finds that it holds another."""
+    path = root / "corpus.json"
+    record = {"format": store.FORMAT, **corpus.source}
+    if path.exists():
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is damaged: delete it and preprocess again") from error
+        if there != record:
+            was, now = (f"{one.get('corpus')} of {one.get('audio_dir')}" for one in (there, record))
+            raise InputError(
+                f"{root} holds the corpus {was}, not {now}: name another --store, or delete {path} to replace it"
+            )
+    else:
+        with store.atomic(path) as file:
+            json.dump(record, file, ensure_ascii=False, indent=1)
+
+
+@contextmanager
+def _full_disk_explained(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"{root}: no space left on its disk: free some and run the same command again, finished tracks are kept"
+        ) from error
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Keeps a second run out of the store; a lock left behind by a run that was killed is taken over."""
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is a file: give --store the name of a folder")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # as under /proc
+        raise InputError(f"{root} cannot be made: give --store another place") from error
+    lock = root / ".lock"
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            break
+        except FileExistsError:
+            owner = lock.read_text().strip()
+            if owner.isdigit() and _alive(int(owner)):
+                raise InputError(
+                    f"{root} is being written by process {owner}: wait for it, or delete {lock} if that is no such run"
+                ) from None
+            lock.unlink(missing_ok=True)
+    try:
+        with open(descriptor, "w") as file:
+            file.write(str(os.getpid()))
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives and is somebody else's
+        return True
+    return True

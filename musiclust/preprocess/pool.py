@@ -1,0 +1,115 @@
+"""Processes that listen to audio files, one file at a time; a file that kills its process costs only itself.
+
+Conventions: a file ends as `Heard` or as `Failed`, never as an exception. Each process has one thread for BLAS, OpenMP
+and numba, for there are as many processes as cores. What is imported here is imported by every one of them at its
+start, so it is little.
+"""
+
+import os
+import re
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+from typing import NamedTuple
+
+import numpy as np
+
+from musiclust.errors import InputError
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+_IDLE_SECONDS = 20  # after which a process whose parent was killed ends by itself
+
+
+class Heard(NamedTuple):
+    """features: block -> its values for this track; duration: of the whole file, s; warning: "" or what is amiss."""
+
+    features: dict[str, np.ndarray]
+    duration: float
+    warning: str
+
+
+class Failed(NamedTuple):
+    """Why a file could not be used."""
+
+    reason: str
+
+
+def hear(path: str) -> Heard | Failed:
+    """Decodes a file and extracts every feature. Runs in a process of the pool."""
+    from musiclust.preprocess import audio
+
+    try:
+        clip = audio.decode(path, sample_rate=audio.SAMPLE_RATE, seconds=audio.CLIP_SECONDS)
+        features = audio.extract(clip.samples, sample_rate=audio.SAMPLE_RATE)
+    except InputError as error:
+        return Failed(str(error).removeprefix(f"{path}: "))
+    except Exception as error:  # whatever one file does to a decoder, the others are heard and this one is named
+        return Failed(f"{type(error).__name__}: {error}")
+    broken = [name for name, values in features.items() if not np.isfinite(values).all()]
+    if broken:
+        return Failed(f"its {', '.join(broken)} came out as NaN or infinity")
+    return Heard(features, clip.duration, clip.warning)
+
+
+Results = Generator[tuple[int, Heard | Failed], None, None]
+
+
+def hear_all(paths: Sequence[str], *, workers: int, hear: Callable[[str], Heard | Failed] = hear) -> Results:
+    """Yields (index into paths, what became of it), each file once, in the order of completion.
+
+    When a process dies, the files under way at that moment are heard again one after the other, and the one that
+    kills its process again is the culprit. Closing the generator kills the processes.
+    """
+    todo = deque(range(len(paths)))
+    while todo:
+        suspects, _ = yield from _until_a_death(todo, paths, min(workers, len(todo)), 2 * workers, hear)
+        while suspects:
+            culprits, how = yield from _until_a_death(suspects, paths, 1, 1, hear)
+            for i in culprits:
+                yield i, Failed(f"the process that read it died{how}: damaged, or too large for the memory")
+
+
+def _until_a_death(
+    todo: deque[int], paths: Sequence[str], workers: int, ahead: int, hear: Callable[[str], Heard | Failed]
+) -> Generator[tuple[int, Heard | Failed], None, tuple[deque[int], str]]:
+    """Takes from `todo` until it is empty or a process dies; returns the files then under way, and how it died.
+
+    Args:
+      ahead: how many files are under way or queued at a time.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    # loky starts fresh interpreters (a fork would copy BLAS and JAX threads in mid-flight) and, unlike
+    # multiprocessing's "spawn", does not import the parent's main script in each.
+    pool = ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=_quieten, env=_ONE_THREAD)
+    under_way = {}
+    try:
+        while todo or under_way:
+            while todo and len(under_way) < ahead:
+                under_way[pool.submit(hear, paths[todo[0]])] = todo[0]
+                todo.popleft()
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                result = future.result()
+                yield under_way.pop(future), result
+    except BrokenExecutor as error:
+        # The death is told to all futures at once; a result that came in just before still counts.
+        lost = deque()
+        for future, i in under_way.items():
+            if future.exception():
+                lost.append(i)
+            else:
+                yield i, future.result()
+        codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
+        return lost, f" ({codes[1]})" if codes else ""
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
+    return deque(), ""
+
+
+def _quieten() -> None:
+    """Ctrl-C reaches the whole process group: the parent alone decides what to do about it. And decoders write a line
+    to standard error for each damaged frame: what matters of it comes back as a warning."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

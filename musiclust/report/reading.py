@@ -1,0 +1,120 @@
+"""What the scores of a run say: numbers for people, the order of rows, one honest sentence.
+
+Conventions: as in `tables`. A difference under MARGIN is none: silhouettes, NMI and ARI of a few hundred tracks move
+by a hundredth from one draw of the null, or of the seed, to the next.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MARGIN = 0.02
+
+
+def number(value: float | int | None, form: str = "fixed") -> str:
+    """A number for a person; an en dash where it is None, NaN or infinite.
+
+    form: "fixed" (three decimals, for scores in [-1, 1]), "significant" (three digits, or all before the point),
+    "count" (whole, or a mean of counts), "percent" (of a fraction), "setting" (as short as it goes).
+    """
+    if value is None or not math.isfinite(value):
+        return "–"  # noqa: RUF001 (the typographer's sign for "not there")
+    if form == "setting":
+        return f"{value:g}"
+    if form == "percent":
+        # 99.7 % must not read as all of it.
+        return f"{100 * value:.1f} %" if value < 1 and round(100 * value) == 100 else f"{100 * value:.0f} %"
+    if form == "count":
+        decimals = 0 if value == round(value) else 1
+    elif form == "significant":
+        size = abs(value)
+        decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    else:
+        decimals = 3
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"  # + 0.0: no "-0.000"
+
+
+def ranked(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Positions of `rows`, best first: by reference silhouette; flagged rows after the rest, label-seen ones last."""
+
+    def key(index: int) -> tuple[int, float]:
+        flags, reference = rows[index]["flags"], rows[index]["scores"]["reference_silhouette"]
+        tier = 2 if "label-seen" in flags else 1 if flags else 0
+        return tier, math.inf if reference is None or math.isnan(reference) else -reference
+
+    return sorted(range(len(rows)), key=key)
+
+
+def reading(results: Mapping[str, Any]) -> str:
+    """One or two plain sentences on the chosen row.
+
+    They say how many tracks fell into how many groups, whether these are tighter than structureless data of that
+    shape (their own silhouette and the reference one, each against its null), whether they agree with the labels
+    beyond chance, and then either the warning that its flags call for or how it stands to the best baseline.
+    """
+    row = results["rows"][results["chosen"]]
+    scores = {key: math.nan if value is None else value for key, value in row["scores"].items()}
+    found = scores["n_clusters"]
+    tracks = f"{results['corpus']['tracks']:,} tracks fall into {number(found, 'count')} group{'s'[: found != 1]}"
+    if "degenerate" in row["flags"] or not found >= 2:
+        return f"{tracks}: a degenerate partition, which no score can judge; try another number of clusters."
+    if scores["coverage"] < 1:
+        tracks += f" ({number(scores['coverage'], 'percent')} of them; the rest is noise)"
+    seen = "label-seen" in row["flags"]
+    first = f"{tracks}, {_tightness(scores)}, {_agreement(scores, results['corpus']['label'], seen)}."
+    if "collapsed" in row["flags"]:
+        active, dimensions = number(row["active_units"], "count"), results["model"]["latent_dim"]
+        kl = number(row["total_kl"], "significant")
+        return (
+            f"{first} Warning: the posterior has collapsed ({active} of {dimensions} latent dimensions active, "
+            f"{kl} nats of KL), so the "
+            "silhouette shows the shape of a Gaussian, not of the music, and the row is not ranked."
+        )
+    if seen:
+        return f"{first} It is not ranked for that reason."
+    return f"{first}{_standing(row, results['rows'])}"
+
+
+def _tightness(scores: Mapping[str, float]) -> str:
+    own = _exceeds(scores["silhouette"], scores["silhouette_null"])
+    reference = _exceeds(scores["reference_silhouette"], scores["reference_null"])
+    numbers = (
+        f"silhouette {number(scores['silhouette'])}, null {number(scores['silhouette_null'])}; "
+        f"in the reference space {number(scores['reference_silhouette'])}, null {number(scores['reference_null'])}"
+    )
+    if own is None and reference is None:
+        return "not to be compared with structureless data, a silhouette or its null being undefined"
+    if own is None or reference is None or own == reference:
+        return f"{'tighter' if own or reference else 'no tighter'} than structureless data of that shape ({numbers})"
+    where = "their own space" if own else "the reference space"
+    return f"tighter than structureless data of that shape only in {where} ({numbers})"
+
+
+def _exceeds(value: float, other: float) -> bool | None:
+    return None if math.isnan(value) or math.isnan(other) else value - other >= MARGIN
+
+
+def _agreement(scores: Mapping[str, float], label: str | None, seen: bool) -> str:
+    if label is None:
+        return "with no labels to check them against"
+    numbers = f"NMI {number(scores['nmi'])}, chance {number(scores['nmi_chance'])}; ARI {number(scores['ari'])}"
+    if seen:
+        return f"and the model was given the {label} labels, so that agreeing with them ({numbers}) shows nothing"
+    # Chance is 0 for ARI by construction (Hubert and Arabie, 1985), not for NMI.
+    if _exceeds(scores["nmi"], scores["nmi_chance"]) and scores["ari"] >= MARGIN:
+        degree = "a little" if scores["ari"] < 0.1 else "in part" if scores["ari"] < 0.5 else "largely"
+        return f"and agreeing {degree} with the {label} labels, beyond chance ({numbers})"
+    return f"and agreeing with the {label} labels no better than chance ({numbers})"
+
+
+def _standing(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    baselines = [other for other in rows if other["kind"] == "baseline" and not other["flags"]]
+    if not baselines:
+        return ""
+    best = baselines[ranked(baselines)[0]]
+    ours, theirs = (entry["scores"]["reference_silhouette"] for entry in (row, best))
+    if ours is None or theirs is None or math.isnan(ours - theirs):
+        return ""
+    against = f"the best baseline, {best['name']}, in the reference space ({number(ours)} against {number(theirs)})"
+    verb = "beats" if _exceeds(ours, theirs) else "does not beat"
+    return f" {row['name']} {verb} {against}."

@@ -1,0 +1,247 @@
+"""The scores of a run as tables and as a sentence. Needs rich alone.
+
+Conventions: `results` is the dict of a run's metrics.json: rows of scores, model replicas and baselines; null and NaN
+both mean "not defined" and are shown as an en dash. A flagged row ("collapsed", "label-seen", "degenerate") is shown,
+never marked best and never ranked above a row without a flag. Order is by the silhouette in the fixed reference
+space, the one score that needs no labels and that every row shares. A cell has two lines: the score, and below it
+what says how far to trust it (its null, its chance level, its flag).
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich import box
+from rich.console import Console, ConsoleOptions
+from rich.table import Table
+from rich.text import Text
+from scipy.special import stdtrit
+
+from musiclust.report.reading import number, ranked, reading
+
+__all__ = ["number", "ranked", "reading", "results_sheet", "results_table", "summary", "summary_sheet", "summary_table"]
+
+MAX_ROWS = 20  # more rows than this are summarised over seeds, and more groups than this are not shown
+
+# What a row measures, and so what does not tell two settings apart.
+_MEASURED = ("loss", "reconstruction", "active_units", "total_kl")
+_NOT_SETTINGS = {"seed", "flags", "scores", *_MEASURED}
+
+
+class Score(NamedTuple):
+    """A column of the tables: keys into a row, header lines, which way is better (+1, -1, 0 neither), format."""
+
+    key: str
+    title: str
+    below: str
+    below_title: str
+    better: int
+    form: str
+
+
+_SCORES = (
+    Score("silhouette", "silhouette", "silhouette_null", "null", +1, "fixed"),
+    Score("calinski_harabasz", "CH", "", "", +1, "significant"),
+    Score("davies_bouldin", "DB", "", "", -1, "significant"),
+    Score("ari", "ARI", "", "", +1, "fixed"),
+    Score("nmi", "NMI", "nmi_chance", "chance", +1, "fixed"),
+    Score("purity", "purity", "purity_chance", "chance", +1, "fixed"),
+    Score("reference_silhouette", "reference\nsilhouette", "reference_null", "null", +1, "fixed"),
+    Score("active_units", "active\nunits", "total_kl", "KL nats", 0, "count"),
+    Score("n_clusters", "clusters", "coverage", "coverage", 0, "count"),
+)
+# What a narrow terminal does without, first to go first.
+_DROP = ("CH", "DB", "learning\nrate", "clusters", "purity", "active\nunits", "silhouette", "ARI", "NMI")
+
+
+class Cell(NamedTuple):
+    """Two lines of a table, and whether the first is the best of its column."""
+
+    text: str
+    below: str = ""
+    best: bool = False
+
+
+class Sheet(NamedTuple):
+    """A table before it is drawn: headers (title, title of the second line), rows of cells, and what to know of it."""
+
+    headers: list[Cell]
+    rows: list[list[Cell]]
+    caption: str
+
+
+def summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Mean and 95 % interval over the seeds of each setting, best first.
+
+    Rows that differ in nothing but the seed and what was measured form one entry: their settings ("name", "kind",
+    "beta", ...), "n", "flags" (flag -> how many of the n have it), "active_units", "total_kl", "loss",
+    "reconstruction" and "scores" (name -> ...), each {"mean", "interval"}: the interval is the half-width by Student's
+    t with n - 1 degrees of freedom, NaN for n = 1. Seeds where a score is undefined are left out of it.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in results["rows"]:
+        settings = repr(sorted((key, value) for key, value in row.items() if key not in _NOT_SETTINGS))
+        groups.setdefault(settings, []).append(row)
+    entries = [_entry(rows) for rows in groups.values()]
+    means = [
+        {"flags": entry["flags"], "scores": {key: value["mean"] for key, value in entry["scores"].items()}}
+        for entry in entries
+    ]
+    return [entries[index] for index in ranked(means)]
+
+
+def results_sheet(results: Mapping[str, Any]) -> Sheet:
+    """One row per replica and baseline, best first; past MAX_ROWS rows the summary over seeds instead."""
+    rows = results["rows"]
+    if len(rows) > MAX_ROWS:
+        return summary_sheet(results)
+    order = ranked(rows)
+    chosen = order.index(results["chosen"])
+    return _sheet([{**_entry([rows[index]]), "seed": rows[index]["seed"]} for index in order], chosen, over_seeds=False)
+
+
+def summary_sheet(results: Mapping[str, Any]) -> Sheet:
+    """One row per setting, mean ± 95 % interval over its seeds, best first, at most MAX_ROWS of them."""
+    return _sheet(summary(results), None, over_seeds=True)
+
+
+def results_table(results: Mapping[str, Any]) -> Table:
+    """`results_sheet` for the terminal; leaves out its least telling columns where the console is narrow."""
+    return _FittingTable(results_sheet(results))
+
+
+def summary_table(results: Mapping[str, Any]) -> Table:
+    """`summary_sheet` for the terminal, fitted likewise."""
+    return _FittingTable(summary_sheet(results))
+
+
+def _entry(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    flags = sorted(flag for row in rows for flag in row["flags"])
+    return {
+        **{key: value for key, value in rows[0].items() if key not in _NOT_SETTINGS},
+        "n": len(rows),
+        "flags": {flag: len(list(same)) for flag, same in groupby(flags)},
+        **{key: _mean([row[key] for row in rows]) for key in _MEASURED},
+        "scores": {key: _mean([row["scores"][key] for row in rows]) for key in rows[0]["scores"]},
+    }
+
+
+def _mean(values: Sequence[float | int | None]) -> dict[str, float]:
+    known = np.array([value for value in values if value is not None and math.isfinite(value)])
+    if not len(known):
+        return {"mean": math.nan, "interval": math.nan}
+    if len(known) == 1:
+        return {"mean": float(known[0]), "interval": math.nan}
+    standard_error = known.std(ddof=1) / math.sqrt(len(known))
+    return {"mean": float(known.mean()), "interval": float(stdtrit(len(known) - 1, 0.975) * standard_error)}
+
+
+def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: bool) -> Sheet:
+    shown = entries[:MAX_ROWS]
+    values = [{**{key: entry[key] for key in _MEASURED}, **entry["scores"]} for entry in entries]
+    # A score that nothing has (ARI without labels) is not a column.
+    scores = [score for score in _SCORES if any(math.isfinite(value[score.key]["mean"]) for value in values)]
+    settings = [
+        (title, key)
+        for title, key in (("seed", "seed"), ("beta", "beta"), ("learning\nrate", "learning_rate"))
+        if len({entry.get(key) for entry in entries} - {None}) > 1
+    ]
+    headers = [Cell("model", "flag"), *(Cell(title) for title, _ in settings)]
+    headers += [Cell("n")] if over_seeds else []
+    headers += [Cell(score.title, score.below_title) for score in scores]
+
+    texts = [[_text(value[score.key], score.form) for score in scores] for value in values]
+    best = [_best(entries, values, [text[i] for text in texts], score) for i, score in enumerate(scores)]
+    rows = []
+    for index, entry in enumerate(shown):
+        row = [_name(entry, index == chosen), *(Cell(number(entry.get(key), "setting")) for _, key in settings)]
+        row += [Cell(str(entry["n"]))] if over_seeds else []
+        for i, score in enumerate(scores):
+            form = {"coverage": "percent", "total_kl": "significant"}.get(score.below, "fixed")
+            below = number(values[index][score.below]["mean"], form) if score.below else ""
+            row.append(Cell(texts[index][i], below, texts[index][i] == best[i] and not entry["flags"]))
+        rows.append(row)
+    notes = ["Mean ± 95 % interval over n seeds."] if over_seeds else []
+    notes += ["▸ The replica shown."] if chosen is not None else []
+    notes += ["Bold: best without a flag."]
+    notes += ["Under a score: its null (structureless data of that shape) or chance level (shuffled labels)."]
+    hidden = len(entries) - len(shown)
+    notes += [f"{hidden} more {'row' if hidden == 1 else 'rows'} not shown; metrics.json has all."] if hidden else []
+    return Sheet(headers, rows, " ".join(notes))
+
+
+def _text(value: Mapping[str, float], form: str) -> str:
+    text = number(value["mean"], form)
+    if math.isnan(value["interval"]):
+        return text
+    decimals = len(text.partition(".")[2])  # the interval is as precise as its mean
+    return f"{text} ± {value['interval']:,.{decimals}f}"
+
+
+def _best(entries: list, values: list, texts: list[str], score: Score) -> str | None:
+    """The text of the best value among entries without a flag; rows that read the same share the honour."""
+    candidates = [
+        (score.better * value[score.key]["mean"], text)
+        for entry, value, text in zip(entries, values, texts, strict=True)
+        if score.better and not entry["flags"] and math.isfinite(value[score.key]["mean"])
+    ]
+    return max(candidates)[1] if candidates else None
+
+
+def _name(entry: Mapping[str, Any], chosen: bool) -> Cell:
+    flags = [flag if count == entry["n"] else f"{flag} {count}/{entry['n']}" for flag, count in entry["flags"].items()]
+    below = ", ".join(flags) or ("baseline" if entry["kind"] == "baseline" else "")
+    return Cell(f"▸ {entry['name']}" if chosen else entry["name"], below)
+
+
+class _FittingTable(Table):
+    """A rich table that fits its console: breaks "mean ± interval", then drops columns in the order of _DROP."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        super().__init__(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        self.caption, self.caption_justify = sheet.caption, "left"
+        self.sheet = sheet
+        for index, header in enumerate(sheet.headers):
+            title = Text().append(header.text, "bold").append(f"\n{header.below}" if header.below else "", "dim")
+            if index:  # a number is never broken; the name may be
+                lines = [title.plain, *(f"{row[index].text}\n{row[index].below}" for row in sheet.rows)]
+                width = max(len(line) for text in lines for line in text.split("\n"))
+                self.add_column(title, justify="right", min_width=width)
+            else:
+                self.add_column(title, overflow="fold")
+        for row in sheet.rows:
+            self.add_row(*(_rich(cell, flag=not index) for index, cell in enumerate(row)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        unlimited = options.update(width=10_000)
+        sheet, table, left_out = self.sheet, self, []
+        for title in ("±", *_DROP):
+            if table.__rich_measure__(console, unlimited).minimum <= options.max_width:
+                break
+            if title == "±":
+                sheet = sheet._replace(rows=[[_broken(cell) for cell in row] for row in sheet.rows])
+            elif any(header.text == title for header in sheet.headers):
+                left_out.append(title.replace("\n", " "))
+                sheet = _without(sheet, title)
+            table = _FittingTable(sheet)
+        if left_out:
+            table.caption = f"{sheet.caption} Left out, the terminal being narrow: {', '.join(left_out)}."
+        yield from Table.__rich_console__(table, console, options)
+
+
+def _broken(cell: Cell) -> Cell:
+    return cell._replace(text=cell.text.replace(" ± ", "\n± "))
+
+
+def _without(sheet: Sheet, title: str) -> Sheet:
+    keep = [index for index, header in enumerate(sheet.headers) if header.text != title]
+    return sheet._replace(headers=[sheet.headers[i] for i in keep], rows=[[row[i] for i in keep] for row in sheet.rows])
+
+
+def _rich(cell: Cell, flag: bool) -> Text:
+    text = Text().append(cell.text, "bold green" if cell.best else "")
+    if cell.below:
+        text.append(f"\n{cell.below}", "yellow" if flag and cell.below != "baseline" else "dim")
+    return text

@@ -1,0 +1,64 @@
+"""For all tests: shapes and types of every annotated function are checked, and silent broadcasting is an error."""
+
+import os
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+install_import_hook("musiclust", "beartype.beartype")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from musiclust import store  # noqa: E402
+from musiclust.types import Block, Tracks  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Programs compiled once a session, also by the scripts that tests start."""
+    place = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("xla")))
+    jax.config.update("jax_compilation_cache_dir", place)
+
+
+def make_tracks(n: int, classes: int = 3) -> Tracks:
+    """n tracks without audio, in `classes` equal classes of the label "genre"."""
+    track_id = np.array([f"t{i:04d}" for i in range(n)])
+    return Tracks(
+        track_id=track_id,
+        path=np.array([""] * n),
+        meta={
+            "title": np.array([f"Song {i}" for i in range(n)]),
+            "artist": np.array([f"Artist {i % 7}" for i in range(n)]),
+            "album": np.array([""] * n),
+            "duration": np.full(n, 10.0),
+        },
+        labels={"genre": (np.arange(n) % classes).astype(np.int32)},
+        label_names={"genre": tuple(f"genre {c}" for c in range(classes))},
+        group=track_id,
+    )
+
+
+def make_store(root: Path, n: int = 60, classes: int = 3, *, lyrics: bool = True) -> Path:
+    """A store with three well separated classes in mfcc_mean and, for half of the tracks, lyrics."""
+    rng = np.random.default_rng(0)
+    tracks = make_tracks(n, classes)
+    codes = tracks.labels["genre"]
+    store.save_tracks(root, tracks)
+    centres = rng.normal(size=(classes, 20)) * 3
+    everywhere = np.ones(n, bool)
+    mfcc = (centres[codes] + rng.normal(size=(n, 20))).astype(np.float32)
+    columns = {"columns": [f"mfcc_{i:02d}" for i in range(20)]}
+    store.save_block(root, Block("mfcc_mean", tracks.track_id, mfcc, everywhere, columns))
+    stats = (mfcc[:, :, None] + rng.normal(size=(n, 20, 7))).astype(np.float32)
+    store.save_block(root, Block("mfcc_stats", tracks.track_id, stats, everywhere, {"columns": list("abcdefg")}))
+    image = (mfcc[:, :16, None] + rng.normal(size=(n, 16, 37))).astype(np.float16)
+    store.save_block(root, Block("melspec", tracks.track_id, image, everywhere, {"columns": []}))
+    if lyrics:
+        sung = np.arange(n) % 2 == 0
+        words = np.where(sung[:, None], rng.normal(size=(n, 12)), 0.0).astype(np.float32)
+        store.save_block(root, Block("lyrics", tracks.track_id, words, sung, {}))
+    return root

@@ -1,0 +1,265 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from scipy.stats import multivariate_normal
+from sklearn.cluster import DBSCAN, KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from musiclust import cluster
+from musiclust.cluster import CLUSTERERS, assigner, check_points, knee_eps
+from musiclust.errors import InputError
+
+
+@pytest.fixture
+def blobs():
+    """Four Gaussians of 100, 80, 60 and 40 points, far apart in 8 dimensions; rows shuffled."""
+    rng = np.random.default_rng(0)
+    truth = rng.permutation(np.repeat(np.arange(4), [100, 80, 60, 40]))
+    return (4 * np.eye(4, 8)[truth] + 0.3 * rng.normal(size=(280, 8))).astype(np.float32), truth
+
+
+@pytest.fixture(params=CLUSTERERS)
+def name(request):
+    return request.param
+
+
+def test_blobs_are_found_and_numbered_by_size(name, blobs):
+    z, truth = blobs
+    found = CLUSTERERS[name](z, k=4, seed=0)
+    clustered = found.labels >= 0
+    np.testing.assert_array_equal(found.labels[clustered], truth[clustered])
+    assert clustered.mean() > 0.95
+    assert found.labels.dtype == np.int32
+    assert found.centres.shape == (4, 8)
+    np.testing.assert_allclose(found.centres[2], z[found.labels == 2].mean(axis=0, dtype=np.float64), atol=1e-6)
+
+
+def test_assign_repeats_the_labels_before_and_after_a_restore(name, blobs, tmp_path):
+    z = np.random.default_rng(1).normal(size=(300, 5))  # no gaps: many points between clusters
+    found = CLUSTERERS[name](z, k=6, seed=0)
+    np.testing.assert_array_equal(found.assign(z), found.labels)
+
+    assert {array.dtype for array in found.state.values()} <= {np.dtype(np.float32), np.dtype(np.int32)}
+    np.savez(tmp_path / "state.npz", **found.state)
+    restored = assigner(name, dict(np.load(tmp_path / "state.npz")))
+    new = np.random.default_rng(2).normal(size=(200, 5)) * 2
+    np.testing.assert_array_equal(restored(z), found.labels)
+    np.testing.assert_array_equal(restored(new), found.assign(new))
+    assert restored(new).dtype == np.int32
+    assert restored(new[:0]).shape == (0,)
+
+
+def test_same_seed_same_result(name):
+    z = np.random.default_rng(1).normal(size=(300, 5))
+    first, second = (CLUSTERERS[name](z, k=6, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first.labels, second.labels)
+    for key in first.state:
+        np.testing.assert_array_equal(first.state[key], second.state[key])
+
+
+def test_the_caller_s_points_are_left_alone(name, blobs):
+    z = blobs[0].copy()
+    CLUSTERERS[name](z, k=4, seed=0)
+    np.testing.assert_array_equal(z, blobs[0])
+
+
+@pytest.mark.parametrize(
+    ("z", "at_most"),
+    [
+        (np.ones((50, 32)), 1),
+        (np.zeros((50, 2)), 1),
+        (np.repeat(np.random.default_rng(0).normal(size=(5, 32)), 20, axis=0), 5),
+        (np.random.default_rng(0).normal(size=(300, 1)) * np.eye(1, 32), 8),
+        (np.random.default_rng(0).normal(size=(300, 4)) * 1e-12, 8),
+        (np.append(np.random.default_rng(0).normal(size=(300, 2)) * 1e-6, [[1e8, 1e8]], axis=0), 2),
+        (np.array([[0.0], [1.0], [1.0]]), 2),
+    ],
+    ids=["one point", "zeros", "five points", "a line", "tiny", "outlier", "three"],
+)
+def test_collapsed_points_give_fewer_clusters_without_a_warning(name, z, at_most):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = CLUSTERERS[name](z, k=min(8, len(z)), seed=0)
+        np.testing.assert_array_equal(found.assign(z), found.labels)
+    clusters = np.unique(found.labels[found.labels >= 0])
+    np.testing.assert_array_equal(clusters, np.arange(len(found.centres)))
+    if name != "hdbscan":  # its clusters are not k; it may split what is one point to the others, or see noise only
+        assert 1 <= len(clusters) <= at_most or name == "dbscan"
+
+
+def test_bad_points_are_named(name):
+    z = np.zeros((10, 3))
+    z[4, 1], z[7, 0] = np.nan, np.inf
+    with pytest.raises(InputError, match=r"row 4 of the points is not finite \(2 of 10"):
+        CLUSTERERS[name](z, k=2, seed=0)
+    with pytest.raises(InputError, match=r"shape \(10,\)"):
+        CLUSTERERS[name](np.zeros(10), k=2, seed=0)
+    with pytest.raises(InputError, match="at least 2"):
+        CLUSTERERS[name](np.zeros((1, 3)), k=2, seed=0)
+
+
+@pytest.mark.parametrize("name", ["kmeans", "gmm", "agglomerative"])
+def test_an_impossible_k_is_refused(name):
+    z = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(InputError, match="k = 50 is larger than the 20 tracks: choose --k of at most 20"):
+        CLUSTERERS[name](z, k=50, seed=0)
+    with pytest.raises(InputError, match="k = 1 is smaller than 2: choose --k of 2 to 20"):
+        CLUSTERERS[name](z, k=1, seed=0)
+    assert len(CLUSTERERS[name](z, k=20, seed=0).centres) == 20
+
+
+def test_assign_refuses_bad_points(name, blobs):
+    assign = CLUSTERERS[name](blobs[0], k=4, seed=0).assign
+    with pytest.raises(ValueError, match="7 columns, the clusters were made of 8"):
+        assign(np.zeros((2, 7)))
+    with pytest.raises(InputError, match="row 1"):
+        assign(np.array([[0.0] * 8, [np.nan] * 8]))
+
+
+def test_unknown_clusterer_lists_the_choices():
+    with pytest.raises(InputError, match="unknown clusterer 'kmean': choose one of kmeans, gmm"):
+        assigner("kmean", {})
+
+
+def test_kmeans_is_scikit_learn_s():
+    z = np.random.default_rng(5).normal(size=(400, 6)).astype(np.float32)
+    found = cluster.kmeans(z, k=7, seed=2)
+    with cluster.one_thread():
+        theirs = KMeans(7, n_init=10, random_state=2).fit(z.astype(float))
+    assert adjusted_rand_score(found.labels, theirs.labels_) == 1
+    assert np.all(np.diff(np.bincount(found.labels)) <= 0)
+    new = np.random.default_rng(6).normal(size=(100, 6))
+    np.testing.assert_array_equal(found.assign(new), cdist(new, found.centres).argmin(axis=1))
+
+
+@pytest.mark.parametrize(("n", "shape"), [(600, (3, 4, 4)), (40, (3, 4))], ids=["full", "diagonal"])
+def test_gmm_assigns_by_the_posterior(n, shape):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(n, 4)) @ np.diag([3, 1, 1, 0.2]) + 4 * np.eye(4)[rng.integers(3, size=n)]
+    found = cluster.gmm(z, k=3, seed=0)
+    state = found.state
+    assert state["precisions_cholesky"].shape == shape
+    new = rng.normal(size=(200, 4)) * 3
+    log_joint = [
+        np.log(w) + multivariate_normal(m, np.linalg.inv(p @ p.T)).logpdf(new)
+        for w, m, p in zip(
+            state["weights"],
+            state["means"],
+            (np.diag(c) if c.ndim == 1 else c for c in state["precisions_cholesky"].astype(float)),
+            strict=True,
+        )
+    ]
+    np.testing.assert_array_equal(found.assign(new), state["labels"][np.argmax(log_joint, axis=0)])
+
+
+def test_gmm_finds_what_kmeans_cannot():
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], 400)
+    z = rng.normal(size=(800, 2)) * np.where(truth, 0.2, 2)[:, None] + [4, 0] * truth[:, None]  # a cloud, a speck
+    assert adjusted_rand_score(truth, cluster.gmm(z, k=2, seed=0).labels) > 0.9
+    assert adjusted_rand_score(truth, cluster.kmeans(z, k=2, seed=0).labels) < 0.8
+
+
+def test_gmm_ignores_collapsed_columns(blobs):
+    z, truth = blobs
+    flat = np.append(z, 1e-5 * np.random.default_rng(0).normal(size=(280, 24)), axis=1)
+    np.testing.assert_array_equal(cluster.gmm(flat, k=4, seed=0).labels, truth)
+
+
+def test_agglomerative_gives_a_new_point_its_nearest_neighbour_s_label():
+    z = np.random.default_rng(0).normal(size=(150, 3)).astype(np.float32)
+    found = cluster.agglomerative(z, k=5, seed=0)
+    new = np.random.default_rng(1).normal(size=(80, 3)).astype(np.float32)
+    np.testing.assert_array_equal(found.assign(new), found.labels[cdist(new, z).argmin(axis=1)])
+
+
+def test_agglomerative_refuses_more_than_memory_holds():
+    with pytest.raises(InputError, match=r"of 20001 tracks needs 3 GB .* choose --clusterer=kmeans"):
+        cluster.agglomerative(np.zeros((20_001, 1)), k=2, seed=0)
+
+
+def test_dbscan_by_hand():
+    z = np.array([[0.0], [1], [2], [3.5], [10], [11], [12], [13], [20]])
+    found = cluster.dbscan(z, k=2, seed=0, eps=1.6, min_samples=3)
+    # Cores: 1, 2 (with 0 and 3.5) and 11, 12. 3.5 and 10, 13 lie within 1.6 of a core; 20 does not.
+    np.testing.assert_array_equal(found.labels, [0, 0, 0, 0, 1, 1, 1, 1, -1])
+    np.testing.assert_allclose(found.centres, [[1.625], [11.5]])
+    np.testing.assert_array_equal(found.assign(np.array([[4.9], [3.4], [-0.7], [12.9], [13.7]])), [-1, 0, -1, 1, -1])
+
+
+def test_dbscan_agrees_with_scikit_learn_on_cores_and_noise():
+    z = np.random.default_rng(3).normal(size=(500, 2)).astype(np.float32)
+    eps = float(np.float32(0.15))
+    found = cluster.dbscan(z, k=2, seed=0, eps=eps, min_samples=5)
+    theirs = DBSCAN(eps=eps, min_samples=5).fit(z.astype(float))
+    core = theirs.core_sample_indices_
+    assert adjusted_rand_score(found.labels[core], theirs.labels_[core]) == 1
+    np.testing.assert_array_equal(found.labels == -1, theirs.labels_ == -1)
+    assert 0 < (found.labels == -1).sum() < 250
+
+
+def test_dbscan_does_not_depend_on_the_order_of_the_points():
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=(300, 2))
+    order = rng.permutation(300)
+    first, second = (cluster.dbscan(x, k=2, seed=0, eps=0.2, min_samples=5).labels for x in (z, z[order]))
+    assert adjusted_rand_score(first[order], second) == 1
+
+
+def test_dbscan_all_noise():
+    z = np.arange(10.0)[:, None]
+    found = cluster.dbscan(z, k=2, seed=0, eps=0.5, min_samples=2)
+    np.testing.assert_array_equal(found.labels, np.full(10, -1))
+    assert found.centres.shape == (0, 1)
+    np.testing.assert_array_equal(found.assign(z), np.full(10, -1))
+
+
+def test_dbscan_refuses_more_pairs_than_memory_holds():
+    with pytest.raises(InputError, match=r"of the 30000 tracks, 7 GiB: choose --clusterer=kmeans"):
+        cluster.dbscan(np.random.default_rng(0).normal(size=(30_000, 2)), k=2, seed=0, eps=100.0)
+
+
+def test_knee_of_a_curve_with_a_corner():
+    # 95 points 1 apart and 5 ever farther: every distance to the nearest neighbour is 1 but for the last five.
+    z = np.cumsum(np.append(np.ones(95), [20, 40, 60, 80, 100]))[:, None]
+    assert knee_eps(z, min_samples=2) == 1
+    assert knee_eps(np.zeros((9, 2)), min_samples=3) == 1  # any eps does; it must not be 0
+
+
+@given(scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+@settings(max_examples=20, deadline=None)
+def test_knee_scales_with_the_points(scale, shift):
+    z = np.random.default_rng(0).normal(size=(60, 2))
+    expected = scale * knee_eps(z, min_samples=4)
+    assert knee_eps(scale * (z + shift), min_samples=4) == pytest.approx(expected, rel=1e-6)
+
+
+def test_hdbscan_places_new_points(blobs):
+    z, truth = blobs
+    found = cluster.hdbscan(z, k=2, seed=0)
+    centre = z[truth == 3].mean(axis=0, keepdims=True)
+    np.testing.assert_array_equal(found.assign(np.append(centre, centre + 50, axis=0)), [3, -1])
+
+
+@pytest.mark.parametrize(
+    ("clusterer", "options", "message"),
+    [
+        ("dbscan", {"eps": 0.0}, "eps = 0.0"),
+        ("dbscan", {"eps": float("nan")}, "eps = nan"),
+        ("dbscan", {"min_samples": 21}, "min_samples = 21 is out of range: choose 1 to 20"),
+        ("hdbscan", {"min_cluster_size": 1}, "min_cluster_size = 1 is out of range: choose 2 to 20"),
+    ],
+)
+def test_options_out_of_range_are_refused(clusterer, options, message):
+    with pytest.raises(InputError, match=message):
+        CLUSTERERS[clusterer](np.random.default_rng(0).normal(size=(20, 2)), k=2, seed=0, **options)
+
+
+def test_check_points_takes_integers_and_names_the_thing():
+    assert check_points(np.ones((2, 2), int)).dtype == np.float64
+    with pytest.raises(InputError, match=r"the features have shape \(3, 0\)"):
+        check_points(np.zeros((3, 0)), "the features")

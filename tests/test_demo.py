@@ -1,0 +1,144 @@
+"""The demo corpus, rendered small and listened to by numbers."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musiclust.errors import InputError
+from musiclust.preprocess import demo, scores
+
+for _package in ("music21", "symusic", "pretty_midi", "soundfile"):
+    if find_spec(_package) is None:
+        pytest.skip(f"{_package} is not installed", allow_module_level=True)
+
+PROGRAMS = sorted({program for repertory in demo.REPERTORIES for part in repertory.instruments for program in part})
+VOCAL = {"trecento", "monteverdi", "bach"}
+
+
+def _soundfont():
+    return Path(find_spec("pretty_midi").submodule_search_locations[0]) / "TimGM6mb.sf2"
+
+
+def _cents_off(wave, pitch):
+    """How far the fundamental is from `pitch`: the comb of eight harmonics that gathers the largest magnitudes."""
+    n_fft = 1 << 18
+    magnitude = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), n_fft))
+    cents = np.arange(-150, 151, 2)
+    combs = np.outer(440 * 2 ** ((pitch - 69 + cents / 100) / 12), np.arange(1, 9))
+    bins = np.where(combs < demo.SAMPLE_RATE / 2 - 50, np.round(combs * n_fft / demo.SAMPLE_RATE), 0).astype(int)
+    near = np.max([magnitude[np.maximum(bins + shift, 0)] for shift in range(-2, 3)], axis=0)
+    return cents[np.where(bins > 0, near, 0).sum(axis=1).argmax()]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_instrument_is_in_tune(program):
+    for pitch in (50, 57, 62, 69, 74, 81):
+        note = np.array([(0.0, 2.0, pitch, 90, 0)], scores.NOTE)
+        wave = demo.play(note, [program], 2.0, _soundfont())
+        assert wave.shape == (2 * demo.SAMPLE_RATE,)
+        assert abs(_cents_off(wave[2205:33075], pitch)) <= 30, pitch
+
+
+def test_play_keeps_time():
+    notes = np.array([(1.0, 0.5, 72, 90, 0), (2.0, 0.5, 60, 90, 1)], scores.NOTE)
+    wave = demo.play(notes, [74, 107], 3.0, _soundfont())
+    loud = np.abs(wave).reshape(-1, 2205).max(axis=1) > 0.02 * np.abs(wave).max()  # tenths of a second
+    assert not loud[:9].any()
+    assert loud[10:14].all()
+    assert loud[20]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    out_dir, seen = tmp_path_factory.mktemp("demo"), []
+    demo.render(out_dir, per_class=2, workers=1, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(k + 1, 16) for k in range(16)]
+    return out_dir
+
+
+def _audio(tracks):
+    import soundfile
+
+    return [soundfile.read(path, dtype="float32") for path in tracks.path]
+
+
+def test_tracks(corpus):
+    tracks, words = demo.load(corpus)
+    assert len(tracks) == 16
+    assert "bach-001" in tracks.track_id
+    names = np.array(demo.REPERTORIES)[tracks.labels["repertory"]]
+    assert [f"{repertory.name}-{k:03d}" for k in (0, 1) for repertory in names[k::2]] == [
+        *tracks.track_id[0::2],
+        *tracks.track_id[1::2],
+    ]
+    assert tracks.label_names["repertory"][2] == "Bach chorales"
+    assert all(tracks.meta[key].all() for key in ("title", "artist", "album"))
+    assert tracks.group.all()
+    assert {track_id.split("-")[0] for track_id in words} <= VOCAL
+    assert len(words) >= 3
+    assert all(text.strip() for text in words.values())
+    assert not list(corpus.rglob(".*"))
+
+
+def test_excerpts_sound_throughout_unclipped(corpus):
+    tracks, _ = demo.load(corpus)
+    for track_id, (wave, rate) in zip(tracks.track_id, _audio(tracks), strict=True):
+        assert (rate, wave.shape) == (demo.SAMPLE_RATE, (220_500,)), track_id
+        assert 0.4 < np.abs(wave).max() < 1 or np.sqrt(np.mean(wave**2)) > 0.09, track_id
+        assert np.abs(wave).max() < 1, track_id
+        assert (np.abs(wave).reshape(5, -1).max(axis=1) > 0.01).all(), track_id
+
+
+def test_same_seed_same_sound_in_any_number_of_processes(corpus, tmp_path):
+    demo.render(tmp_path, per_class=1, workers=2)
+    tracks, words = demo.load(corpus)
+    again, words_again = demo.load(tmp_path)
+    same = tracks.select(np.isin(tracks.track_id, again.track_id))
+    assert same.meta["title"].tolist() == again.meta["title"].tolist()
+    assert words_again == {track_id: text for track_id, text in words.items() if track_id in again.track_id}
+    for (wave, _), (other, _) in zip(_audio(same), _audio(again), strict=True):
+        assert wave.tobytes() == other.tobytes()
+
+
+def test_other_seed_other_excerpts_and_what_is_there_is_kept(corpus):
+    before, _ = demo.load(corpus)
+    stamps = {path: Path(path).stat().st_mtime_ns for path in before.path}
+    Path(before.path[3]).unlink()
+    demo.render(corpus, per_class=2, workers=1)
+    resumed, _ = demo.load(corpus)
+    changed = [path for path in resumed.path if Path(path).stat().st_mtime_ns != stamps[path]]
+    assert changed == [before.path[3]]
+    demo.render(corpus, seed=1, per_class=1, workers=1)
+    other, _ = demo.load(corpus)
+    assert not set(other.path) & set(before.path)
+    assert not set(other.group) & set(before.group) - {"haydn", "mozart"} or set(other.meta["title"]) != set(
+        before.meta["title"]
+    )
+    demo.render(corpus, per_class=2, workers=1)  # as the other tests expect it
+
+
+def test_manifest_missing_or_of_another_version(tmp_path):
+    with pytest.raises(InputError, match=r"manifest\.jsonl: no such file"):
+        demo.load(tmp_path)
+    (tmp_path / "manifest.jsonl").write_text(json.dumps({"version": 0}) + "\n")
+    with pytest.raises(InputError, match="version 0, expected"):
+        demo.load(tmp_path)
+
+
+@pytest.mark.parametrize("package", ["music21", "symusic", "pretty_midi"])
+def test_missing_package_names_the_extra(package, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name == package else find_spec(name))
+    with pytest.raises(InputError, match=rf"{package}.*pip install 'musiclust\[demo\]'"):
+        demo.render(tmp_path)
+
+
+def test_default_dir(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert demo.default_dir() == tmp_path / "musiclust" / f"demo-v{demo.VERSION}-seed0"
+    assert demo.default_dir(tmp_path / "mine", 3).parent == tmp_path / "mine"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert demo.default_dir() == Path.home() / ".cache" / "musiclust" / f"demo-v{demo.VERSION}-seed0"
+    assert len({demo.default_dir(seed=seed) for seed in range(3)}) == 3

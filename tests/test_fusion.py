@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from musiclust import fusion
+from musiclust.errors import InputError
+from musiclust.types import Block
+
+rng = np.random.default_rng(1)
+IDS = np.array([f"t{i}" for i in range(50)])
+AUDIO = Block("mfcc_mean", IDS, rng.normal(5, 3, (50, 4)), np.ones(50, bool))
+SUNG = np.arange(50) % 3 == 0
+LYRICS = Block("lyrics", IDS, np.where(SUNG[:, None], rng.normal(0.1, 0.05, (50, 16)), 0.0), SUNG)
+
+
+def test_concat_is_standardised_and_modalities_weigh_alike():
+    fused = fusion.fuse([AUDIO, LYRICS])
+    assert fused.x.shape == (50, 20)
+    assert fused.x.dtype == np.float32
+    by_hand = (AUDIO.values - AUDIO.values.mean(0)) / AUDIO.values.std(0)
+    np.testing.assert_allclose(fused.x[:, :4], by_hand, rtol=1e-5, atol=1e-5)
+    spoken = fused.x[SUNG, 4:]
+    np.testing.assert_allclose(spoken.mean(0), 0, atol=1e-6)
+    assert (spoken**2).sum(1).mean() == pytest.approx((fused.x[:, :4] ** 2).sum(1).mean(), rel=1e-4)
+
+
+def test_a_track_without_words_gets_zeros_and_a_zero_in_the_mask():
+    fused = fusion.fuse([AUDIO, LYRICS])
+    assert not fused.x[~SUNG, 4:].any()
+    np.testing.assert_array_equal(fused.mask[:, 1], SUNG)
+    assert fused.mask[:, 0].all()
+
+
+def test_new_tracks_are_transformed_alike():
+    fused = fusion.fuse([AUDIO, LYRICS])
+    few = [Block(b.name, b.track_id[:7], b.values[:7], b.valid[:7]) for b in (AUDIO, LYRICS)]
+    np.testing.assert_array_equal(fusion.apply(fused.fusion, few), fused.x[:7])
+
+
+def test_plain_leaves_text_as_it_is():
+    fused = fusion.fuse([AUDIO, LYRICS], how="plain")
+    np.testing.assert_allclose(fused.x[:, 4:], LYRICS.values, rtol=1e-6)
+    assert fused.x[:, :4].std() == pytest.approx(1, rel=1e-3)
+
+
+def test_a_constant_column_becomes_zero_not_nan():
+    values = AUDIO.values.copy()
+    values[:, 2] = 7.1
+    fused = fusion.fuse([Block("mfcc_mean", IDS, values, AUDIO.valid)])
+    assert np.isfinite(fused.x).all()
+    assert not fused.x[:, 2].any()
+
+
+def test_an_image_keeps_its_axes_and_each_band_is_standardised():
+    values = rng.normal(-40, 20, (50, 8, 13)).astype(np.float16) + np.arange(8)[:, None].astype(np.float16)
+    image = Block("melspec", IDS, values, AUDIO.valid, {"columns": []})
+    fused = fusion.fuse([image])
+    assert fused.x.shape == (50, 8, 13)
+    np.testing.assert_allclose(fused.x.mean((0, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(fused.x.std((0, 2)), 1, rtol=1e-4)
+    table = Block("mfcc_stats", IDS, values, AUDIO.valid, {"columns": ["mean"] * 13})
+    assert fusion.fuse([table]).x.shape == (50, 8 * 13)
+
+
+def test_what_does_not_fit_is_named():
+    fitted = fusion.fuse([AUDIO, LYRICS]).fusion
+    with pytest.raises(InputError, match="trained on mfcc_mean, lyrics, not on mfcc_mean"):
+        fusion.apply(fitted, [AUDIO])
+    narrow = Block("lyrics", IDS, LYRICS.values[:, :9], LYRICS.valid)
+    with pytest.raises(InputError, match="lyrics has 9 columns, the run was trained on 16"):
+        fusion.apply(fitted, [AUDIO, narrow])
+    with pytest.raises(InputError, match="choose from concat, plain"):
+        fusion.fuse([AUDIO], how="sum")
+    with pytest.raises(InputError, match="no track has lyrics"):
+        fusion.fuse([Block("lyrics", IDS, LYRICS.values, np.zeros(50, bool))])

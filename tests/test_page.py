@@ -1,0 +1,237 @@
+"""The page and the map, read back by an HTML parser: nothing from a network, everything escaped, the same numbers."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from musiclust.report import page, plots
+from musiclust.report.map import audio_address, song_map
+from musiclust.report.tables import results_sheet
+from musiclust.types import Tracks
+
+VILE = '</script><script>alert(1)</script> & "Don\'t" <img src=x onerror=alert(2)>'
+
+
+class Reader(HTMLParser):
+    """Collects elements, and the text of each kind of element."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.texts, self._open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "link", "br"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append((self._open[-1] if self._open else "", data.strip()))
+
+    def of(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    def said(self, tag):
+        return [text for name, text in self.texts if name == tag]
+
+
+def songs(n, folder):
+    codes = (np.arange(n) % 3 - 1).astype(np.int32)
+    title = np.array(["", VILE, *(f"Song {i}" for i in range(2, n))])
+    path = np.array(["", *(str(folder / f'{i} it\'s "é" #1 🎵.wav') for i in range(1, n))])
+    meta = {"title": title, "artist": np.array(["<b>Anon</b>"] * n), "album": title, "duration": np.zeros(n)}
+    names = {"genre": ("<i>folk</i>", "art")}
+    ids = np.array([f"t{i:03d}" for i in range(n)])
+    return Tracks(ids, path, meta, {"genre": codes}, names, ids)
+
+
+def run_results():
+    scores = dict.fromkeys(
+        ["calinski_harabasz", "davies_bouldin", "ari", "nmi", "purity", "nmi_chance", "purity_chance"], 0.25
+    )
+    scores |= {"silhouette": 0.25, "silhouette_null": 0.25, "reference_null": 0.25, "coverage": 0.9, "n_clusters": 2.0}
+    rows = [
+        {
+            "name": name,
+            "kind": kind,
+            "seed": seed,
+            "beta": 1.0,
+            "learning_rate": 0.001,
+            "flags": flags,
+            "loss": 1.0,
+            "reconstruction": 1.0,
+            "active_units": 3,
+            "total_kl": 2.5,
+            "scores": scores | {"reference_silhouette": reference},
+        }
+        for name, kind, seed, flags, reference in (
+            ("cvae <kmeans>", "model", 0, [], 0.4321),
+            ("cvae <kmeans>", "model", 1, ["collapsed"], 0.9876),
+            ("pca + kmeans", "baseline", None, [], 0.1234),
+        )
+    ]
+    corpus = {"name": "my <songs>", "store": "s", "tracks": 40, "label": "genre", "classes": ["<i>folk</i>", "art"]}
+    corpus |= {"features": ["mfcc"], "input_shape": [20], "valid": {"mfcc": 40}, "condition": None}
+    model = {"name": "cvae", "parameters": 759508, "latent_dim": 8, "replicas": 2}
+    model |= {"training_seconds": 3.14, "device": "cpu"}
+    return {
+        "command": "python -m experiments.run --model='<cvae>'",
+        "created": "2026-11-22T16:40:00+00:00",
+        "corpus": corpus,
+        "model": model,
+        "clusterer": "kmeans",
+        "k": 2,
+        "rows": rows,
+        "chosen": 0,
+    }
+
+
+@pytest.fixture
+def run(tmp_path):
+    tracks = songs(40, tmp_path / "audio")
+    labels = np.r_[-1, np.arange(39) % 2].astype(np.int32)
+    figures = {"cluster_sizes": plots.cluster_sizes(labels), "my_own": plots.kl_per_dim(np.ones(3))}
+    path = tmp_path / "report.html"
+    xy = np.random.default_rng(0).normal(size=(40, 2))
+    page.write_page(path, run_results(), figures=figures, tracks=tracks, labels=labels, xy=xy, label="genre")
+    return path, tracks, labels
+
+
+def song_data(reader):
+    return json.loads(next(text for text in reader.said("script") if text.startswith('{"x"')))
+
+
+def test_page_loads_nothing_and_is_whole(run):
+    path, _, _ = run
+    reader = Reader(path.read_text(encoding="utf-8"))  # asserts on the way that every element is closed in order
+    for tag, attrs in reader.elements:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            assert attrs.get(name, "data:image/png;base64,").startswith("data:image/png;base64,")
+    assert not any("@import" in text or "url(" in text for text in reader.said("style"))
+    assert sum("plotly.js v" in text[:200] for text in reader.said("script")) == 1
+    assert len(reader.of("img")) == 2
+    assert all(attrs["alt"] for attrs in reader.of("img"))
+    assert all(attrs["scope"] in ("col", "row") for attrs in reader.of("th"))
+    assert reader.of("html")[0]["lang"] == "en"
+    assert [item.name for item in path.parent.iterdir()] == ["report.html"]  # no temporary file is left
+
+
+def test_page_escapes_what_comes_from_files(run):
+    path, _, _ = run
+    reader = Reader(path.read_text(encoding="utf-8"))
+    tags = {tag for tag, _ in reader.elements}
+    assert not tags & {"b", "i", "kmeans", "cvae", "songs"}
+    assert len(reader.of("script")) == 3
+    assert not any("onerror" in attrs for _, attrs in reader.elements)
+    data = song_data(reader)
+    assert data["title"] == ["t000", VILE, *(f"Song {i}" for i in range(2, 40))]
+    assert VILE in reader.said("span")
+    assert reader.said("code") == ["python -m experiments.run --model='<cvae>'"]
+    assert "cvae on my <songs>" in reader.said("h1")
+
+
+def test_page_shows_the_numbers_of_the_terminal(run):
+    path, _, _ = run
+    reader = Reader(path.read_text(encoding="utf-8"))
+    shown = [text for tag, text in reader.texts if tag in ("td", "th", "strong")]
+    for line in results_sheet(run_results()).rows:
+        for cell in line:
+            assert cell.text in shown
+    assert "0.432" in reader.said("strong")  # best without a flag
+    assert "0.988" not in reader.said("strong")
+    assert "collapsed" in reader.said("span")
+    assert reader.said("h2").count("Scores over seeds") == 1
+    text = path.read_text(encoding="utf-8")
+    assert "40 tracks fall into 2 groups" in text
+    assert "759,508" in text
+
+
+def test_page_lists_the_clusters(run):
+    path, tracks, labels = run
+    reader = Reader(path.read_text(encoding="utf-8"))
+    assert [text for text in reader.said("h3") if "luster" in text and text != "Clustering"] == [
+        "Cluster 0",
+        "Cluster 1",
+    ]
+    assert "Noise" in reader.said("h3")
+    rows = [int(attrs["data-song"]) for attrs in reader.of("button") if "data-song" in attrs]
+    assert rows[-1] == 0  # the one song of the noise comes last
+    first = rows[:15]
+    assert (labels[first] == 0).all()
+    assert first[0] == 1
+    assert first[-1] == 39  # taken from the whole cluster
+    assert len(set(rows)) == len(rows) == 31
+    assert "and 5 more" in reader.said("div")
+    codes = tracks.labels["genre"][labels == 0]
+    most = np.bincount(codes[codes >= 0]).max()
+    assert any(f"({most} of 20)" in text for text in reader.said("div"))
+
+
+def test_a_failure_leaves_the_old_page(run, monkeypatch):
+    path, tracks, labels = run
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(page.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        page.write_page(path, run_results(), figures={}, tracks=tracks, labels=labels, xy=np.zeros((40, 2)), label=None)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_name_that_is_not_utf8_does_not_stop_the_page(tmp_path):
+    tracks = songs(3, tmp_path)
+    tracks.meta["artist"][2] = "caf\udce9"
+    page.write_page(
+        tmp_path / "r.html",
+        run_results(),
+        figures={},
+        tracks=tracks,
+        labels=np.zeros(3, int),
+        xy=np.zeros((3, 2)),
+        label=None,
+    )
+    assert "caf?" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_map_data(tmp_path):
+    tracks = songs(6, tmp_path)
+    xy, labels = np.arange(12.0).reshape(6, 2), np.array([0, 1, 1, -1, 0, 2])
+    reader = Reader(song_map(xy, tracks, labels, "genre", tmp_path))
+    data = song_data(reader)
+    assert data["x"] == xy[:, 0].tolist()
+    assert [colouring["name"] for colouring in data["colourings"]] == ["cluster", "genre"]
+    assert data["colourings"][0]["codes"] == labels.tolist()
+    assert data["colourings"][0]["names"] == ["cluster 0", "cluster 1", "cluster 2"]
+    assert data["colourings"][1]["names"] == ["<i>folk</i>", "art"]
+    assert [attrs["aria-pressed"] for attrs in reader.of("button")] == ["true", "false"]
+    assert data["audio"][0] == ""
+    assert [unquote(address) for address in data["audio"][1:]] == [Path(path).name for path in tracks.path[1:]]
+    without = Reader(song_map(xy, tracks, labels, None, tmp_path))
+    assert not without.of("button")
+    with pytest.raises(ValueError, match="6 tracks"):
+        song_map(xy[:5], tracks, labels, None, tmp_path)
+
+
+def test_audio_addresses(tmp_path, monkeypatch):
+    name = 'it\'s "é" #1 100% a:b?.wav'
+    inside = audio_address(str(tmp_path / "audio" / name), tmp_path)
+    assert inside == "audio/it%27s%20%22%C3%A9%22%20%231%20100%25%20a%3Ab%3F.wav"
+    outside = audio_address(str(tmp_path / "other" / name), tmp_path / "run")
+    assert outside == (tmp_path / "other" / name).as_uri()
+    assert outside.startswith("file:///")
+    assert outside.endswith("/it%27s%20%22%C3%A9%22%20%231%20100%25%20a%3Ab%3F.wav")
+    monkeypatch.chdir(tmp_path)
+    assert audio_address("audio/x.wav", Path()) == audio_address("run/../audio/x.wav", tmp_path) == "audio/x.wav"
+    assert audio_address("", tmp_path) == ""

@@ -1,0 +1,145 @@
+import errno
+import json
+
+import numpy as np
+import pytest
+from conftest import make_tracks
+
+from musiclust import store
+from musiclust.errors import InputError
+from musiclust.types import Block, Tracks
+
+AWKWARD = ["a", "café, \"quoted\"", "line\nbreak", "🎺 trumpet"]
+
+
+def awkward_tracks() -> Tracks:
+    track_id = np.array(sorted(AWKWARD))
+    return Tracks(
+        track_id=track_id,
+        path=np.array([f"/music/{name}.mp3" for name in track_id]),
+        meta={
+            "title": track_id,
+            "artist": np.array([""] * 4),
+            "album": np.array(["x"] * 4),
+            "duration": np.array([1.5, np.nan, 3.25, 0.3]),
+        },
+        labels={"genre": np.array([-1, 0, 1, 0], np.int32)},
+        label_names={"genre": ("folk", "jazz")},
+        group=track_id,
+    )
+
+
+def block(track_id: np.ndarray, name: str = "mfcc_mean") -> Block:
+    values = np.arange(3.0 * len(track_id), dtype=np.float32).reshape(-1, 3)
+    return Block(name, track_id, values, np.ones(len(track_id), bool), {"sample_rate": 22050})
+
+
+def test_tracks_come_back_as_they_were(tmp_path):
+    tracks = awkward_tracks()
+    store.save_tracks(tmp_path, tracks)
+    back = store.load_tracks(tmp_path)
+    assert back.track_id.tolist() == tracks.track_id.tolist()
+    assert back.path.tolist() == tracks.path.tolist()
+    np.testing.assert_array_equal(back.meta["duration"], tracks.meta["duration"])
+    assert back.labels["genre"].tolist() == [-1, 0, 1, 0]
+    assert back.label_names == tracks.label_names
+
+
+def test_tracks_refuse_disorder_and_unknown_codes():
+    tracks = make_tracks(3)
+    with pytest.raises(ValueError, match="sorted and unique"):
+        Tracks(tracks.track_id[::-1], tracks.path, tracks.meta, tracks.labels, tracks.label_names, tracks.group)
+    with pytest.raises(ValueError, match="labels"):
+        Tracks(tracks.track_id, tracks.path, tracks.meta, {"g": np.array([0, 1, 9])}, {"g": ("a", "b")}, tracks.group)
+
+
+def test_block_comes_back_memory_mapped(tmp_path):
+    ids = np.array(["a", "b"])
+    values = np.array([[1.0, 2.0], [0.0, 0.0]], np.float16)
+    store.save_block(tmp_path, Block("lyrics", ids, values, np.array([True, False]), {"embedder": "sbert"}))
+    back = store.load_block(tmp_path, "lyrics")
+    assert isinstance(back.values, np.memmap)
+    assert back.values.dtype == np.float16
+    np.testing.assert_array_equal(back.values, values)
+    assert back.valid.tolist() == [True, False]
+    assert back.spec == {"embedder": "sbert"}
+
+
+def test_block_with_nan_is_refused_and_the_track_named(tmp_path):
+    ids = np.array(["a", "b", "c"])
+    values = np.array([[1.0], [np.nan], [np.nan]])
+    with pytest.raises(InputError, match=r"2 tracks hold NaN or infinity, the first is b"):
+        store.save_block(tmp_path, Block("chroma", ids, values, np.ones(3, bool)))
+    # Where it is not valid, nothing is read.
+    store.save_block(tmp_path, Block("chroma", ids, values, np.array([True, False, False])))
+
+
+def test_align_joins_by_id_not_by_position():
+    tracks = make_tracks(4)
+    wide = block(np.array(["a", *tracks.track_id, "zz"]))
+    (aligned,) = store.align(tracks, [wide])
+    assert aligned.track_id.tolist() == tracks.track_id.tolist()
+    np.testing.assert_array_equal(aligned.values, wide.values[1:-1])
+
+
+def test_align_names_what_is_lacking():
+    tracks = make_tracks(5)
+    with pytest.raises(InputError, match=r"mfcc_mean lacks 2 of 5 tracks \(t0001, t0003"):
+        store.align(tracks, [block(tracks.track_id[[0, 2, 4]])])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda root: (root / "mfcc_mean.npy").write_bytes(b"not an array"), "damaged"),
+        (lambda root: (root / "mfcc_mean.npy").write_bytes((root / "mfcc_mean.npy").read_bytes()[:-4]), "damaged"),
+        (lambda root: (root / "mfcc_mean.json").write_text("{"), "damaged"),
+        (lambda root: (root / "mfcc_mean.json").write_text(json.dumps({"format": 99})), "format 99"),
+        (lambda root: (root / "mfcc_mean.json").unlink(), "no block 'mfcc_mean'"),
+    ],
+)
+def test_damaged_block_is_named(tmp_path, damage, message):
+    store.save_block(tmp_path, block(np.array(["a", "b"])))
+    damage(tmp_path)
+    with pytest.raises(InputError, match=message):
+        store.load_block(tmp_path, "mfcc_mean")
+
+
+def test_missing_store_and_foreign_csv_are_named(tmp_path):
+    with pytest.raises(InputError, match="is not a store"):
+        store.load_tracks(tmp_path / "nowhere")
+    (tmp_path / "tracks.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="lacks the columns"):
+        store.load_tracks(tmp_path)
+
+
+def test_full_disk_leaves_the_file_before(tmp_path, monkeypatch):
+    store.save_block(tmp_path, block(np.array(["a", "b"])))
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        store.save_block(tmp_path, block(np.array(["a", "b", "c"])))
+    assert store.load_block(tmp_path, "mfcc_mean").track_id.tolist() == ["a", "b"]
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_lyrics_are_appended_and_a_torn_line_is_mended(tmp_path):
+    store.append_lyrics(tmp_path, [{"track_id": "a", "text": "la la"}, {"track_id": "b", "text": "ду"}])
+    with open(tmp_path / "lyrics.jsonl", "ab") as file:
+        file.write(b'{"track_id": "c", "te')
+    assert set(store.load_lyrics(tmp_path)) == {"a", "b"}
+    store.append_lyrics(tmp_path, [{"track_id": "a", "text": "new"}])
+    records = store.load_lyrics(tmp_path)
+    assert set(records) == {"a", "b"}
+    assert records["a"]["text"] == "new"
+    assert records["b"]["text"] == "ду"
+
+
+def test_skipped_round_trip(tmp_path):
+    assert store.load_skipped(tmp_path) == []
+    rows = [("/x/a, b.mp3", "0 bytes"), ('/x/"q"\n.mp3', "not audio")]
+    store.save_skipped(tmp_path, rows)
+    assert store.load_skipped(tmp_path) == rows
