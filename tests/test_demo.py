@@ -35,11 +35,12 @@ def _cents_off(wave, pitch):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_instrument_is_in_tune(program):
-    for pitch in (50, 57, 62, 69, 74, 81):
+    for pitch in (50, 57, 62, 69, 74, 78, 81, 86):
         note = np.array([(0.0, 2.0, pitch, 90, 0)], scores.NOTE)
         wave = demo.play(note, [program], 2.0, _soundfont())
         assert wave.shape == (2 * demo.SAMPLE_RATE,)
-        assert abs(_cents_off(wave[2205:33075], pitch)) <= 30, pitch
+        # Program 48 is a section of several detuned strings.
+        assert abs(_cents_off(wave[2205:33075], pitch)) <= (40 if program == 48 else 25), pitch
 
 
 def test_play_keeps_time():
@@ -69,11 +70,8 @@ def test_tracks(corpus):
     tracks, words = demo.load(corpus)
     assert len(tracks) == 16
     assert "bach-001" in tracks.track_id
-    names = np.array(demo.REPERTORIES)[tracks.labels["repertory"]]
-    assert [f"{repertory.name}-{k:03d}" for k in (0, 1) for repertory in names[k::2]] == [
-        *tracks.track_id[0::2],
-        *tracks.track_id[1::2],
-    ]
+    named = [demo.REPERTORIES[code].name for code in tracks.labels["repertory"]]
+    assert named == [track_id.split("-")[0] for track_id in tracks.track_id]
     assert tracks.label_names["repertory"][2] == "Bach chorales"
     assert all(tracks.meta[key].all() for key in ("title", "artist", "album"))
     assert tracks.group.all()
@@ -87,7 +85,7 @@ def test_excerpts_sound_throughout_unclipped(corpus):
     tracks, _ = demo.load(corpus)
     for track_id, (wave, rate) in zip(tracks.track_id, _audio(tracks), strict=True):
         assert (rate, wave.shape) == (demo.SAMPLE_RATE, (220_500,)), track_id
-        assert 0.4 < np.abs(wave).max() < 1 or np.sqrt(np.mean(wave**2)) > 0.09, track_id
+        assert 0.05 < np.sqrt(np.mean(wave**2)) < 0.11, track_id
         assert np.abs(wave).max() < 1, track_id
         assert (np.abs(wave).reshape(5, -1).max(axis=1) > 0.01).all(), track_id
 
@@ -114,9 +112,7 @@ def test_other_seed_other_excerpts_and_what_is_there_is_kept(corpus):
     demo.render(corpus, seed=1, per_class=1, workers=1)
     other, _ = demo.load(corpus)
     assert not set(other.path) & set(before.path)
-    assert not set(other.group) & set(before.group) - {"haydn", "mozart"} or set(other.meta["title"]) != set(
-        before.meta["title"]
-    )
+    assert len(set(other.meta["title"]) & set(before.meta["title"])) <= 2
     demo.render(corpus, per_class=2, workers=1)  # as the other tests expect it
 
 

@@ -1,7 +1,7 @@
 """One fixed space in which every partition of a store is judged, and a null to hold a silhouette against.
 
 A silhouette belongs to its space: k-means with k = 8 on a one-dimensional Gaussian, which has no clusters, scores 0.53,
-and 0.05 on a 32-dimensional one. So a latent space that has collapsed to a line beats all others. Two remedies:
+and 0.02 on a 32-dimensional one. So a latent space that has collapsed to a line beats all others. Two remedies:
 
 - `silhouette_null`: what k-means scores on a Gaussian with the covariance of the points at hand. A silhouette well
   above it says that there is more than a cloud of this shape; one at it says nothing.
@@ -100,8 +100,8 @@ def reference_silhouette(space: np.ndarray, labels: np.ndarray, *, seed: int = 0
     """A partition, whatever it was made from, in the one space that all share.
 
     Hold it against `silhouette_null` of the space with the number of clusters found. k-means is run in that very space
-    for the null, so it is a high bar for a partition made elsewhere: above it there is structure for certain, below it
-    there still may be.
+    for the null, so it is a high bar for a partition made elsewhere: above it there is more than a Gaussian cloud,
+    below it there still may be.
 
     Args:
       space: (N, P), from `reference_space`.

@@ -1,26 +1,24 @@
-"""Audio features: every block of one clip from one STFT.
+"""Audio features: every block of one clip from one STFT, by librosa (McFee et al., SciPy 2015).
 
-Conventions: arrays are frame-major, (T, F), T frames of F = 1 + n_fft // 2 bins; the analysis is that of
-descriptors.py. Values are those of librosa's functions with their defaults, called on `y` one by one
-(https://doi.org/10.25080/Majora-7b98e3ed-003); the tests hold them to it, and librosa is not needed to run.
+Conventions: F = 1 + n_fft // 2 bins by T frames, centred at multiples of hop_length; Hann window. Values are those of
+librosa's functions with their defaults, called on the samples one by one; the tests hold them to it.
 
 `decode` and its conventions live in decode.py and are offered here too: the room is used through this module.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from musiclust.preprocess import descriptors, filterbanks
-from musiclust.preprocess.decode import CLIP_SECONDS, SAMPLE_RATE, Clip, decode
-from musiclust.preprocess.descriptors import HOP_LENGTH, N_FFT
+from musiclust.preprocess.decode import CLIP_SECONDS, MIN_SAMPLES, SAMPLE_RATE, Clip, decode
 
 __all__ = [
     "BLOCKS",
     "CLIP_SECONDS",
-    "EXTRACTOR",
     "EXTRACTOR_VERSION",
     "HOP_LENGTH",
     "N_FFT",
@@ -33,7 +31,9 @@ __all__ = [
     "warm_up",
 ]
 
-EXTRACTOR = "librosa 0.11.0"  # whose values these are
+N_FFT = MIN_SAMPLES  # 2048
+HOP_LENGTH = 512
+TOP_DB = 80.0  # depth of a decibel scale, librosa's default
 EXTRACTOR_VERSION = 1  # raise it whenever a value changes: stores are checked against it
 N_MELS = 128
 MELSPEC_FRAMES = 431  # 10 s at 22,050 Hz
@@ -86,7 +86,7 @@ BLOCKS: Mapping[str, BlockSpec] = {
         (27,),
         "float32",
         "Hz (centroid, bandwidth, rolloff), dB (contrast), 1 (flatness, zero_crossing_rate, rms), BPM (tempo)",
-        "means and standard deviations over time of spectral descriptors, and the tempo",
+        "means and standard deviations over time of descriptors of the spectrum, and the tempo",
         (*(f"{name}_{statistic}" for name in _SPECTRAL for statistic in ("mean", "std")), "tempo"),
     ),
 }
@@ -105,17 +105,14 @@ def spec(name: str) -> dict[str, Any]:
         "n_fft": N_FFT,
         "hop_length": HOP_LENGTH,
         "clip_seconds": CLIP_SECONDS,
-        "extractor": EXTRACTOR,
+        "extractor": f"librosa {version('librosa')}",
         "extractor_version": EXTRACTOR_VERSION,
     }
 
 
 def warm_up() -> None:
-    """Import what decoding needs and build the filter banks, once, for forked workers to share."""
-    import soundfile  # noqa: F401
-    import soxr  # noqa: F401
-
-    extract(np.zeros(N_FFT, np.float32))
+    """Has numba compile what librosa uses, once and into its cache on disk: half a minute in a fresh environment."""
+    extract(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
 
 
 def extract(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> dict[str, np.ndarray]:
@@ -135,64 +132,77 @@ def extract(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> dict[str, np.nd
     """
     if y.ndim != 1 or y.dtype != np.float32 or len(y) < N_FFT or not np.isfinite(y).all():
         raise ValueError(f"y is {y.dtype} {y.shape}, expected at least {N_FFT} finite float32 samples")
-    if sample_rate <= 2 * descriptors.CONTRAST_EDGES[-2]:
-        raise ValueError(
-            f"sample_rate is {sample_rate} Hz, expected more than {2 * descriptors.CONTRAST_EDGES[-2]:.0f}"
-        )
-    magnitude = descriptors.stft_magnitude(y)
+    if sample_rate <= 12_800:
+        raise ValueError(f"sample_rate is {sample_rate} Hz, expected more than 12800")
+    with warnings.catch_warnings():
+        # Of clips shorter than a window of the tempogram, and of silence, which has no tuning.
+        warnings.simplefilter("ignore", UserWarning)
+        return {name: values.astype(BLOCKS[name].dtype) for name, values in _blocks(y, sample_rate).items()}
+
+
+def _blocks(y: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
+    import librosa
+    from librosa import feature
+
+    magnitude = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH))
     power = magnitude**2
-    mel = power @ filterbanks.mel(sample_rate, N_FFT, N_MELS)
-    log_mel = descriptors.decibels(mel)
-    mfcc = (log_mel.astype(np.float64) @ filterbanks.dct(N_MELS, 40)).astype(np.float32)
-    series = np.column_stack(
+    mel = feature.melspectrogram(S=power, sr=sample_rate, n_mels=N_MELS)
+    log_mel = librosa.power_to_db(mel, top_db=TOP_DB)
+    mfcc = feature.mfcc(S=log_mel, n_mfcc=40)
+    centroid = feature.spectral_centroid(S=magnitude, sr=sample_rate)
+    series = np.concatenate(
         [
-            *descriptors.centroid_and_bandwidth(magnitude, sample_rate),
-            descriptors.rolloff(magnitude, sample_rate),
-            descriptors.contrast(magnitude, sample_rate),
-            descriptors.flatness(power),
-            descriptors.zero_crossing_rate(y),
-            descriptors.rms(y),
+            centroid,
+            feature.spectral_bandwidth(S=magnitude, sr=sample_rate, centroid=centroid),
+            feature.spectral_rolloff(S=magnitude, sr=sample_rate),
+            feature.spectral_contrast(S=magnitude, sr=sample_rate),
+            feature.spectral_flatness(S=magnitude),
+            feature.zero_crossing_rate(y),
+            feature.rms(y=y),
         ]
     )
-    blocks = {
-        "mfcc_mean": mfcc[:, :20].mean(axis=0, dtype=np.float64),
-        "mfcc_stats": _statistics(mfcc[:, :20]),
-        "mfcc40": mfcc.mean(axis=0, dtype=np.float64),
+    onset = librosa.onset.onset_strength(S=log_mel, sr=sample_rate, hop_length=HOP_LENGTH)
+    tempo = feature.tempo(onset_envelope=onset, sr=sample_rate, hop_length=HOP_LENGTH)
+    return {
+        "mfcc_mean": mfcc[:20].mean(axis=1, dtype=np.float64),
+        "mfcc_stats": _statistics(mfcc[:20]),
+        "mfcc40": mfcc.mean(axis=1, dtype=np.float64),
         "melspec": _centre_frames(mel),
-        "chroma": _mean_and_std(descriptors.chroma(power, sample_rate)),
-        "spectral": np.append(_mean_and_std(series), descriptors.tempo(log_mel, sample_rate)),
+        "chroma": _mean_and_std(feature.chroma_stft(S=power, sr=sample_rate)),
+        "spectral": np.append(_mean_and_std(series), tempo),
     }
-    return {name: blocks[name].astype(block.dtype) for name, block in BLOCKS.items()}
 
 
 def _centre_frames(mel: np.ndarray) -> np.ndarray:
     """The central frames in decibels, (128, 431)."""
-    start = max(0, (len(mel) - MELSPEC_FRAMES) // 2)
-    decibels = descriptors.decibels(mel[start : start + MELSPEC_FRAMES]).T
+    import librosa
+
+    start = max(0, (mel.shape[1] - MELSPEC_FRAMES) // 2)
+    decibels = librosa.power_to_db(mel[:, start : start + MELSPEC_FRAMES], top_db=TOP_DB)
     missing = MELSPEC_FRAMES - decibels.shape[1]
-    return np.pad(decibels, [(0, 0), (0, missing)], constant_values=decibels.max() - descriptors.TOP_DB)
+    return np.pad(decibels, [(0, 0), (0, missing)], constant_values=decibels.max() - TOP_DB)
 
 
 def _mean_and_std(series: np.ndarray) -> np.ndarray:
-    """(T, D) -> (D, 2)."""
-    return np.column_stack([series.mean(axis=0, dtype=np.float64), series.std(axis=0, dtype=np.float64)])
+    """(D, T) -> (D, 2)."""
+    return np.column_stack([series.mean(axis=1, dtype=np.float64), series.std(axis=1, dtype=np.float64)])
 
 
 def _statistics(series: np.ndarray) -> np.ndarray:
-    """(T, D) float32 -> (D, 7), FMA's statistics over time.
+    """(D, T) float32 -> (D, 7), FMA's statistics over time.
 
     Standard deviation, skewness and excess kurtosis are the biased ones of scipy.stats; a series that is constant to
     the precision of float32, for which the last two are undefined, has 0 for both.
     """
     x = series.astype(np.float64)
-    mean = x.mean(axis=0)
-    deviation = x - mean
+    mean = x.mean(axis=1)
+    deviation = x - mean[:, None]
     square = deviation**2
-    variance = square.mean(axis=0)
+    variance = square.mean(axis=1)
     constant = variance <= (np.finfo(np.float32).eps * mean) ** 2
     scale = np.where(constant, 1.0, variance)
-    skew = np.where(constant, 0.0, (square * deviation).mean(axis=0) / scale**1.5)
-    kurtosis = np.where(constant, 0.0, (square**2).mean(axis=0) / scale**2 - 3)
+    skew = np.where(constant, 0.0, (square * deviation).mean(axis=1) / scale**1.5)
+    kurtosis = np.where(constant, 0.0, (square**2).mean(axis=1) / scale**2 - 3)
     return np.column_stack(
-        [mean, np.sqrt(variance), skew, kurtosis, np.median(x, axis=0), x.min(axis=0), x.max(axis=0)]
+        [mean, np.sqrt(variance), skew, kurtosis, np.median(x, axis=1), x.min(axis=1), x.max(axis=1)]
     )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # importing it loads JAX, which the worker processes do witho
 VERSION = 1  # of the corpus: raised whenever the same seed would give other excerpts
 SECONDS = 10.0
 SAMPLE_RATE = 22_050  # Hz
-_OVERSAMPLING = 4
+_OVERSAMPLING = 6
 _QUARTETS = {"haydn": "Joseph Haydn", "mozart": "Wolfgang Amadeus Mozart", "beethoven": "Ludwig van Beethoven"}
 _FADE = 441  # samples, 20 ms
 _MANIFEST = "manifest.jsonl"
@@ -201,7 +201,7 @@ def _pieces(repertory: Repertory, corpus: Path) -> list[_Piece]:
             fields = scores.abc_fields(tune)
             book = path.stem if repertory.name != "irish" else ""  # O'Neill's numbers run through all files
             group = f"{repertory.name}-{book}{fields['X']}"
-            title = fields.get("T", "").strip('"').replace(" -- ", ", ")
+            title = fields.get("T", "").replace('"', "").replace(" -- ", ", ")
             title = title.capitalize() if title.isupper() else title
             pieces.setdefault(group, _Piece(str(path), tune, title, "", group))
     return list(pieces.values())
@@ -216,12 +216,11 @@ def _piece(path: Path, repertory: Repertory) -> _Piece:
         named = re.search(r"Title: *(.+)", analysis.read_text(encoding="utf-8")) if analysis.is_file() else None
         title = f"{named[1].strip() if named else 'Madrigal'} (book {book}, no. {number})"
     elif repertory.name == "bach":
-        group = re.match(r"bwv\d+(\.\d+)?", path.stem)[0]  # without the letters of a variant
+        group = re.sub(r"(bwv\d+(\.\d+)?).*", r"\1", path.stem)  # without the letters of a variant
         title = f"Chorale, BWV {path.stem[3:]}"
     elif repertory.name == "quartet":
-        artist, kind, work, number, movement = re.search(
-            r"(\w+)[/\\](opus|k)(\d+)(?:no(\d+))?(?:[/\\]movement(\d))?\.mxl", str(path)
-        ).groups()
+        pattern = r"(\w+)[/\\](opus|k)(\d+)(?:no(\d+))?(?:[/\\]movement(\d))?\.mxl"
+        ((artist, kind, work, number, movement),) = re.findall(pattern, str(path))
         work = ("op. " if kind == "opus" else "K. ") + work + (f" no. {number}" if number else "")
         title, group = f"String quartet {work}" + (f", movement {movement}" if movement else ""), f"{artist}-{work}"
         artist = _QUARTETS[artist]
@@ -275,17 +274,18 @@ def play(notes: np.ndarray, programs: Sequence[int], seconds: float, soundfont: 
     import symusic
     from scipy.signal import resample_poly
 
-    score = symusic.Score(ttype="second")
+    score: Any = symusic.Score(ttype="second")
     for program in sorted(set(programs)):
         own = notes[np.array(programs)[notes["part"]] == program]
-        track = symusic.Track(name="", program=program, is_drum=False, ttype="second")
+        track: Any = symusic.Track(name="", program=program, is_drum=False, ttype="second")
         columns = zip(("onset", "duration", "pitch", "velocity"), ("f4", "f4", "i1", "i1"), strict=True)
         track.notes = symusic.Note.from_numpy(*(own[name].astype(dtype) for name, dtype in columns), ttype="second")
         score.tracks.append(track)
-    # The synthesizer rounds the loop of a sound to whole samples of its output: at 22,050 Hz high notes are up to 76
-    # cents out of tune, at four times that rate 26.
+    # The synthesizer rounds the loop of a sound to whole samples of its output: at 22,050 Hz high notes are up to 92
+    # cents out of tune, at six times that rate 24 (from D3 to E6; the chorused strings of program 48, 38).
     rate = _OVERSAMPLING * SAMPLE_RATE
-    wave = symusic.Synthesizer(str(soundfont), rate, 0).render(score, False)[0]
+    synthesizer: Any = symusic.Synthesizer(str(soundfont), rate, 0)
+    wave = synthesizer.render(score, False)[0]
     wave = np.pad(wave, (0, max(0, int(seconds * rate) - len(wave))))[: int(seconds * rate)]
     if not np.isfinite(wave).all():
         raise FloatingPointError(f"{soundfont}: programs {sorted(set(programs))} do not play")

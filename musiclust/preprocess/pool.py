@@ -8,6 +8,8 @@ start, so it is little.
 import os
 import re
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
@@ -18,7 +20,6 @@ import numpy as np
 from musiclust.errors import InputError
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-_IDLE_SECONDS = 20  # after which a process whose parent was killed ends by itself
 
 
 class Heard(NamedTuple):
@@ -82,7 +83,7 @@ def _until_a_death(
 
     # loky starts fresh interpreters (a fork would copy BLAS and JAX threads in mid-flight) and, unlike
     # multiprocessing's "spawn", does not import the parent's main script in each.
-    pool = ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=_quieten, env=_ONE_THREAD)
+    pool = ProcessPoolExecutor(workers, initializer=_settle, initargs=(os.getpid(),), env=_ONE_THREAD)
     under_way = {}
     try:
         while todo or under_way:
@@ -108,8 +109,19 @@ def _until_a_death(
     return deque(), ""
 
 
-def _quieten() -> None:
-    """Ctrl-C reaches the whole process group: the parent alone decides what to do about it. And decoders write a line
-    to standard error for each damaged frame: what matters of it comes back as a warning."""
+def _settle(parent: int) -> None:
+    """Readies a process of the pool.
+
+    Ctrl-C reaches the whole process group, but the parent alone decides what to do about it. Decoders write a line to
+    standard error for each damaged frame, of which what matters comes back as a warning. And a process whose parent
+    was killed would wait for ever to be rid of its last result.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

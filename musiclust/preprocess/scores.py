@@ -13,7 +13,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -104,7 +104,7 @@ def _xml_root(path: Path) -> ElementTree.Element:
         return ElementTree.fromstring(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         container = ElementTree.fromstring(archive.read("META-INF/container.xml"))
-        rootfile = next(element for element in container.iter() if element.tag.endswith("rootfile"))
+        rootfile = next(container.iterfind(".//{*}rootfile"))
         return ElementTree.fromstring(archive.read(rootfile.attrib["full-path"]))
 
 
@@ -182,9 +182,7 @@ def _join(part: int, syllables: Sequence[tuple[float, str, str, str]]) -> list[W
     verse = Counter(number for _, number, _, _ in syllables).most_common(1)[0][0]
     words: list[Word] = []
     begun = hyphen = False
-    for onset, number, syllabic, raw in syllables:
-        if number != verse:
-            continue
+    for onset, _, syllabic, raw in (syllable for syllable in syllables if syllable[1] == verse):
         text = re.sub(f"[{_HYPHENS}]+", "", raw)
         if words and (hyphen or raw[0] in _HYPHENS or (begun and syllabic in ("middle", "end"))):
             words[-1] = Word(part, (*words[-1].onsets, onset), words[-1].text + text)
@@ -215,15 +213,19 @@ def read_abc(tune: str) -> Score:
     import symusic
 
     with _muted():
-        score = symusic.Score.from_abc(tune, ttype="quarter")
-    tracks = enumerate(score.tracks)
-    notes = [(note.time, note.duration, note.pitch, note.velocity, k) for k, track in tracks for note in track.notes]
+        score: Any = symusic.Score.from_abc(tune)
+    tick = 1 / score.tpq  # abc2midi starts each note a tick late and leaves a tick of silence after it
+    notes = [
+        ((note.time - 1) * tick, (note.duration + 1) * tick, note.pitch, note.velocity, part)
+        for part, track in enumerate(score.tracks)
+        for note in track.notes
+    ]
     fields = abc_fields(tune)
     if not notes:
         raise ValueError(f"ABC tune {fields.get('T', '')!r} has no notes")
     notes = np.sort(np.array(notes, NOTE), order="onset", kind="stable")
     measures = np.unique(notes["onset"][notes["velocity"] == _ABC_ACCENT])
-    tempos = tuple((float(tempo.time), float(tempo.qpm)) for tempo in score.tempos) if "Q" in fields else ()
+    tempos = tuple((tempo.time * tick, float(tempo.qpm)) for tempo in score.tempos) if "Q" in fields else ()
     length = float((notes["onset"] + notes["duration"]).max())
     return Score(fields.get("T", ""), fields.get("C", ""), notes, measures, length, tempos, ())
 

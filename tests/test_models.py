@@ -1,0 +1,135 @@
+"""The networks: published sizes, and convolutions against Flax's own."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.configs import PRESETS
+from musiclust import train
+from musiclust.models import MODELS
+from musiclust.models.convolution import Conv, ConvTranspose
+from musiclust.models.layers import Dropout, counter_bits
+from musiclust.types import Data
+
+
+def parameters(preset: str, columns: int, conditions: int = 0) -> int:
+    config = PRESETS[preset]
+    model = MODELS[config.model](input_shape=(columns,), latent_dim=config.latent_dim, **dict(config.options))
+    data = Data(jnp.zeros((1, columns)), jnp.zeros((1, conditions)))
+    state = jax.eval_shape(lambda: train.init_state(model, jax.random.key(0), data))
+    return sum(leaf.size for leaf in jax.tree.leaves(state.params))
+
+
+@pytest.mark.parametrize(
+    ("preset", "columns", "conditions", "published"),
+    [
+        ("fma_vae", 20 + 384, 0, 759_508),
+        ("fma_conv", 20 * 7, 0, 534_849),
+        ("fma_beta", 20, 0, 365_908),
+        ("fma_cvae", 20, 1, 312_660),
+    ],
+)
+def test_published_parameter_counts(preset, columns, conditions, published):
+    assert parameters(preset, columns, conditions) == published
+
+
+CONVOLUTIONS = [
+    ((3, 140, 1), (7,), (5,)),
+    ((3, 28, 4), (3,), (2,)),
+    ((3, 7, 4), (3,), (2,)),
+    ((3, 5, 4), (3,), (1,)),
+    ((3, 13, 4), (4,), (3,)),
+    ((2, 9, 11, 3), (3, 3), (2, 2)),
+    ((2, 9, 11, 3), (5, 3), (3, 1)),
+]
+
+
+@pytest.mark.parametrize(("ours", "flax"), [(Conv, nn.Conv), (ConvTranspose, nn.ConvTranspose)])
+@pytest.mark.parametrize(("shape", "window", "strides"), CONVOLUTIONS)
+def test_convolutions_equal_those_of_flax(ours, flax, shape, window, strides):
+    """Same parameters, same values, same gradients."""
+    x = jax.random.normal(jax.random.key(0), shape)
+    one, other = ours(6, window, strides), flax(6, window, strides)
+    variables = one.init(jax.random.key(1), x)
+    jax.tree.map(np.testing.assert_array_equal, variables, other.init(jax.random.key(1), x))
+    variables = jax.tree.map(lambda leaf: leaf + 0.1, variables)
+
+    with jax.numpy_rank_promotion("allow"):
+        np.testing.assert_allclose(one.apply(variables, x), other.apply(variables, x), atol=2e-5)
+
+        def loss(layer, variables, x):
+            return jnp.sin(layer.apply(variables, x)).sum()
+
+        ours_gradients = jax.grad(loss, argnums=(1, 2))(one, variables, x)
+        flax_gradients = jax.grad(loss, argnums=(1, 2))(other, variables, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), ours_gradients, flax_gradients)
+
+
+@pytest.mark.parametrize("shape", [(140,), (141,), (16, 37), (128, 431)])
+def test_conv_vae_restores_any_length(shape):
+    model = MODELS["conv_vae"](input_shape=shape, latent_dim=3, channels=(2, 3, 4, 5), dense=6)
+    data = Data(jnp.zeros((2, *shape)), jnp.zeros((2, 0)))
+    state = train.init_state(model, jax.random.key(0), data)
+    assert train.reconstruct(model, state, data).shape == (2, *shape)
+
+
+def test_conv_vae_decoder_reaches_every_feature():
+    """A transposed window of 3 with stride 5 would leave two outputs in five to the bias alone."""
+    model = MODELS["conv_vae"](input_shape=(140,))
+    data = Data(jnp.zeros((1, 140)), jnp.zeros((1, 0)))
+    state = train.init_state(model, jax.random.key(0), data)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+
+    def decode(z):
+        return model.apply(variables, z, data.cond, False, method="decode")
+
+    some = [decode(jax.random.normal(jax.random.key(i), (1, 32))) for i in range(8)]
+    assert (np.std(some, axis=0) > 0).all()
+
+
+def test_conv_vae_takes_one_or_two_axes():
+    with pytest.raises(ValueError, match="one or two axes"):
+        train.init_state(
+            MODELS["conv_vae"](input_shape=(4, 4, 4)), jax.random.key(0), Data(jnp.zeros((1, 4, 4, 4)), jnp.zeros((1, 0)))
+        )
+
+
+def test_cvae_stands_beside_x_and_beside_z():
+    model = MODELS["cvae"](input_shape=(5,), latent_dim=2, hidden=(8,))
+    data = Data(jnp.ones((1, 5)), jnp.zeros((1, 3)))
+    state = train.init_state(model, jax.random.key(0), data)
+    assert state.params["encoder"]["dense_0"]["kernel"].shape == (5 + 3, 8)
+    assert state.params["decoder"]["dense_0"]["kernel"].shape == (2 + 3, 8)
+
+
+def test_dropout_bits_are_uniform_and_independent():
+    keys = jax.random.split(jax.random.key(0), 64)
+    bits = np.asarray(jax.vmap(lambda key: counter_bits(key, (4096,)))(keys))
+    unit = bits / 2**32
+    assert stats.kstest(unit.ravel(), "uniform").pvalue > 1e-3
+    # Each of the 32 bits is fair.
+    ones = ((bits[..., None] >> np.arange(32, dtype=np.uint32)) & 1).mean(axis=(0, 1))
+    assert abs(ones - 0.5).max() < 5 * 0.5 / np.sqrt(bits.size)
+    # Neighbours in the counter, and the same counter under different keys, are uncorrelated.
+    bound = 5 / np.sqrt(unit.size)
+    assert abs(np.corrcoef(unit[:, :-1].ravel(), unit[:, 1:].ravel())[0, 1]) < bound
+    assert abs(np.corrcoef(unit[:-1].ravel(), unit[1:].ravel())[0, 1]) < bound
+    assert len(np.unique(bits)) > 0.999 * bits.size
+
+
+def test_dropout_bits_under_vmap_are_those_of_each_key():
+    keys = jax.random.split(jax.random.key(3), 5)
+    together = jax.vmap(lambda key: counter_bits(key, (7, 9)))(keys)
+    for key, bits in zip(keys, together, strict=True):
+        np.testing.assert_array_equal(counter_bits(key, (7, 9)), bits)
+
+
+def test_dropout_keeps_the_expectation():
+    x = jnp.ones((200, 500))
+    y = Dropout(0.2).apply({}, x, True, rngs={"dropout": jax.random.key(0)})
+    assert float((y == 0).mean()) == pytest.approx(0.2, abs=0.01)
+    assert float(y.mean()) == pytest.approx(1.0, abs=0.01)
+    np.testing.assert_array_equal(Dropout(0.2).apply({}, x, False), x)
