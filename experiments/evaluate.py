@@ -28,21 +28,26 @@ def main(argv: list[str]) -> int:
     compilation_cache(_CACHE_DIR.value)
     plan = read_plan(Path(_RUN.value).expanduser())
     root = plan.run_dir / "checkpoints"
-    model = checkpoint.restore(root / "model")
-    autoencoder = None if plan.config.model == "autoencoder" else checkpoint.restore(root / "autoencoder")
-    unfinished = [c.epoch for c in (model, autoencoder) if c and c.epoch < plan.config.epochs]
-    if unfinished:
-        raise InputError(
-            f"{plan.run_dir} stopped at epoch {unfinished[0]} of {plan.config.epochs}: finish it with "
-            f"python -m experiments.run --resume --run_dir={plan.run_dir}"
-        )
+    names = ["model"] if plan.config.model == "autoencoder" else ["model", "autoencoder"]
+    for name in names:
+        epoch = checkpoint.latest_epoch(root / name)
+        if epoch != plan.config.epochs:
+            raise InputError(
+                f"{plan.run_dir}: the {name} stopped at epoch {epoch or 0} of {plan.config.epochs}: finish the run with "
+                f"python -m experiments.run --resume --run_dir={plan.run_dir}"
+            )
+    model, *baseline = (checkpoint.restore(root / name) for name in names)
     own = not _STORE.value or Path(_STORE.value).expanduser().absolute() == plan.store
     store = plan.store if own else Path(_STORE.value).expanduser()
     config = plan.config if own else inputs.for_other_store(plan.config, store)
     data = inputs.load(config, store, model.fusion)
     with progress() as report:
         scored = score_all(
-            config, data, model, autoencoder, lambda done, total: report("clustering and scoring", done, total)
+            config,
+            data,
+            model,
+            baseline[0] if baseline else None,
+            lambda done, total: report("clustering and scoring", done, total),
         )
     seconds = {"compile": 0.0, "training": 0.0}
     outcome = results.assemble(config, data, model, scored, command=plan.command, seconds=seconds)

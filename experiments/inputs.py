@@ -43,11 +43,13 @@ def complete(config: Config, root: Path, *, keep_features: bool) -> Config:
       keep_features: the features were asked for by name, so that a lack of lyrics is an error, not a choice.
 
     Raises:
-      InputError: for an unknown label, for too few tracks.
+      InputError: for an unknown label, for too few tracks or too many clusters.
     """
     tracks = store.load_tracks(root)
     if len(tracks) < 4:
         raise InputError(f"{root} holds {len(tracks)} tracks: clustering needs at least 4")
+    if config.k > len(tracks):
+        raise InputError(f"--k={config.k} is larger than the {len(tracks)} tracks of {root}: choose a smaller one")
     features = config.features
     if not keep_features and "lyrics" not in store.block_names(root):
         features = tuple(name for name in features if name != "lyrics")

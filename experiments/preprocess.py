@@ -9,6 +9,7 @@ Run it again and it does what is new, changed or was broken off, and no more.
 import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -92,7 +93,7 @@ def _relative(path: str, audio_dir: Path) -> str:
     return str(Path(path).relative_to(audio_dir)) if Path(path).is_relative_to(audio_dir) else path
 
 
-def _list(title: str, rows: list[tuple[str, str]]) -> None:
+def _list(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """Each name with its reason; of a long list the first, and how many there are of each reason in the rest."""
     if not rows:
         return

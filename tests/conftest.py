@@ -15,6 +15,8 @@ from musiclust import store  # noqa: E402
 from musiclust.types import Block, Tracks  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most of the time of a test is compilation; tests that need the program as users run it ask for `optimised`.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,6 +24,14 @@ def _compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Programs compiled once a session, also by the scripts that tests start."""
     place = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("xla")))
     jax.config.update("jax_compilation_cache_dir", place)
+
+
+@pytest.fixture
+def optimised():
+    """Programs compiled as for users."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def make_tracks(n: int, classes: int = 3) -> Tracks:

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from musiclust.errors import InputError
+from musiclust.preprocess import corpora, demo
 from musiclust.preprocess.corpora import EXTENSIONS, Request, folder
 
 
@@ -132,3 +133,16 @@ def test_wrong_folders_name_the_remedy(tmp_path):
         folder(Request(audio_dir=tmp_path / "a.txt"))
     with pytest.raises(InputError, match="add --audio_dir"):
         folder(Request())
+
+
+def test_the_demo_is_rendered_in_the_cache_and_brings_its_words(tmp_path, monkeypatch):
+    touch(tmp_path / "a.mp3")
+    tracks = folder(Request(audio_dir=tmp_path)).tracks
+    rendered = []
+    monkeypatch.setattr(demo, "render", lambda out_dir, **options: rendered.append((out_dir, options)))
+    monkeypatch.setattr(demo, "load", lambda out_dir: (tracks, {"a": "la la"}))
+    corpus = corpora.CORPORA["demo"](Request(cache_dir=tmp_path, seed=3, workers=2))
+    place = demo.default_dir(tmp_path, 3)
+    assert rendered == [(place, {"seed": 3, "workers": 2, "progress": None})]
+    assert (corpus.tracks, corpus.words) == (tracks, {"a": "la la"})
+    assert corpus.source == {"corpus": "demo", "audio_dir": str(place), "seed": 3}

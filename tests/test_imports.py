@@ -58,7 +58,9 @@ def test_no_utils():
     assert not [path for path in ROOT.rglob("utils.py") if ".venv" not in path.parts]
 
 
-@pytest.mark.parametrize("module", ["experiments.run", "experiments.evaluate", "musiclust.fit", "musiclust.report.page"])
+@pytest.mark.parametrize(
+    "module", ["experiments.run", "experiments.evaluate", "musiclust.fit", "musiclust.report.page"]
+)
 def test_the_training_side_never_loads_torch_or_librosa(module):
     code = f"import sys, {module}; print(*({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

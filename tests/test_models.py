@@ -93,7 +93,9 @@ def test_conv_vae_decoder_reaches_every_feature():
 def test_conv_vae_takes_one_or_two_axes():
     with pytest.raises(ValueError, match="one or two axes"):
         train.init_state(
-            MODELS["conv_vae"](input_shape=(4, 4, 4)), jax.random.key(0), Data(jnp.zeros((1, 4, 4, 4)), jnp.zeros((1, 0)))
+            MODELS["conv_vae"](input_shape=(4, 4, 4)),
+            jax.random.key(0),
+            Data(jnp.zeros((1, 4, 4, 4)), jnp.zeros((1, 0))),
         )
 
 

@@ -9,7 +9,7 @@ from musiclust import store
 from musiclust.errors import InputError
 from musiclust.types import Block, Tracks
 
-AWKWARD = ["a", "café, \"quoted\"", "line\nbreak", "🎺 trumpet"]
+AWKWARD = ["a", 'café, "quoted"', "line\nbreak", "🎺 trumpet"]
 
 
 def awkward_tracks() -> Tracks:

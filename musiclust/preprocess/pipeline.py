@@ -14,22 +14,20 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from musiclust import store
 from musiclust.errors import InputError
-from musiclust.preprocess import audio, lyrics, shards, text
+from musiclust.preprocess import audio, lyrics, shards, text, words
 from musiclust.preprocess.corpora import Corpus
 from musiclust.preprocess.pool import Failed, Heard, hear_all
+from musiclust.preprocess.words import Report
 from musiclust.types import Tracks
-
-Report = Callable[[str, int, int], None]
 
 _SHARD_TRACKS = 32
 _SHARD_SECONDS = 5.0
@@ -97,11 +95,10 @@ def preprocess(
         heard = time.monotonic()
         records, embedded, blocks = {}, False, {}
         if done:
-            shards.merge(root, done, specs)
-            store.save_tracks(root, tracks)
-            records = _transcribe(root, tracks, corpus.words, lyrics_from, report)
-            embedded = text.update_block(root, tracks.track_id, records, chosen, report)
-            names = [*specs, *([text.BLOCK] if embedded else [])]
+            shards.merge(root, tracks, done, specs)
+            sources = lyrics.SOURCES[lyrics_from]
+            records, embedded = words.update(root, tracks, corpus.words, sources, chosen, report)
+            names = [*specs, *([words.BLOCK] if embedded else [])]
             blocks = {name: store.load_block(root, name) for name in names}
     paths = dict(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True))
     return Summary(
@@ -171,21 +168,6 @@ def _with_durations(tracks: Tracks, done: Mapping[str, shards.Done]) -> Tracks:
     used = tracks.select(np.array([track_id in done for track_id in tracks.track_id.tolist()], dtype=bool))
     duration = np.array([done[track_id].duration for track_id in used.track_id.tolist()])
     return replace(used, meta={**used.meta, "duration": duration})
-
-
-def _transcribe(
-    root: Path, tracks: Tracks, scores: Mapping[str, str], lyrics_from: str, report: Report
-) -> dict[str, dict[str, Any]]:
-    """The record of each track; those that are new or have changed are appended to lyrics.jsonl."""
-    before, records = store.load_lyrics(root), {}
-    for count, (track_id, path) in enumerate(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True), start=1):
-        sources = lyrics.SOURCES[lyrics_from]
-        records[track_id] = lyrics.transcribe(track_id, path, scores.get(track_id, ""), sources)
-        report("lyrics", count, len(tracks))
-    changed = [record for track_id, record in records.items() if before.get(track_id) != record]
-    if changed:
-        store.append_lyrics(root, changed)
-    return records
 
 
 def _claim(root: Path, corpus: Corpus) -> None:

@@ -1,7 +1,7 @@
 """Finished tracks on their way into a store: first in shards, then in its blocks.
 
     partial/<n>.npz   a few finished tracks: track_id, size, mtime_ns, duration, warning, specs, one array a block
-    files.csv         the same about each track in the blocks: track_id, size, mtime_ns, duration, warning
+    files.csv         about each track in the blocks: track_id, size, mtime_ns, duration, warning
 
 Conventions: a track counts as done for as long as its file keeps its size (bytes) and modification time (ns) and the
 features keep their specs. Whatever the moment at which a run is killed, the next one finds each finished track in a
@@ -10,6 +10,7 @@ shard or in every block. Nothing here holds more than a few shards in memory.
 
 import csv
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -20,6 +21,8 @@ import numpy as np
 
 from musiclust import store
 from musiclust.preprocess.pool import Heard
+from musiclust.preprocess.staging import recover, together
+from musiclust.types import Tracks
 
 Specs = Mapping[str, Mapping[str, Any]]
 
@@ -54,6 +57,7 @@ def save_shard(root: Path, finished: Sequence[tuple[str, Stamp, Heard]], specs: 
     with store.atomic(root / _FOLDER / f"{max(numbers, default=0) + 1}.npz", "wb") as file:
         np.savez(
             file,
+            allow_pickle=False,
             track_id=np.array(track_id, dtype=str),
             size=np.array([stamp.size for stamp in stamps], dtype=np.int64),
             mtime_ns=np.array([stamp.mtime_ns for stamp in stamps], dtype=np.int64),
@@ -69,6 +73,7 @@ def finished(root: Path, specs: Specs) -> dict[str, Done]:
 
     Shards made with other specs, or torn, are removed: their tracks are computed anew.
     """
+    recover(root)
     done = _in_blocks(root, specs)
     for path in _shards(root):
         try:
@@ -90,60 +95,51 @@ def _in_blocks(root: Path, specs: Specs) -> dict[str, Done]:
     path = root / _FILES
     if not path.exists() or not set(specs) <= set(store.block_names(root)):
         return {}
-    blocks = [store.load_block(root, name) for name in specs]
-    if any(_essence(block.spec) != _essence(specs[block.name]) for block in blocks):
+    if any(_essence(store.load_block(root, name).spec) != _essence(spec) for name, spec in specs.items()):
         return {}
-    # A run killed between two blocks leaves them with different tracks; what it was adding is still in shards.
-    shared = set.intersection(*(set(block.track_id.tolist()) for block in blocks))
     with open(path, encoding="utf-8", newline="") as file:
         return {
             row["track_id"]: Done(Stamp(int(row["size"]), int(row["mtime_ns"])), float(row["duration"]), row["warning"])
             for row in csv.DictReader(file)
-            if row["track_id"] in shared
         }
 
 
-def merge(root: Path, tracks: Mapping[str, Done], specs: Specs) -> None:
-    """Makes the blocks hold exactly `tracks`, sorted, from shards and the blocks as they are; then removes shards.
+def merge(root: Path, tracks: Tracks, done: Mapping[str, Done], specs: Specs) -> None:
+    """Makes the blocks and tracks.csv hold exactly `tracks`, from shards and the blocks as they are; removes shards.
 
-    Nothing is rewritten where the blocks hold just these tracks already.
+    Blocks that hold just these tracks already are not rewritten.
+
+    Args:
+      done: track_id -> where its features are, for each of `tracks`.
     """
-    track_id = np.array(sorted(tracks), dtype=str)
-    if not _up_to_date(root, track_id, tracks, specs):
-        for name, spec in specs.items():
-            _write_block(root, name, track_id, tracks, spec)
-        with store.atomic(root / _FILES) as file:
-            writer = csv.writer(file)
-            writer.writerow(["track_id", *Stamp._fields, "duration", "warning"])
-            writer.writerows([i, *tracks[i].stamp, tracks[i].duration, tracks[i].warning] for i in track_id.tolist())
-    for path in _shards(root):
-        path.unlink()
-    if (root / _FOLDER).exists():
-        (root / _FOLDER).rmdir()
+    done = {track_id: done[track_id] for track_id in tracks.track_id.tolist()}
+    with together(root) as staged:
+        store.save_tracks(staged, tracks)
+        if any(one.shard for one in done.values()) or list(done) != list(_in_blocks(root, specs)):
+            for name, spec in specs.items():
+                _write_block(root, staged, name, done, spec)
+            with store.atomic(staged / _FILES) as file:
+                writer = csv.writer(file)
+                writer.writerow(["track_id", *Stamp._fields, "duration", "warning"])
+                writer.writerows([i, *one.stamp, one.duration, one.warning] for i, one in done.items())
+    if (root / _FOLDER).exists():  # with it goes what a killed run was about to write
+        shutil.rmtree(root / _FOLDER)
 
 
-def _up_to_date(root: Path, track_id: np.ndarray, tracks: Mapping[str, Done], specs: Specs) -> bool:
-    if any(done.shard for done in tracks.values()) or not set(specs) <= set(store.block_names(root)):
-        return False
-    return all(np.array_equal(store.load_block(root, name).track_id, track_id) for name in specs)
-
-
-def _write_block(
-    root: Path, name: str, track_id: np.ndarray, tracks: Mapping[str, Done], spec: Mapping[str, Any]
-) -> None:
+def _write_block(root: Path, staged: Path, name: str, done: Mapping[str, Done], spec: Mapping[str, Any]) -> None:
     """Streams rows into <name>.npy, in sequence: through a memory map a full disk would kill the process."""
-    shape, dtype = (len(track_id), *spec["shape"]), np.dtype(spec["dtype"])
-    with store.atomic(root / f"{name}.npy", "wb") as file:
+    shape, dtype = (len(done), *spec["shape"]), np.dtype(spec["dtype"])
+    with store.atomic(staged / f"{name}.npy", "wb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for values in _values(root, name, track_id, tracks):
+        for values in _values(root, name, done):
             file.write(np.ascontiguousarray(values, dtype=dtype).data)
-    record = {"format": store.FORMAT, "name": name, "spec": dict(spec), "track_id": track_id.tolist(), "invalid": []}
-    with store.atomic(root / f"{name}.json") as file:
+    record = {"format": store.FORMAT, "name": name, "spec": dict(spec), "track_id": list(done), "invalid": []}
+    with store.atomic(staged / f"{name}.json") as file:
         json.dump(record, file, ensure_ascii=False)
 
 
-def _values(root: Path, name: str, track_id: np.ndarray, tracks: Mapping[str, Done]) -> Iterator[np.ndarray]:
+def _values(root: Path, name: str, done: Mapping[str, Done]) -> Iterator[np.ndarray]:
     """The features of each track in turn."""
 
     @lru_cache(_OPEN_SHARDS)
@@ -151,13 +147,12 @@ def _values(root: Path, name: str, track_id: np.ndarray, tracks: Mapping[str, Do
         with np.load(path) as shard:
             return shard[name]
 
-    rows = {}
-    if any(done.shard is None for done in tracks.values()):
+    old: dict[str, np.ndarray] = {}
+    if any(one.shard is None for one in done.values()):
         block = store.load_block(root, name)
-        rows = {i: block.values[row] for row, i in enumerate(block.track_id.tolist())}
-    for i in track_id.tolist():
-        done = tracks[i]
-        yield rows[i] if done.shard is None else read(done.shard)[done.row]
+        old = dict(zip(block.track_id.tolist(), block.values, strict=True))
+    for track_id, one in done.items():
+        yield old[track_id] if one.shard is None else read(one.shard)[one.row]
 
 
 def _shards(root: Path) -> list[Path]:

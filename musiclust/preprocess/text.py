@@ -4,31 +4,24 @@ Conventions: a vector has length 1 (cosine similarity is a dot product); a text 
 the zero vector, never the embedding of an empty string, and is not valid. Torch is imported inside functions only, and
 only when there are words.
 
-In a store the block is called "lyrics" whatever embedder made it. Beside it, lyrics.model.npz holds the digests of the
-texts, by which changed ones are told, and TF-IDF's fitted model, by which a new text is placed.
-
 Sources: Reimers and Gurevych, Sentence-BERT (EMNLP 2019); Deerwester et al., Indexing by latent semantic analysis
 (JASIS 1990).
 """
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from musiclust import store
 from musiclust.errors import InputError
-from musiclust.types import Block
 
-BLOCK = "lyrics"
 SBERT = "all-MiniLM-L6-v2"
-_MODEL = "lyrics.model.npz"
+MODEL = "lyrics.model.npz"  # in a store, where the fitted TF-IDF is kept
 _TFIDF_DIMS = 64
 _TFIDF_TERMS = 20_000  # bounds the saved model at about 5 MB
 _TERM = r"(?u)\b\w+\b"  # one-letter words too: Chinese, and the "I" that scikit-learn's own pattern drops
@@ -73,87 +66,6 @@ def choose(embedder: str) -> Embedder:
     return Embedder("tfidf-svd", f"SBERT is not installed ({' and '.join(missing)}; pip install 'musiclust[text]')")
 
 
-def update_block(
-    root: Path,
-    track_id: np.ndarray,
-    records: Mapping[str, Mapping[str, Any]],
-    embedder: Embedder,
-    report: Callable[[str, int, int], None],
-) -> bool:
-    """Makes the block "lyrics" of a store hold the words of `track_id` (N,), sorted; removes it if nobody sings.
-
-    SBERT is shown only the texts that are new or changed. TF-IDF is fitted anew when any is.
-
-    Args:
-      records: track_id -> its lyrics record.
-      report: called with (stage, done, total).
-
-    Returns:
-      Whether there is such a block now.
-    """
-    texts = [records[i]["text"] for i in track_id.tolist()]
-    if not any(texts):
-        for name in (f"{BLOCK}.json", f"{BLOCK}.npy", _MODEL):
-            (root / name).unlink(missing_ok=True)
-        return False
-    digests = np.array([hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts])
-    spec = {
-        "dtype": "float32",
-        "units": "1, of length 1",
-        "description": "embedding of the words sung",
-        "embedder": embedder.name,
-        "why": embedder.why,
-        "texts": hashlib.sha256(digests.tobytes()).hexdigest(),
-    }
-    old = store.load_block(root, BLOCK) if BLOCK in store.block_names(root) else None
-    if old is not None and old.spec["embedder"] != embedder.name:
-        old = None
-    if old is not None and np.array_equal(old.track_id, track_id) and old.spec["texts"] == spec["texts"]:
-        return True
-    model: dict[str, np.ndarray] = {}
-    if embedder.name == "tfidf-svd":
-        fitted = fit_tfidf_svd(texts)
-        values, valid = apply_tfidf_svd(fitted, texts)
-        model = fitted._asdict()
-    else:
-        values, valid = _embed_changed(texts, digests, _known(root, old), embedder, report)
-    with store.atomic(root / _MODEL, "wb") as file:
-        np.savez(file, digests=digests, **model)
-    store.save_block(root, Block(BLOCK, track_id, values, valid, {"shape": list(values.shape[1:]), **spec}))
-    return True
-
-
-def _known(root: Path, old: Block | None) -> dict[str, np.ndarray]:
-    """Digest of a text -> its vector in the old block; nothing if a crash left the digests of another block there."""
-    if old is None or not (root / _MODEL).exists():
-        return {}
-    with np.load(root / _MODEL) as arrays:
-        digests = arrays["digests"]
-    if hashlib.sha256(digests.tobytes()).hexdigest() != old.spec["texts"]:
-        return {}
-    return dict(zip(digests.tolist(), old.values, strict=True))
-
-
-def _embed_changed(
-    texts: Sequence[str],
-    digests: np.ndarray,
-    known: Mapping[str, np.ndarray],
-    embedder: Embedder,
-    report: Callable[[str, int, int], None],
-) -> tuple[np.ndarray, np.ndarray]:
-    """As `embed_sbert`, but for texts of known digest."""
-    valid = np.array([bool(text) for text in texts])
-    fresh = [text if digest not in known else "" for text, digest in zip(texts, digests, strict=True)]
-    if not any(fresh):
-        return np.stack([known[digest] for digest in digests]), valid
-    model = embedder.name.removeprefix("sbert:")
-    values, _ = embed_sbert(fresh, model=model, progress=lambda done, total: report("embedding", done, total))
-    for row, digest in enumerate(digests):
-        if digest in known:
-            values[row] = known[digest]
-    return values, valid
-
-
 def embed_sbert(
     texts: Sequence[str],
     *,
@@ -185,27 +97,26 @@ def embed_sbert(
     network = _load_sbert(model, device)
     valid = np.array([bool(text.strip()) for text in texts], dtype=bool)
     windows, weights, owners = [], [], []
-    for row in np.flatnonzero(valid):
-        for window, tokens in _windows(network, texts[row]):
+    for row, words in enumerate(texts):
+        for window, tokens in _windows(network, words) if valid[row] else ():
             windows.append(window)
             weights.append(tokens)
             owners.append(row)
     if not windows:
         raise ValueError("no text has a word")
     # Windows of like length together, or the longest of a batch pads all the others.
-    order = np.argsort(weights, kind="stable")
-    values = None
+    order = np.argsort(weights, kind="stable").tolist()
+    sums: dict[int, np.ndarray] = {}
     with torch.inference_mode():
         for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            vectors = network.encode([windows[i] for i in rows], batch_size=batch_size, show_progress_bar=False)
-            if values is None:
-                values = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
-            for i, vector in zip(rows, _normalised(vectors), strict=True):
-                values[owners[i]] += weights[i] * vector
+            batch = order[start : start + batch_size]
+            vectors = network.encode([windows[i] for i in batch], batch_size=batch_size, show_progress_bar=False)
+            for i, vector in zip(batch, _normalised(vectors), strict=True):
+                sums[owners[i]] = sums.get(owners[i], 0) + weights[i] * vector
             if progress:
-                progress(start + len(rows), len(order))
-    return _normalised(values), valid
+                progress(start + len(batch), len(order))
+    nothing = np.zeros_like(next(iter(sums.values())))
+    return _normalised(np.stack([sums.get(row, nothing) for row in range(len(texts))])), valid
 
 
 def _load_sbert(model: str, device: str | None) -> Any:
@@ -237,7 +148,7 @@ def _hide_old_triton() -> None:
     """Lets torch go without triton where it is older than torch expects (openai-whisper brings any): importing
     torch's compiler, as transformers does, would fail on it."""
     if importlib.util.find_spec("triton") and int(importlib.metadata.version("triton").split(".")[0]) < 3:
-        sys.modules["triton"] = None  # what Python documents for a module that is not to be found
+        sys.modules["triton"] = None  # pyright: ignore[reportArgumentType]  # what Python documents for a module that is not to be found
 
 
 def _windows(network: Any, text: str) -> list[tuple[str, int]]:
@@ -269,7 +180,7 @@ def fit_tfidf_svd(texts: Sequence[str], *, dims: int = _TFIDF_DIMS) -> TfidfSvd:
     vectorizer = TfidfVectorizer(token_pattern=_TERM, sublinear_tf=True, max_features=_TFIDF_TERMS)
     matrix = vectorizer.fit_transform([text for text in texts if text.strip()])
     terms = vectorizer.get_feature_names_out().astype(str)
-    _, _, components = randomized_svd(matrix, min(dims, *matrix.shape), n_iter=7, random_state=0)
+    _, _, components = randomized_svd(matrix, min(dims, *matrix.shape), n_iter=7, random_state=0)  # pyright: ignore[reportArgumentType]
     return TfidfSvd(terms, vectorizer.idf_.astype(np.float32), components.astype(np.float32))
 
 
@@ -279,8 +190,8 @@ def apply_tfidf_svd(model: TfidfSvd, texts: Sequence[str]) -> tuple[np.ndarray, 
 
     vectorizer = TfidfVectorizer(token_pattern=_TERM, sublinear_tf=True, vocabulary=model.terms.tolist())
     vectorizer.idf_ = model.idf
-    values = _normalised(vectorizer.transform(texts) @ model.components.T)
-    return values, values.any(axis=1)
+    values = _normalised(np.asarray(vectorizer.transform(texts) @ model.components.T))
+    return values, np.any(values, axis=1)
 
 
 def load_tfidf_svd(root: Path) -> TfidfSvd:
@@ -289,7 +200,7 @@ def load_tfidf_svd(root: Path) -> TfidfSvd:
     Raises:
       InputError: if there is no such file.
     """
-    path = root / _MODEL
+    path = root / MODEL
     if not path.exists():
         raise InputError(f"{path} is missing, without it no new text can be placed: preprocess the store again")
     with np.load(path) as arrays:

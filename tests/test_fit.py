@@ -1,0 +1,121 @@
+"""Checkpoints and the loop around training: restored is saved, resumed is unbroken, failures are named."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from musiclust import checkpoint, train
+from musiclust.errors import InputError
+from musiclust.fit import fit, product
+from musiclust.fusion import Fusion
+from musiclust.models import MODELS
+from musiclust.types import Data
+
+RECIPE = train.Recipe(epochs=25, batch_size=16)
+FUSION = Fusion(
+    "concat", ("mfcc_mean",), ({"mean": np.arange(5.0, dtype=np.float32), "factor": np.ones(5, np.float32)},)
+)
+SETTINGS = product((0, 1), (1.0, 4.0), (1e-3,))
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    rng = np.random.default_rng(0)
+    return Data(rng.normal(size=(40, 5)).astype(np.float32), np.ones((40, 1), np.float32))
+
+
+def run(data, root, *, settings=SETTINGS, name="cvae", **options):
+    model = MODELS[name](input_shape=(5,), latent_dim=2, hidden=(8,))
+    return fit(
+        model, RECIPE, data, settings=settings, fusion=FUSION, root=root, meta={"note": "é"}, **options
+    ).checkpoint
+
+
+def assert_same(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_restored_is_saved(data, tmp_path):
+    saved = run(data, tmp_path / "model")
+    back = checkpoint.restore(tmp_path / "model")
+    assert (back.epoch, back.model, back.recipe, back.settings) == (25, saved.model, RECIPE, tuple(SETTINGS))
+    assert (back.conditions, dict(back.meta)) == (1, {"note": "é"})
+    assert back.fusion.how, back.fusion.blocks == ("concat", ("mfcc_mean",))
+    assert_same(back.fusion.arrays, saved.fusion.arrays)
+    assert_same(back.history, saved.history)
+    assert back.history.loss.shape == (4, 25)
+    assert back.history.kl_per_dim.shape == (4, 25, 2)
+    for r in range(4):
+        state, restored = (jax.tree.map(lambda leaf, r=r: leaf[r], c.states) for c in (saved, back))
+        assert_same(train.encode(saved.model, state, data), train.encode(back.model, restored, data))
+
+
+class Killed(Exception):
+    pass
+
+
+def test_resumed_is_unbroken(data, tmp_path):
+    """Stopped after the second chunk, when the first one's checkpoint is all there is."""
+    whole = run(data, tmp_path / "whole")
+
+    def kill(done, part):
+        if done == 20:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(data, tmp_path / "broken", checkpoint_seconds=0.0, on_epochs=kill)
+    assert checkpoint.latest_epoch(tmp_path / "broken") == 10
+    resumed = run(data, tmp_path / "broken", resume=True)
+    assert_same(resumed.history, whole.history)
+    assert_same(resumed.states.params, whole.states.params)
+    assert_same(resumed.states.batch_stats, whole.states.batch_stats)
+
+
+def test_resume_of_a_finished_run_trains_nothing(data, tmp_path):
+    first = run(data, tmp_path)
+    told = []
+    again = run(data, tmp_path, resume=True, on_epochs=lambda done, part: told.append(done))
+    assert told == []
+    assert_same(again.states.params, first.states.params)
+
+
+def test_a_loss_that_is_not_finite_names_replica_epoch_and_checkpoint(data, tmp_path):
+    # A step of 1e18 overflows float32 within a few epochs.
+    settings = [*SETTINGS[:1], SETTINGS[1]._replace(learning_rate=1e18)]
+    with pytest.raises(InputError, match=r"epoch \d+ in replica 1 \(seed 1, beta 1, learning rate 1e\+18\)") as error:
+        run(data, tmp_path, settings=settings)
+    assert "there is no checkpoint before it" in str(error.value)
+    broken = Data(data.x.copy(), data.cond)
+    broken.x[3, 2] = np.inf
+    run(data, tmp_path / "good")
+    longer = train.Recipe(epochs=40, batch_size=16)
+    model = MODELS["cvae"](input_shape=(5,), latent_dim=2, hidden=(8,))
+    with pytest.raises(InputError, match=r"epoch 26 .* last good checkpoint is .*good/25"):
+        fit(model, longer, broken, settings=SETTINGS, fusion=FUSION, root=tmp_path / "good", meta={}, resume=True)
+
+
+def test_no_checkpoint_and_other_versions_are_named(data, tmp_path):
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        checkpoint.restore(tmp_path / "nothing")
+    run(data, tmp_path / "model")
+    record = next((tmp_path / "model" / "25" / "record").glob("*metadata*"))
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps(content | {"format": 99}))
+    with pytest.raises(InputError, match="checkpoint of format 99, this version reads 1"):
+        checkpoint.restore(tmp_path / "model")
+    record.write_text(
+        json.dumps(content | {"model": {"name": "vae", "options": {"input_shape": [5], "latent_dim": 2}}})
+    )
+    with pytest.raises(InputError, match="damaged, or of another version"):
+        checkpoint.restore(tmp_path / "model")
+
+
+def test_arrays_round_trip(tmp_path):
+    arrays = {"points": np.eye(3, dtype=np.float32), "labels": np.arange(3, dtype=np.int32)}
+    checkpoint.save_arrays(tmp_path / "clusters", arrays)
+    checkpoint.save_arrays(tmp_path / "clusters", arrays)
+    assert_same(checkpoint.restore_arrays(tmp_path / "clusters"), arrays)
+    with pytest.raises(InputError, match="is missing"):
+        checkpoint.restore_arrays(tmp_path / "none")

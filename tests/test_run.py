@@ -1,0 +1,210 @@
+"""The scripts as a person starts them, in processes of their own, on a small store."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_store
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scripts")
+    make_store(root / "store")
+    return root
+
+
+def start(place: Path, script: str, *args: str) -> subprocess.Popen:
+    environment = os.environ | {"XDG_CACHE_HOME": str(place / "cache"), "COLUMNS": "120", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    command = [sys.executable, "-m", f"experiments.{script}", *args]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
+
+
+def script(place: Path, name: str, *args: str) -> tuple[int, str, str]:
+    process = start(place, name, *args)
+    out, err = process.communicate()
+    assert "Traceback" not in err, err
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def finished(place):
+    """A finished sweep, that others restore."""
+    code, out, err = script(
+        place, "run", "--model=cvae", f"--store={place / 'store'}", f"--run_dir={place / 'run'}",
+        "--epochs=30", "--seed=0,1", "--beta=0.1,4", "--learning_rate=3e-3",
+    )  # fmt: skip
+    assert code == 0, err
+    return place / "run", out
+
+
+def test_a_run_writes_what_it_promises(finished):
+    run_dir, out = finished
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    names = [row["name"] for row in metrics["rows"]]
+    assert names == ["cvae + kmeans"] * 4 + ["features + kmeans", "pca + kmeans", "autoencoder + kmeans"]
+    assert [(row["seed"], row["beta"]) for row in metrics["rows"][:4]] == [(0, 0.1), (1, 0.1), (0, 4), (1, 4)]
+    assert metrics["k"] == 3
+    assert metrics["corpus"]["valid"] == {"mfcc_mean": 60, "lyrics": 30}
+    # Three well separated classes: every baseline finds them, and so does the replica shown.
+    chosen = metrics["rows"][metrics["chosen"]]
+    assert chosen["scores"]["ari"] > 0.9
+    assert np.load(run_dir / "latents.npy").shape == (60, 32)
+    with open(run_dir / "tracks.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 60
+    assert {row["cluster"] for row in rows} == {"0", "1", "2"}
+    assert metrics["reading"] in " ".join(out.split())
+
+
+def test_a_run_shows_figures_and_a_page(finished):
+    run_dir, _ = finished
+    figures = {path.stem for path in (run_dir / "figures").glob("*.png")}
+    assert figures == {
+        "training_curves", "map_by_cluster", "map_by_label", "cluster_sizes", "contingency", "kl_per_dim",
+        "reconstructions",
+    }  # fmt: skip
+    page = (run_dir / "report.html").read_text()
+    assert "cvae + kmeans" in page
+    assert "Song 0" in page
+
+
+def test_evaluate_restores_the_same_table(place, finished):
+    run_dir, out = finished
+    code, again, err = script(place, "evaluate", f"--run={run_dir}")
+    assert code == 0, err
+    assert "figures equal those of metrics.json to the last digit" in again
+
+    def table(text):
+        lines = text.splitlines()
+        return lines[next(i for i, line in enumerate(lines) if "silhouette" in line) : -3]
+
+    assert set(table(again)) - {""} <= set(out.splitlines())
+
+
+def test_evaluate_on_another_store(place, finished):
+    make_store(place / "other", n=24)
+    code, out, err = script(place, "evaluate", f"--run={finished[0]}", f"--store={place / 'other'}")
+    assert code == 0, err
+    assert "24 tracks fall into 3 groups" in " ".join(out.split())
+    make_store(place / "deaf", n=24, lyrics=False)
+    code, _, err = script(place, "evaluate", f"--run={finished[0]}", f"--store={place / 'deaf'}")
+    assert code == 1
+    assert "has no block 'lyrics'" in err
+
+
+def test_evaluate_finds_changed_features(place, finished, tmp_path):
+    """A figure that no longer comes out is an error, not a new table."""
+    metrics = finished[0] / "metrics.json"
+    before = metrics.read_text()
+    try:
+        record = json.loads(before)
+        record["rows"][0]["scores"]["silhouette"] += 1e-9
+        metrics.write_text(json.dumps(record))
+        code, _, err = script(place, "evaluate", f"--run={finished[0]}")
+    finally:
+        metrics.write_text(before)
+    assert code == 1
+    assert "1 of " in err
+    assert "silhouette" in err
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(place):
+    settings = [
+        "--model=beta_vae", f"--store={place / 'store'}", "--epochs=1500", "--latent_dim=4", "--schedule=constant"
+    ]  # fmt: skip
+    code, _, err = script(place, "run", *settings, f"--run_dir={place / 'whole'}")
+    assert code == 0, err
+    killed = start(place, "run", *settings, f"--run_dir={place / 'killed'}", "--checkpoint_seconds=0")
+    checkpoints = place / "killed" / "checkpoints" / "model"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("[0-9]*/commit_success.txt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not (place / "killed" / "metrics.json").exists()
+    assert max(int(path.name) for path in checkpoints.iterdir() if path.name.isdigit()) < 1500
+    code, _, err = script(place, "evaluate", f"--run={place / 'killed'}")
+    assert code == 1
+    assert "--resume" in err
+    code, out, err = script(place, "run", "--resume", f"--run_dir={place / 'killed'}")
+    assert code == 0, err
+    whole, resumed = (json.loads((place / name / "metrics.json").read_text()) for name in ("whole", "killed"))
+    assert whole["rows"] == resumed["rows"]
+    np.testing.assert_array_equal(np.load(place / "whole" / "latents.npy"), np.load(place / "killed" / "latents.npy"))
+
+
+def test_the_label_seen_is_marked_and_not_ranked_first(place):
+    code, out, err = script(
+        place, "run", "--model=cvae", "--condition=genre", f"--store={place / 'store'}", "--epochs=5",
+        f"--run_dir={place / 'seen'}",
+    )  # fmt: skip
+    assert code == 0, err
+    metrics = json.loads((place / "seen" / "metrics.json").read_text())
+    assert metrics["rows"][0]["flags"][-1] == "label-seen"
+    table = [line for line in out.splitlines() if "+ kmeans" in line]
+    assert "cvae" in table[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "code", "message"),
+    [
+        ("run", ["--modle=vae"], 2, "did you mean --model"),
+        ("run", ["--model=vea"], 2, "vae|beta_vae|conv_vae|cvae|autoencoder"),
+        ("run", ["--store=/nowhere"], 1, "/nowhere is not a store"),
+        ("run", ["--resume"], 1, "--resume needs --run_dir"),
+        ("run", ["--resume", "--run_dir=/nowhere"], 1, "/nowhere is not a run"),
+        ("run", ["--model=vae", "--condition=genre", "--store={store}"], 1, "vae does not look at a condition"),
+        ("run", ["--model=cvae", "--condition=none", "--store={store}"], 1, "cvae needs a condition"),
+        ("run", ["--k=61", "--model=beta_vae", "--epochs=1", "--store={store}"], 1, "--k=61 is larger than the 60 tracks"),
+        ("run", ["--learning_rate=1e18", "--model=beta_vae", "--store={store}"], 1, "loss is not finite at epoch"),
+        ("run", ["--features=mfcc_mean,colour", "--store={store}"], 1, "no block 'colour'"),
+        ("evaluate", [], 1, "name the run to evaluate"),
+        ("evaluate", ["--run=/nowhere"], 1, "/nowhere is not a run"),
+    ],
+)
+def test_bad_input_gets_one_line_and_a_status(place, tmp_path, name, args, code, message):
+    args = [arg.format(store=place / "store") for arg in args]
+    if name == "run" and not any(arg.startswith("--run_dir") for arg in args) and "--resume" not in args:
+        args.append(f"--run_dir={tmp_path / 'run'}")
+    status, _, err = script(place, name, *args)
+    assert status == code
+    assert message in err
+    assert len([line for line in err.splitlines() if line.startswith("error")]) == 1
+
+
+def test_a_finished_run_is_not_overwritten(place, finished):
+    code, _, err = script(place, "run", f"--store={place / 'store'}", f"--run_dir={finished[0]}")
+    assert code == 1
+    assert "holds a run already: add --resume" in err
+
+
+@pytest.mark.parametrize("model", ["vae", "beta_vae", "conv_vae", "autoencoder"])
+def test_every_model_runs(place, model):
+    code, _, err = script(
+        place, "run", f"--model={model}", f"--store={place / 'store'}", "--epochs=2", f"--run_dir={place / model}"
+    )
+    assert code == 0, err
+    code, out, err = script(place, "evaluate", f"--run={place / model}")
+    assert code == 0, err
+    assert "to the last digit" in out
+
+
+def test_spectrograms_run(place):
+    code, _, err = script(
+        place, "run", "--model=conv_vae", "--features=melspec", f"--store={place / 'store'}", "--epochs=2",
+        f"--run_dir={place / 'melspec'}",
+    )  # fmt: skip
+    assert code == 0, err
+    assert json.loads((place / "melspec" / "metrics.json").read_text())["corpus"]["input_shape"] == [16, 37]

@@ -1,0 +1,196 @@
+"""Training as a function: what it computes, what it does not drop, and that a replica is itself in any company."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from musiclust import objectives, train
+from musiclust.fit import product
+from musiclust.models import MODELS
+from musiclust.types import Data, Hyper
+
+N, D = 37, 6
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    x = jax.random.normal(jax.random.key(9), (N, 2)) @ jax.random.normal(jax.random.key(8), (2, D))
+    return Data(x, jnp.zeros((N, 0)))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return MODELS["vae"](input_shape=(D,), latent_dim=3, hidden=(16, 8))
+
+
+def hypers(betas, rate=1e-3) -> Hyper:
+    return Hyper(jnp.asarray(betas, jnp.float32), jnp.full(len(betas), rate, jnp.float32))
+
+
+def trained(model, recipe, data, seeds, hypers, width=1, epochs=None, first=0):
+    states = train.init_population(model, jnp.asarray(seeds), data)
+    return train.population(model, recipe, epochs or recipe.epochs, width, states, hypers, data, first)
+
+
+@pytest.mark.parametrize(
+    ("tracks", "batch", "count", "size"), [(3081, 256, 13, 237), (320, 256, 2, 160), (7, 256, 1, 7)]
+)
+def test_batches_are_even_and_hold_every_track(tracks, batch, count, size):
+    assert train.Recipe(batch_size=batch).batches(tracks) == (count, size)
+    assert count * size >= tracks
+    assert size <= batch
+    assert count * size - tracks < count
+
+
+def test_an_epoch_counts_each_track_once(model, data):
+    """37 tracks in 3 batches of 13 have two places to fill: the loss is still the mean over 37."""
+    recipe = train.Recipe(epochs=1, batch_size=15)
+    assert recipe.batches(N) == (3, 13)
+    # At a learning rate of 0 nothing moves, so that each step's loss can be computed apart.
+    state = train.init_state(model, jax.random.key(0), data)
+    hyper = Hyper(jnp.ones(()), jnp.zeros(()))
+    _, history = jax.jit(train.run_epochs, static_argnums=(0, 1, 2))(model, recipe, 1, state, hyper, data)
+    order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(state.key, 1), 0), N)
+    assert sorted(order.tolist()) == list(range(N))
+    order = jnp.concatenate([order, order[:2]]).reshape(3, 13)
+    weights = jnp.concatenate([jnp.ones(N), jnp.zeros(2)]).reshape(3, 13)
+    step = jax.jit(train.train_step, static_argnums=(0, 1, 2))
+    total = 0.0
+    for rows, weight in zip(order, weights, strict=True):
+        batch = Data(data.x[rows], data.cond[rows])
+        state, (loss, _, _) = step(model, recipe, 3, state, hyper, batch, weight)
+        total += float(loss)
+    assert float(history.loss[0]) == pytest.approx(total / N, rel=1e-5)
+
+
+def test_a_step_is_adam_on_the_mean_loss(model, data):
+    """Against optax.adam on the gradient of the mean negative ELBO, written out."""
+    state = train.init_state(model, jax.random.key(0), data)
+    hyper = Hyper(jnp.array(2.0), jnp.array(1e-2))
+    recipe = train.Recipe(schedule="constant")
+    step = jax.jit(train.train_step, static_argnums=(0, 1, 2))
+    after, _ = step(model, recipe, 1, state, hyper, data, jnp.ones(N))
+
+    def loss(params):
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        q, updated = model.apply(variables, data.x, data.cond, True, method="encode", mutable=["batch_stats"])
+        key = jax.random.fold_in(jax.random.fold_in(state.key, 2), 0)
+        z = objectives.sample(q, key)
+        x_hat, _ = model.apply(
+            {"params": params, "batch_stats": updated["batch_stats"] | state.batch_stats},
+            z, data.cond, True, method="decode", mutable=["batch_stats"],
+        )  # fmt: skip
+        kl = 0.5 * (q.mean**2 + jnp.exp(q.logvar) - 1 - q.logvar)
+        return (((x_hat - data.x) ** 2).sum(1) + 2.0 * kl.sum(1)).mean()
+
+    adam = optax.adam(1e-2)
+    updates, _ = adam.update(jax.jit(jax.grad(loss))(state.params), adam.init(state.params))
+    expected = optax.apply_updates(state.params, updates)
+    kernels = jax.tree.leaves(jax.tree.map(lambda a, b: abs(a - b), after.params, expected))
+    # A bias before BatchNorm has a gradient of rounding errors, of which Adam makes steps of 1e-2: kernels only.
+    assert max(float(jnp.median(leaf)) for leaf in kernels if leaf.ndim == 2) < 1e-4
+    assert int(after.step) == 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_lowers_the_loss_of_every_model(name):
+    size = {"channels": (4, 4, 8, 8), "dense": 16} if name == "conv_vae" else {"hidden": (16, 8)}
+    model = MODELS[name](input_shape=(40,), latent_dim=3, **size)
+    x = jax.random.normal(jax.random.key(9), (N, 2)) @ jax.random.normal(jax.random.key(8), (2, 40))
+    _, history = trained(
+        model, train.Recipe(epochs=60), Data(x, jnp.ones((N, int(model.conditional)))), [0], hypers([0.1], 1e-2)
+    )
+    assert history.loss[0, -1] < 0.8 * history.loss[0, 0]
+    assert jnp.isfinite(history.loss).all()
+
+
+def test_a_replica_in_a_population_of_8_is_the_replica_alone(model, data, optimised):
+    recipe = train.Recipe(epochs=12, batch_size=15)
+    seeds, betas = [0, 1, 2, 3, 0, 1, 2, 3], [1.0, 1, 1, 1, 4, 4, 4, 4]
+    states, history = trained(model, recipe, data, seeds, hypers(betas))
+    for r in (0, 3, 6):
+        alone_states, alone = trained(model, recipe, data, [seeds[r]], hypers([betas[r]]))
+        jax.tree.map(lambda a, b, r=r: np.testing.assert_allclose(a[r], b[0], rtol=1e-5, atol=1e-5), history, alone)
+        together = train.encode(model, jax.tree.map(lambda leaf, r=r: leaf[r], states), data)
+        single = train.encode(model, jax.tree.map(lambda leaf: leaf[0], alone_states), data)
+        np.testing.assert_allclose(together.mean, single.mean, rtol=1e-5, atol=1e-5)
+    assert len({float(value) for value in history.loss[:, -1]}) == 8
+
+
+def test_side_by_side_under_vmap_differs_by_rounding_only(model, data):
+    """One step, before Adam has made large what is small: see `population_width`."""
+    recipe = train.Recipe(epochs=1)
+    _, one_by_one = trained(model, recipe, data, range(8), hypers([1.0] * 8), width=1)
+    _, in_vmap = trained(model, recipe, data, range(8), hypers([1.0] * 8), width=4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), one_by_one, in_vmap)
+
+
+def test_same_seed_same_result_other_seed_another(model, data):
+    recipe = train.Recipe(epochs=3)
+    first, again, other = (trained(model, recipe, data, [seed], hypers([1.0]))[1].loss for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert (np.asarray(first) != np.asarray(other)).all()
+
+
+def test_chunks_make_the_whole_run(model, data):
+    recipe = train.Recipe(epochs=7, batch_size=15, schedule="cosine", beta_schedule="linear")
+    states, whole = trained(model, recipe, data, [0], hypers([1.0]))
+    part_states = train.init_population(model, jnp.asarray([0]), data)
+    parts = []
+    for first in (0, 3, 6):
+        part_states, part = train.population(model, recipe, 3, 1, part_states, hypers([1.0]), data, first)
+        parts.append(part.loss)
+    np.testing.assert_array_equal(jnp.concatenate(parts, axis=1)[:, :7], whole.loss)
+    jax.tree.map(np.testing.assert_array_equal, states.params, part_states.params)
+    # Epochs past the end train nothing.
+    assert not jnp.concatenate(parts, axis=1)[:, 7:].any()
+
+
+def test_schedules():
+    def at(name, epoch, epochs=100):
+        return float(train.SCHEDULES[name](10, epochs)(jnp.asarray(epoch * 10)))
+
+    assert [at("step", epoch) for epoch in (0, 19, 20, 40, 99)] == [1, 1, 0.5, 0.25, 0.0625]
+    assert at("constant", 99) == 1
+    assert at("cosine", 0) == 0
+    assert at("cosine", 5) == pytest.approx(1, abs=1e-6)
+    assert at("cosine", 52.5) == pytest.approx(0.5, abs=1e-2)
+    assert at("cosine", 100) == pytest.approx(0, abs=1e-6)
+    assert 0 <= at("cosine", 1, epochs=1) <= 1
+
+
+def test_beta_zero_makes_an_autoencoder_and_large_beta_collapses(model, data):
+    recipe = train.Recipe(epochs=60, schedule="constant")
+    _, history = trained(model, recipe, data, [0, 0], hypers([0.0, 50.0], 1e-2))
+    kl = history.kl_per_dim.sum(axis=-1)[:, -1]
+    assert kl[0] > 5
+    assert kl[1] < 0.2
+    np.testing.assert_allclose(history.loss[0], history.reconstruction[0], rtol=1e-6)
+    np.testing.assert_allclose(history.loss[1, -1], history.reconstruction[1, -1] + 50 * kl[1], rtol=1e-4)
+
+
+def test_encode_in_batches_is_encode_at_once(model, data):
+    many = Data(jnp.tile(data.x, (20, 1)), jnp.tile(data.cond, (20, 1)))
+    state = train.init_state(model, jax.random.key(0), data)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    whole = model.apply(variables, many.x, many.cond, False, method="encode")
+    np.testing.assert_allclose(train.encode(model, state, many).mean, whole.mean, rtol=1e-5, atol=1e-6)
+
+
+def test_negative_elbo_is_error_plus_kl(model, data):
+    state = train.init_state(model, jax.random.key(0), data)
+    q = train.encode(model, state, data)
+    at_mean = float(objectives.squared_error(train.reconstruct(model, state, data), data.x).mean())
+    kl = float(objectives.gaussian_kl(q).sum(axis=1).mean())
+    # One draw a track instead of the mean: near, and not below the KL.
+    assert float(train.negative_elbo(model, state, data)) == pytest.approx(at_mean + kl, rel=0.5)
+    assert float(train.negative_elbo(model, state, data)) > kl
+
+
+def test_product_is_every_combination():
+    settings = product((0, 1), (1.0, 4.0), (1e-3,))
+    assert [tuple(setting) for setting in settings] == [
+        (0, 1.0, 1e-3), (1, 1.0, 1e-3), (0, 4.0, 1e-3), (1, 4.0, 1e-3)
+    ]  # fmt: skip
