@@ -6,13 +6,8 @@ run on one thread. Each repeat goes through all contenders in turn, so that a bu
 ratios are taken within a repeat. Medians of the repeats are shown with their range, after a warm-up.
 """
 
-import json
-import os
-import platform
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +16,10 @@ import numpy as np
 import scipy.stats
 import soundfile
 from absl import app, flags
-from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from benchmarks.measure import console, in_turn, machine, ratio_table, summary, write
 from musiclust.preprocess.audio import HOP_LENGTH, N_FFT, decode, extract
 
 _CLIPS = flags.DEFINE_integer("clips", 20, "How many clips.", lower_bound=1)
@@ -76,43 +71,11 @@ def librosa_one_by_one(y: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def measure(stages: dict[str, Callable[[], Any]], repeats: int) -> dict[str, np.ndarray]:
-    """Seconds of each stage in each repeat, (repeats,), the stages taken in turn; the first round is not counted."""
-    taken = {name: [] for name in stages}
-    for _ in range(repeats + 1):
-        for name, stage in stages.items():
-            start = time.perf_counter()
-            stage()
-            taken[name].append(time.perf_counter() - start)
-    return {name: np.array(seconds[1:]) for name, seconds in taken.items()}
-
-
-def summary(values: np.ndarray) -> dict[str, float]:
-    """Median and range."""
-    return {"median": float(np.median(values)), "min": float(values.min()), "max": float(values.max())}
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    packages = ("librosa", "numba", "numpy", "scipy", "soundfile", "soxr")
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_before": os.getloadavg()[0],
-        "threads": 1,
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-        "libsndfile": soundfile.__libsndfile_version__,
-    }
-
-
 def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
-    n, console, about = _CLIPS.value, Console(), machine()
+    n = _CLIPS.value
+    about = machine(["librosa", "numba", "numpy", "scipy", "soundfile", "soxr"]) | {"threads": 1}
     rng = np.random.default_rng(0)
     with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i}.ogg" for i in range(n)]
@@ -122,12 +85,16 @@ def main(argv: Sequence[str]) -> None:
         for name, reference in librosa_one_by_one(clips[0]).items():
             if name != "melspec" or reference.shape == (128, 431):  # librosa's is as long as the clip
                 np.testing.assert_allclose(extract(clips[0])[name], reference, rtol=1e-3, atol=2e-2)
-        taken = measure(
+
+        def each(stage: Callable[[Any], Any], items: list[Any]) -> Callable[[], None]:
+            return lambda: [stage(item) for item in items].clear()
+
+        taken = in_turn(
             {
-                "decode": lambda: [decode(path) for path in paths],
-                "one STFT": lambda: [librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH) for y in clips],
-                "ours": lambda: [extract(y) for y in clips],
-                "librosa one by one": lambda: [librosa_one_by_one(y) for y in clips],
+                "decode": each(decode, paths),
+                "one STFT": each(lambda y: librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH), clips),
+                "ours": each(extract, clips),
+                "librosa one by one": each(librosa_one_by_one, clips),
             },
             _REPEATS.value,
         )
@@ -154,15 +121,9 @@ def main(argv: Sequence[str]) -> None:
             f"{rate['min']:.1f} to {rate['max']:.1f}",
         )
     console.print(speed)
-    table = Table("ratio of times", "median", "range")
-    for name, ratio in ratios.items():
-        table.add_row(name, f"{np.median(ratio):.2f}", f"{ratio.min():.2f} to {ratio.max():.2f}")
-    console.print(table)
+    console.print(ratio_table("ratios of times", ratios))
     console.print(", ".join(f"{key} {value}" for key, value in about.items()))
-    out = Path(_OUT.value)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    console.print(f"written to {out}")
+    write(Path(_OUT.value), result)
 
 
 if __name__ == "__main__":

@@ -48,9 +48,9 @@ class Config:
     def from_json(record: dict[str, Any]) -> "Config":
         """Raises InputError when the record is of another version of Config."""
         try:
-            values = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
-            options = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in record["options"])
-            return Config(**values | {"options": options})
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+            values["options"] = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in record["options"])
+            return Config(**values)
         except (KeyError, TypeError) as error:
             raise InputError(f"config.json is of another version ({error}): start the run anew") from error
 

@@ -33,12 +33,12 @@ def main(argv: list[str]) -> int:
         epoch = checkpoint.latest_epoch(root / name)
         if epoch != plan.config.epochs:
             raise InputError(
-                f"{plan.run_dir}: the {name} stopped at epoch {epoch or 0} of {plan.config.epochs}: finish the run with "
+                f"{plan.run_dir}: the {name} stopped at epoch {epoch or 0} of {plan.config.epochs}: finish it with "
                 f"python -m experiments.run --resume --run_dir={plan.run_dir}"
             )
     model, *baseline = (checkpoint.restore(root / name) for name in names)
-    own = not _STORE.value or Path(_STORE.value).expanduser().absolute() == plan.store
-    store = plan.store if own else Path(_STORE.value).expanduser()
+    store = Path(_STORE.value).expanduser().absolute() if _STORE.value else plan.store
+    own = store == plan.store
     config = plan.config if own else inputs.for_other_store(plan.config, store)
     data = inputs.load(config, store, model.fusion)
     with progress() as report:

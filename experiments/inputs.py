@@ -120,7 +120,7 @@ def _condition(condition: str, tracks: Tracks, blocks: list[Block], label: str |
     if condition == "modality":
         return fusion.modality_mask(blocks)
     name, _, form = condition.partition(":")
-    name = label if name == "label" else name
+    name = label or name if name == "label" else name
     if name not in tracks.labels or form not in ("", "code"):
         choices = ", ".join(["none", "modality", "label", *tracks.labels])
         raise InputError(f"--condition={condition}: choose from {choices}; a label may be followed by :code")

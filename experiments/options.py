@@ -53,7 +53,7 @@ def from_flags() -> Config:
         given["features"] = tuple(FLAGS.features)
     for name, kind in _LISTS.items():
         if FLAGS[name].present:
-            given[name] = _numbers(name, FLAGS[name].value, kind)
+            given[name] = _numbers(name, FLAGS[name].value or [], kind)
     return replace(config, **given)
 
 

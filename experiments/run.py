@@ -82,7 +82,7 @@ def _resumed() -> Plan:
 def _new() -> Plan:
     config = options.from_flags()
     root = Path(_STORE.value).expanduser() if _STORE.value else _demo_store()
-    completed = inputs.complete(config, root, keep_features=flags.FLAGS["features"].present)
+    completed = inputs.complete(config, root, keep_features=bool(flags.FLAGS["features"].present))
     if completed.features != config.features:
         console.print(f"the store holds no lyrics: {', '.join(completed.features)} alone")
     _check_condition(completed)

@@ -92,7 +92,9 @@ def restore(root: Path) -> Checkpoint:
                 raise InputError(
                     f"{root}: checkpoint of format {record.get('format')}, this version reads {FORMAT}: train again"
                 )
-            options = {k: tuple(v) if isinstance(v, list) else v for k, v in record["model"]["options"].items()}
+            options: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in record["model"]["options"].items()
+            }
             model = MODELS[record["model"]["name"]](**options)
             items = manager.restore(
                 epoch,

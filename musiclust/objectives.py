@@ -6,11 +6,12 @@ Conventions: the reconstruction is the squared error summed over a track's featu
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from musiclust.types import Posterior
 
@@ -44,24 +45,21 @@ def sample(q: Posterior, key: Key[Array, ""]) -> Float[Array, "B L"]:
     return q.mean + jnp.exp(0.5 * q.logvar) * jax.random.normal(key, q.mean.shape, q.mean.dtype)
 
 
-BetaSchedule = Callable[[Int[Array, ""]], Float[Array, ""]]
-
-
-def constant_beta(steps: int) -> BetaSchedule:
+def constant_beta(steps: int) -> optax.Schedule:
     """Beta from the first step."""
     return optax.constant_schedule(1.0)
 
 
-def linear_beta(steps: int) -> BetaSchedule:
+def linear_beta(steps: int) -> optax.Schedule:
     """Beta rises linearly from 0 over the first 30 % of the steps (Bowman et al., CoNLL 2016)."""
     return optax.linear_schedule(0.0, 1.0, max(1, round(0.3 * steps)))
 
 
-def cyclical_beta(steps: int) -> BetaSchedule:
+def cyclical_beta(steps: int) -> optax.Schedule:
     """Four cycles, each rising linearly from 0 for its first half (Fu et al., NAACL 2019)."""
     period = max(1, steps // 4)
 
-    def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
+    def schedule(step: Any) -> Any:
         rising = jnp.minimum(1.0, (step % period) / (0.5 * period))
         return jnp.where(step < 4 * period, rising, 1.0)
 
@@ -69,7 +67,7 @@ def cyclical_beta(steps: int) -> BetaSchedule:
 
 
 # name -> (steps of the whole run -> (step -> factor of beta, 0 to 1))
-BETA_SCHEDULES: dict[str, Callable[[int], BetaSchedule]] = {
+BETA_SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {
     "constant": constant_beta,
     "linear": linear_beta,
     "cyclical": cyclical_beta,

@@ -33,9 +33,9 @@ def atomic(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens `path` for writing; it takes its name only when all is written and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     try:
-        with open(temporary, mode, **text) as file:
+        with open(temporary, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -199,7 +199,8 @@ def load_lyrics(root: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     records = {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON leaves U+2028 and its like as they are
+    lines = lines[:-1] if lines[-1] == "" else lines
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)

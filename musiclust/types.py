@@ -6,11 +6,16 @@ Rows are joined by `track_id`, never by position.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
+
+# NumPy's on the host, JAX's on the device and while tracing.
+if TYPE_CHECKING:
+    AnyArray = Any
+else:
+    AnyArray = Array | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,8 @@ class Data(NamedTuple):
     x: (N, *D) float32 features; cond: (N, C) float32 conditions, C = 0 where there are none.
     """
 
-    x: Float[Array, "N *D"]
-    cond: Float[Array, "N C"]
+    x: Float[AnyArray, "N *D"]
+    cond: Float[AnyArray, "N C"]
 
 
 class Hyper(NamedTuple):
@@ -104,15 +109,15 @@ class Hyper(NamedTuple):
     beta: weight of the KL term, >= 0 (Higgins et al., ICLR 2017). learning_rate: Adam's peak step size, > 0.
     """
 
-    beta: Float[Array, "*R"]
-    learning_rate: Float[Array, "*R"]
+    beta: Float[AnyArray, "*R"]
+    learning_rate: Float[AnyArray, "*R"]
 
 
 class Posterior(NamedTuple):
     """A diagonal Gaussian q(z|x): mean and log-variance, (B, L) each, natural logarithm."""
 
-    mean: Float[Array, "*B L"]
-    logvar: Float[Array, "*B L"]
+    mean: Float[AnyArray, "*B L"]
+    logvar: Float[AnyArray, "*B L"]
 
 
 class TrainState(NamedTuple):
@@ -121,7 +126,7 @@ class TrainState(NamedTuple):
     `key` never changes: every random draw folds the step into it, so that a resumed run is the unbroken run.
     """
 
-    step: Int[Array, "*R"]
+    step: Int[AnyArray, "*R"]
     params: PyTree
     batch_stats: PyTree
     opt_state: PyTree
@@ -135,9 +140,9 @@ class History(NamedTuple):
     kl_per_dim in nats.
     """
 
-    loss: Float[Array, "*R E"]
-    reconstruction: Float[Array, "*R E"]
-    kl_per_dim: Float[Array, "*R E L"]
+    loss: Float[AnyArray, "*R E"]
+    reconstruction: Float[AnyArray, "*R E"]
+    kl_per_dim: Float[AnyArray, "*R E L"]
 
 
 class Clustering(NamedTuple):
@@ -153,8 +158,3 @@ class Clustering(NamedTuple):
     centres: np.ndarray
     assign: Callable[[np.ndarray], np.ndarray]
     state: dict[str, np.ndarray]
-
-
-def replica(tree: PyTree, index: int) -> PyTree:
-    """Replica `index` of a pytree whose leaves have a leading replica axis."""
-    return jax.tree.map(lambda leaf: leaf[index], tree)

@@ -9,6 +9,7 @@ import pytest
 
 from musiclust.errors import InputError
 from musiclust.preprocess import demo, scores
+from musiclust.preprocess.synthesis import SAMPLE_RATE, play
 
 for _package in ("music21", "symusic", "pretty_midi", "soundfile"):
     if find_spec(_package) is None:
@@ -26,7 +27,7 @@ def _share_in_tune(wave, pitch):
     """The share of the power, up to the ninth harmonic, that lies within 45 cents of a harmonic of `pitch`."""
     n_fft = 1 << 17
     power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), n_fft)) ** 2
-    hertz = np.fft.rfftfreq(n_fft, 1 / demo.SAMPLE_RATE)[1:]
+    hertz = np.fft.rfftfreq(n_fft, 1 / SAMPLE_RATE)[1:]
     harmonic = hertz / (440 * 2 ** ((pitch - 69) / 12))
     cents = 1200 * np.abs(np.log2(harmonic / np.maximum(np.round(harmonic), 1)))
     counted = (hertz > 60) & (harmonic < 9.5) & (hertz < 9000)
@@ -37,15 +38,15 @@ def _share_in_tune(wave, pitch):
 def test_every_instrument_is_in_tune(program):
     for pitch in (40, 47, 52, 57, 62, 66, 69, 73, 78, 80, 82, 85, 88):
         note = np.array([(0.0, 1.0, pitch, 90, 0)], scores.NOTE)
-        wave = demo.play(note, [program], 1.0, _soundfont())
-        assert wave.shape == (demo.SAMPLE_RATE,)
+        wave = play(note, [program], 1.0, _soundfont())
+        assert wave.shape == (SAMPLE_RATE,)
         assert _share_in_tune(wave[2205:20000], pitch) > 0.85, pitch
         assert _share_in_tune(wave[2205:20000], pitch + 1) < 0.5, pitch
 
 
 def test_play_keeps_time():
     notes = np.array([(1.0, 0.5, 72, 90, 0), (2.0, 0.5, 60, 90, 1)], scores.NOTE)
-    wave = demo.play(notes, [73, 107], 3.0, _soundfont())
+    wave = play(notes, [73, 107], 3.0, _soundfont())
     loud = np.abs(wave).reshape(-1, 2205).max(axis=1) > 0.02 * np.abs(wave).max()  # tenths of a second
     assert not loud[:9].any()
     assert loud[10:14].all()
@@ -84,7 +85,7 @@ def test_tracks(corpus):
 def test_excerpts_sound_throughout_unclipped(corpus):
     tracks, _ = demo.load(corpus)
     for track_id, (wave, rate) in zip(tracks.track_id, _audio(tracks), strict=True):
-        assert (rate, wave.shape) == (demo.SAMPLE_RATE, (220_500,)), track_id
+        assert (rate, wave.shape) == (SAMPLE_RATE, (220_500,)), track_id
         assert 0.05 < np.sqrt(np.mean(wave**2)) < 0.11, track_id
         assert np.abs(wave).max() < 1, track_id
         assert (np.abs(wave).reshape(5, -1).max(axis=1) > 0.01).all(), track_id
@@ -104,8 +105,12 @@ def test_same_seed_same_sound_in_any_number_of_processes(corpus, tmp_path):
 def test_other_seed_other_excerpts_and_what_is_there_is_kept(corpus):
     before, _ = demo.load(corpus)
     stamps = {path: Path(path).stat().st_mtime_ns for path in before.path}
+    assert demo.is_rendered(corpus)
     Path(before.path[3]).unlink()
+    assert not demo.is_rendered(corpus)
     demo.render(corpus, per_class=2, workers=1)
+    assert demo.is_rendered(corpus)
+    assert not demo.is_rendered(corpus, seed=1)
     resumed, _ = demo.load(corpus)
     changed = [path for path in resumed.path if Path(path).stat().st_mtime_ns != stamps[path]]
     assert changed == [before.path[3]]

@@ -68,7 +68,7 @@ def test_convolutions_equal_those_of_flax(ours, flax, shape, window, strides):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), ours_gradients, flax_gradients)
 
 
-@pytest.mark.parametrize("shape", [(140,), (141,), (16, 37), (128, 431)])
+@pytest.mark.parametrize("shape", [(141,), (16, 37), (128, 431)])
 def test_conv_vae_restores_any_length(shape):
     model = MODELS["conv_vae"](input_shape=shape, latent_dim=3, channels=(2, 3, 4, 5), dense=6)
     data = Data(jnp.zeros((2, *shape)), jnp.zeros((2, 0)))

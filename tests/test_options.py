@@ -4,11 +4,11 @@ import json
 
 import pytest
 from absl import flags
+from conftest import make_store
 
 from experiments import inputs, options
 from experiments.configs import DEFAULTS, PRESETS, Config
 from musiclust.errors import InputError
-from conftest import make_store
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_bad_values_are_named(parsed, args, message):
 
 
 def test_unknown_models_list_the_choices(parsed):
-    with pytest.raises(flags.IllegalFlagValueError, match="vae|beta_vae|conv_vae|cvae|autoencoder"):
+    with pytest.raises(flags.IllegalFlagValueError, match=r"vae\|beta_vae\|conv_vae\|cvae\|autoencoder"):
         parsed("--model=vea")
 
 

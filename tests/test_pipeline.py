@@ -229,8 +229,9 @@ def test_an_interrupted_run_saves_what_it_has(tmp_path, monkeypatch):
     process = _start(music, root)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C: to the workers too
     _, errors = process.communicate(timeout=30)
-    assert errors.count("Traceback") == 1
+    # One in the main thread, which a script would end in a line; a thread of the pool may say so too on its way out.
     assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert "InputError" not in errors
     assert not (root / ".lock").exists()
     kept = shards.finished(root, {name: audio.spec(name) for name in audio.BLOCKS})
     assert 4 <= len(kept) < 30

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from musiclust.preprocess import scores
+from musiclust.preprocess import abc, scores
 
 
 def _note(step, octave, duration, *extra):
@@ -103,9 +103,9 @@ ABC = "X:1\nT:Up\nM:2/4\nL:1/8\nK:D\nA|DEFG|A2 d2|\n\nX:2\nT:Down\nM:3/4\nL:1/4\
 
 def test_abc_tunes(capfd):
     pytest.importorskip("symusic")
-    tunes = scores.split_abc(ABC)
-    assert [scores.abc_fields(tune)["T"] for tune in tunes] == ["Up", "Down"]
-    up, down = map(scores.read_abc, tunes)
+    tunes = abc.split_abc(ABC)
+    assert [abc.abc_fields(tune)["T"] for tune in tunes] == ["Up", "Down"]
+    up, down = map(abc.read_abc, tunes)
     assert capfd.readouterr().out == ""  # abc2midi complains of the upbeat, unheard
     assert up.notes["pitch"].tolist() == [69, 62, 64, 66, 67, 69, 74]  # F sharp, by the key
     np.testing.assert_allclose(up.notes["onset"], [0, 0.5, 1, 1.5, 2, 2.5, 3.5], atol=0.01)
@@ -114,7 +114,7 @@ def test_abc_tunes(capfd):
     assert down.notes["pitch"].tolist() == [72, 71, 69, 67] * 2  # repeated
     assert [round(tempo) for _, tempo in down.tempos] == [96]
     with pytest.raises(ValueError, match="Empty"):
-        scores.read_abc("X:1\nT:Empty\nM:2/4\nL:1/8\nK:C\n")
+        abc.read_abc("X:1\nT:Empty\nM:2/4\nL:1/8\nK:C\n")
 
 
 def _steady(beats, tempo=60.0, rests=()):

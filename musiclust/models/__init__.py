@@ -6,13 +6,15 @@ and two class attributes: `variational` (is there noise and a KL term?) and `con
 To add one: write a file beside these and a line in MODELS; tests/test_contracts.py runs over the registry.
 """
 
+from collections.abc import Callable
+
 from musiclust.models.conv import ConvVAE
 from musiclust.models.cvae import CVAE
 from musiclust.models.mlp import VAE, Autoencoder
 
 Model = VAE | ConvVAE
 
-MODELS: dict[str, type[Model]] = {
+MODELS: dict[str, Callable[..., Model]] = {
     "vae": VAE,
     "beta_vae": VAE,
     "conv_vae": ConvVAE,

@@ -108,7 +108,8 @@ def folder(request: Request) -> Corpus:
 def demo(request: Request) -> Corpus:
     """The demo corpus, rendered first where it is not yet on disk."""
     out_dir = request.audio_dir or demo_corpus.default_dir(request.cache_dir, request.seed)
-    demo_corpus.render(out_dir, seed=request.seed, workers=request.workers, progress=request.progress)
+    if not demo_corpus.is_rendered(out_dir, seed=request.seed):
+        demo_corpus.render(out_dir, seed=request.seed, workers=request.workers, progress=request.progress)
     tracks, words = demo_corpus.load(out_dir)
     return Corpus(tracks, words, 0, (), {"corpus": "demo", "audio_dir": str(out_dir), "seed": request.seed})
 

@@ -10,31 +10,31 @@ pretty_midi (TimGM6mb.sf2), the player is symusic's. What is real and what is ch
   the repertory's `pace`, within 8 % of it either way.
 
 The instruments are those that symusic 0.5.9 plays in tune. Its choirs, organs, solo strings, pianos, guitars and
-accordions are not among them: it passes over the root keys that the SoundFont gives for these.
+accordions are not among them: it passes over the root keys that the SoundFont gives for these. Nor are its tremolo
+strings (44), which sound a little different each time.
 """
 
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import joblib
 import numpy as np
 
 from musiclust.errors import InputError
-from musiclust.preprocess import scores
+from musiclust.preprocess import abc, scores
+from musiclust.preprocess.synthesis import SAMPLE_RATE, play
 
 if TYPE_CHECKING:  # importing it loads JAX, which the worker processes do without
     from musiclust.types import Tracks
 
 VERSION = 1  # of the corpus: raised whenever the same seed would give other excerpts
 SECONDS = 10.0
-SAMPLE_RATE = 22_050  # Hz
-_OVERSAMPLING = 4
 _QUARTETS = {"haydn": "Joseph Haydn", "mozart": "Wolfgang Amadeus Mozart", "beethoven": "Ludwig van Beethoven"}
 _FADE = 441  # samples, 20 ms
 _MANIFEST = "manifest.jsonl"
@@ -70,7 +70,7 @@ REPERTORIES = (
         ("bach/*.mxl",), ((56,), (48,), (64, 64, 66, 66)), 1.4, skip="bwv846|-inst"),  # trumpets, strings, saxophones
     Repertory("quartet", "Viennese string quartets", "String quartets", "",
         ("haydn/*/*.mxl", "mozart/*/*.mxl", "beethoven/*.mxl", "beethoven/*/*.mxl"),
-        ((48,), (49,), (44,)), 4.0, skip="k545"),  # strings, slow strings, tremolo; K. 545 is a piano sonata
+        ((48,), (49,)), 4.0, skip="k545"),  # strings, slow strings; K. 545 is a piano sonata
     Repertory("fiddle", "American fiddle tunes", "Ryan's Mammoth Collection", "traditional",
         ("ryansMammoth/*.abc",), ((72,), (73,), (12,)), 6.5),  # fife, flute, marimba
     Repertory("irish", "Irish dance tunes", "O'Neill's Music of Ireland", "traditional",
@@ -107,7 +107,7 @@ def render(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Renders the corpus: 10 s excerpts, Ogg Vorbis, mono, 22,050 Hz, and then a manifest.
+    """Renders the corpus: 10 s excerpts, FLAC, mono, 22,050 Hz, and then a manifest.
 
     Excerpts that are there already are kept, so a broken-off run goes on where it stopped. Excerpt k of a repertory
     depends on the seed and k alone.
@@ -133,7 +133,7 @@ def render(
         order = np.random.default_rng([seed, index]).permutation(len(pieces))
         for k in range(per_class):
             choices = [pieces[order[(k + 97 * attempt) % len(pieces)]] for attempt in range(_TRIES)]
-            path = audio_dir / f"{repertory.name}-{k:03d}.ogg"
+            path = audio_dir / f"{repertory.name}-{k:03d}.flac"
             jobs.append(joblib.delayed(_render)(path, repertory, choices, [seed, index, 1 + k], soundfont))
     records = []
     for record in joblib.Parallel(n_jobs=workers or -1, return_as="generator_unordered")(jobs):
@@ -145,6 +145,19 @@ def render(
     temporary = out_dir / f".{_MANIFEST}.{os.getpid()}"
     temporary.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     temporary.replace(out_dir / _MANIFEST)
+
+
+def is_rendered(out_dir: Path, *, seed: int = 0) -> bool:
+    """Whether `render` has ended in this folder, with this seed, and its audio is still there."""
+    if not (out_dir / _MANIFEST).is_file():
+        return False
+    head, *records = _lines(out_dir / _MANIFEST)
+    known = (head.get("version"), head.get("seed")) == (VERSION, seed)
+    return known and all((out_dir / record["file"]).is_file() for record in records)
+
+
+def _lines(manifest: Path) -> list[dict]:
+    return [json.loads(line) for line in manifest.read_text(encoding="utf-8").split("\n") if line]
 
 
 def load(out_dir: Path) -> "tuple[Tracks, dict[str, str]]":
@@ -160,7 +173,7 @@ def load(out_dir: Path) -> "tuple[Tracks, dict[str, str]]":
     manifest = out_dir / _MANIFEST
     if not manifest.is_file():
         raise InputError(f"{manifest}: no such file; render the demo corpus there first")
-    head, *records = map(json.loads, manifest.read_text(encoding="utf-8").splitlines())
+    head, *records = _lines(manifest)
     if head.get("version") != VERSION:
         raise InputError(
             f"{manifest}: version {head.get('version')}, expected {VERSION}; delete {out_dir} and render again"
@@ -197,8 +210,8 @@ def _pieces(repertory: Repertory, corpus: Path) -> list[_Piece]:
         if path.suffix != ".abc":
             pieces[str(path)] = _piece(path, repertory)
             continue
-        for tune in scores.split_abc(path.read_text(encoding="utf-8", errors="replace")):
-            fields = scores.abc_fields(tune)
+        for tune in abc.split_abc(path.read_text(encoding="utf-8", errors="replace")):
+            fields = abc.abc_fields(tune)
             book = path.stem if repertory.name != "irish" else ""  # O'Neill's numbers run through all files
             group = f"{repertory.name}-{book}{fields['X']}"
             title = fields.get("T", "").replace('"', "").replace(" -- ", ", ")
@@ -233,7 +246,7 @@ def _render(path: Path, repertory: Repertory, choices: list[_Piece], seed: list[
 
     rng = np.random.default_rng(seed)
     for piece in choices:
-        score = scores.read_abc(piece.tune) if piece.tune else scores.read_musicxml(Path(piece.path))
+        score = abc.read_abc(piece.tune) if piece.tune else scores.read_musicxml(Path(piece.path))
         excerpt = scores.draw_excerpt(score, rng, SECONDS, repertory.pace)
         if excerpt is not None:
             break
@@ -246,10 +259,9 @@ def _render(path: Path, repertory: Repertory, choices: list[_Piece], seed: list[
         wave = play(excerpt.notes, programs, SECONDS, soundfont)
         wave *= min(0.1 / np.sqrt(np.mean(wave**2)), 0.9 / np.abs(wave).max())  # -20 dB, as far as peaks allow
         wave[-_FADE:] *= np.linspace(1, 0, _FADE)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.ogg")
-        with soundfile.SoundFile(temporary, "w", SAMPLE_RATE, 1, "VORBIS", format="OGG") as file:
-            for start in range(0, len(wave), 16_384):  # the Vorbis encoder overflows its stack on long arrays
-                file.write(wave[start : start + 16_384])
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.flac")
+        # Not Vorbis: five times as small and seven times as slow, and now and then it encodes a block another way.
+        soundfile.write(temporary, wave, SAMPLE_RATE, "PCM_16", format="FLAC")
         temporary.replace(path)
     return {
         "track_id": path.stem,
@@ -264,29 +276,3 @@ def _render(path: Path, repertory: Repertory, choices: list[_Piece], seed: list[
         "group": piece.group,
         "words": excerpt.words,
     }
-
-
-def play(notes: np.ndarray, programs: Sequence[int], seconds: float, soundfont: Path) -> np.ndarray:
-    """Plays notes (scores.NOTE, in seconds), part k with the General MIDI program programs[k], from an .sf2 file.
-
-    Returns (seconds * SAMPLE_RATE,) float32, mono, at no particular loudness; what still sounds at the end is cut.
-    """
-    import symusic
-    from scipy.signal import resample_poly
-
-    score: Any = symusic.Score(ttype="second")
-    for program in sorted(set(programs)):
-        own = notes[np.array(programs)[notes["part"]] == program]
-        track: Any = symusic.Track(name="", program=program, is_drum=False, ttype="second")
-        columns = zip(("onset", "duration", "pitch", "velocity"), ("f4", "f4", "i1", "i1"), strict=True)
-        track.notes = symusic.Note.from_numpy(*(own[name].astype(dtype) for name, dtype in columns), ttype="second")
-        score.tracks.append(track)
-    # The synthesizer rounds the loop of a sound to whole samples of its output, which at 22,050 Hz puts the top octave
-    # half a semitone and more out of tune; at four times that rate all is in tune.
-    rate = _OVERSAMPLING * SAMPLE_RATE
-    synthesizer: Any = symusic.Synthesizer(str(soundfont), rate, 0)
-    wave = synthesizer.render(score, False)[0]
-    wave = np.pad(wave, (0, max(0, int(seconds * rate) - len(wave))))[: int(seconds * rate)]
-    if not (np.isfinite(wave).all() and wave.any()):
-        raise FloatingPointError(f"{soundfont}: programs {sorted(set(programs))} do not play")
-    return resample_poly(wave, 1, _OVERSAMPLING).astype(np.float32)

@@ -1,19 +1,16 @@
-"""Scores read as data: MusicXML and ABC files, and excerpts drawn from them.
+"""Scores read as data: MusicXML files, and excerpts drawn from any score; ABC tunes are read in abc.py.
 
 Conventions: time is in quarter notes from the start of the piece in a `Score`, in seconds from its own start in an
 `Excerpt`. Pitch is a MIDI number (A4 = 69 = 440 Hz), velocity 1 to 127. Parts count from 0 in the order of the score,
 highest first. Repeat signs and grace notes are played in ABC and passed over in MusicXML.
 """
 
-import contextlib
-import os
 import re
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -24,7 +21,6 @@ _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _BEATS = {"whole": 4.0, "half": 2.0, "quarter": 1.0, "eighth": 0.5}  # in quarter notes
 _DYNAMICS = {"ppp": 45, "pp": 55, "p": 65, "mp": 75, "mf": 85, "f": 97, "ff": 109, "fff": 120}
 _HYPHENS = "\\-\u00ad\u2010\u2011\u2013_~"  # as inside a regular expression's []
-_ABC_ACCENT = 105  # the velocity that abc2midi gives to the first note of each bar, and to no other
 
 
 class Word(NamedTuple):
@@ -190,58 +186,6 @@ def _join(part: int, syllables: Sequence[tuple[float, str, str, str]]) -> list[W
             words.append(Word(part, (onset,), text))
         begun, hyphen = syllabic in ("begin", "middle"), raw[-1] in _HYPHENS
     return words
-
-
-def split_abc(book: str) -> list[str]:
-    """The tunes of an ABC file, each from its `X:` line on."""
-    return re.split(r"(?m)^(?=X:)", book)[1:]
-
-
-def abc_fields(tune: str) -> dict[str, str]:
-    """The first line of each header field of an ABC tune, by letter."""
-    fields: dict[str, str] = {}
-    for letter, value in re.findall(r"(?m)^([A-Z]):(.*)$", tune):
-        fields.setdefault(letter, value.strip())
-    return fields
-
-
-def read_abc(tune: str) -> Score:
-    """Reads one ABC tune, repeats played out. The tempo is kept only where the tune has a `Q:` field.
-
-    Raises ValueError where the tune has no notes.
-    """
-    import symusic
-
-    with _muted():
-        score: Any = symusic.Score.from_abc(tune)
-    tick = 1 / score.tpq  # abc2midi starts each note a tick late and leaves a tick of silence after it
-    notes = [
-        ((note.time - 1) * tick, (note.duration + 1) * tick, note.pitch, note.velocity, part)
-        for part, track in enumerate(score.tracks)
-        for note in track.notes
-    ]
-    fields = abc_fields(tune)
-    if not notes:
-        raise ValueError(f"ABC tune {fields.get('T', '')!r} has no notes")
-    notes = np.sort(np.array(notes, NOTE), order="onset", kind="stable")
-    measures = np.unique(notes["onset"][notes["velocity"] == _ABC_ACCENT])
-    tempos = tuple((tempo.time * tick, float(tempo.qpm)) for tempo in score.tempos) if "Q" in fields else ()
-    length = float((notes["onset"] + notes["duration"]).max())
-    return Score(fields.get("T", ""), fields.get("C", ""), notes, measures, length, tempos, ())
-
-
-@contextlib.contextmanager
-def _muted() -> Iterator[None]:
-    """Drops what a child process writes to stdout: abc2midi, which symusic runs, reports each odd bar there."""
-    sys.stdout.flush()
-    saved, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 1)
-        yield
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-        os.close(null)
 
 
 class Excerpt(NamedTuple):
