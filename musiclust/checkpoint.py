@@ -92,10 +92,9 @@ def restore(root: Path) -> Checkpoint:
                 raise InputError(
                     f"{root}: checkpoint of format {record.get('format')}, this version reads {FORMAT}: train again"
                 )
-            options: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in record["model"]["options"].items()
-            }
-            model = MODELS[record["model"]["name"]](**options)
+            name, options = record["model"]["name"], record["model"]["options"]
+            # JSON has no tuples, and Flax no use for lists.
+            model = MODELS[name](**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
             items = manager.restore(
                 epoch,
                 args=ocp.args.Composite(

@@ -11,7 +11,6 @@ Sources: Reimers and Gurevych, Sentence-BERT (EMNLP 2019); Deerwester et al., In
 import importlib.metadata
 import importlib.util
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,7 +126,6 @@ def _load_sbert(model: str, device: str | None) -> Any:
         folder = str(get_model_path())
     if Path(folder).is_dir():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when sentence_transformers is imported
-    _hide_old_triton()
     try:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
@@ -142,13 +140,6 @@ def _load_sbert(model: str, device: str | None) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"SBERT model {model!r} cannot be loaded ({reason}): give a folder that holds one") from error
-
-
-def _hide_old_triton() -> None:
-    """Lets torch go without triton where it is older than torch expects (openai-whisper brings any): importing
-    torch's compiler, as transformers does, would fail on it."""
-    if importlib.util.find_spec("triton") and int(importlib.metadata.version("triton").split(".")[0]) < 3:
-        sys.modules["triton"] = None  # pyright: ignore[reportArgumentType]  # what Python documents for a module that is not to be found
 
 
 def _windows(network: Any, text: str) -> list[tuple[str, int]]:
