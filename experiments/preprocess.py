@@ -72,7 +72,7 @@ def show(summary: Summary, root: Path, audio_dir: Path, seconds: float) -> None:
     table.add_row("used", f"{summary.used}, of which {summary.computed} computed now")
     table.add_row("skipped", str(len(summary.skipped)))
     for name, (shape, dtype, valid) in summary.blocks.items():
-        partly = "" if valid == shape[0] else f", {valid} tracks with words"
+        partly = "" if valid == shape[0] else f", with words: {valid}"
         table.add_row(f"block {name}", f"{' x '.join(map(str, shape))} {dtype}{partly}")
     table.add_row("lyrics from", ", ".join(f"{source} {n}" for source, n in summary.lyrics.items()))
     table.add_row("embedder", _embedder(summary))

@@ -34,6 +34,7 @@ _RUN_DIR = flags.DEFINE_string("run_dir", None, "Where the run is written; by de
 _RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir, with the settings it was started with.")
 _CHECKPOINT_SECONDS = flags.DEFINE_float("checkpoint_seconds", 20.0, "At least so long between checkpoints.", 0.0)
 _CACHE_DIR = flags.DEFINE_string("cache_dir", None, "In place of the user's cache folder (XDG_CACHE_HOME, ~/.cache).")
+flags.adopt_module_key_flags(options)
 
 
 def main(argv: list[str]) -> int:

@@ -55,7 +55,7 @@ def songs(n, folder):
 
 def run_results():
     scores = dict.fromkeys(
-        ["calinski_harabasz", "davies_bouldin", "ari", "nmi", "purity", "nmi_chance", "purity_chance"], 0.25
+        ["calinski_harabasz", "davies_bouldin", "ari", "nmi", "purity", "nmi_chance", "nmi_p", "purity_chance"], 0.25
     )
     scores |= {"silhouette": 0.25, "silhouette_null": 0.25, "reference_null": 0.25, "coverage": 0.9, "n_clusters": 2.0}
     rows = [

@@ -12,7 +12,7 @@ from musiclust.metrics.partition import chance, nmi, purity, score, silhouette
 
 KEYS = {
     *("silhouette", "calinski_harabasz", "davies_bouldin", "ari", "nmi", "purity"),
-    *("coverage", "n_clusters", "nmi_chance", "purity_chance"),
+    *("coverage", "n_clusters", "nmi_chance", "nmi_p", "purity_chance"),
 }
 
 
@@ -148,7 +148,7 @@ def test_names_of_clusters_and_classes_do_not_matter_and_ranges_hold(labels, tru
     z = rng.normal(size=(24, 2))
     clusters, classes = np.append(rng.permutation(9), -1), np.append(rng.permutation(5), -1)
     first, second = score(z, labels, truth), score(z, clusters[labels], classes[truth])
-    for name in KEYS - {"nmi_chance", "purity_chance"}:
+    for name in KEYS - {"nmi_chance", "nmi_p", "purity_chance"}:
         assert first[name] == pytest.approx(second[name], nan_ok=True), name
     for name, low, high in [("silhouette", -1, 1), ("ari", -0.5, 1), ("nmi", 0, 1), ("purity", 0, 1)]:
         assert np.isnan(first[name]) or low <= first[name] <= high + 1e-12, name
@@ -193,6 +193,15 @@ def test_silhouette_of_many_points_is_estimated_with_every_cluster_in(monkeypatc
     assert estimate == pytest.approx(exact, abs=0.02)
     assert estimate != exact
     assert estimate == silhouette(z, labels, seed=1) != silhouette(z, labels, seed=2)
+
+
+def test_agreement_of_few_tracks_may_be_chance():
+    """Ten tracks, seven genres, three clusters: an NMI of 0.5 is nothing; a perfect one is."""
+    truth = np.array([0, 0, 1, 1, 2, 3, 3, 4, 5, 6])
+    rng = np.random.default_rng(1)
+    p = [chance(rng.permutation(np.arange(10) % 3), truth, seed=i)["nmi_p"] for i in range(60)]
+    assert np.mean(np.array(p) <= 0.05) < 0.15
+    assert chance(truth, truth)["nmi_p"] < 0.05
 
 
 def test_chance_is_the_mean_over_shuffles():

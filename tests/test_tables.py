@@ -24,6 +24,7 @@ SCORES = {
     "coverage": 1.0,
     "n_clusters": 8.0,
     "nmi_chance": 0.048,
+    "nmi_p": 0.0099,
     "purity_chance": 0.211,
     "silhouette_null": 0.221,
     "reference_silhouette": 0.12,
@@ -181,7 +182,7 @@ def test_best_is_bold_only_without_a_flag():
 
 
 def test_columns_that_say_nothing_are_not_there():
-    none = {"ari": None, "nmi": math.nan, "purity": None, "nmi_chance": None, "purity_chance": None}
+    none = {"ari": None, "nmi": math.nan, "purity": None, "nmi_chance": None, "nmi_p": None, "purity_chance": None}
     sheet = results_sheet(results(row(**none), row("pca + kmeans", "baseline", **none), label=None))
     titles = {header.text for header in sheet.headers}
     assert not titles & {"ARI", "NMI", "purity", "seed", "beta", "learning\nrate"}
@@ -218,7 +219,7 @@ def test_reading_of_a_plain_run():
         ({"silhouette": 0.22, "reference_silhouette": 0.03}, "no tighter than structureless data"),
         ({"silhouette": None, "reference_silhouette": 0.12}, "groups, tighter than structureless data"),
         ({"silhouette": None, "reference_silhouette": None}, "not to be compared with structureless data"),
-        ({"nmi": 0.06}, "no better than chance (NMI 0.060, chance 0.048"),
+        ({"nmi_p": 0.2}, "no better than chance (NMI 0.310, chance 0.048"),
         ({"ari": 0.0}, "no better than chance"),
         ({"ari": 0.05}, "agreeing a little with"),
         ({"ari": 0.7}, "agreeing largely with"),
@@ -230,6 +231,14 @@ def test_reading_of_scores(scores, words):
     assert words in text
     assert text.count(". ") <= 1
     assert "baseline" not in text  # there is none
+
+
+def test_few_tracks_prove_little():
+    few = results(row(), row("pca + kmeans", "baseline", reference_silhouette=0.08))
+    few["corpus"]["tracks"] = 10
+    text = reading(few)
+    assert "10 tracks fall into 8 groups, no tighter than structureless data" in text
+    assert "does not beat" in text
 
 
 def test_reading_without_labels():

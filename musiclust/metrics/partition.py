@@ -49,7 +49,8 @@ def score(z: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None, *,
       purity: 0 to 1, the share of tracks whose class is the commonest of their cluster.
       coverage: 0 to 1, the share of tracks in a cluster.
       n_clusters: how many there are, noise not counted.
-      nmi_chance, purity_chance: the means of these scores over 100 shuffles of the truth.
+      nmi_chance, purity_chance: the means of these scores over 100 shuffles of the truth; nmi_p: how often the NMI of a
+        shuffle reaches that of the truth, 1/101 to 1.
       The first three are NaN with fewer than two clusters, with no two points in one cluster, and where a quotient has
       nothing below (no spread within clusters; all centres in one place). The label scores are NaN where the truth is
       None or has fewer than two known classes.
@@ -67,7 +68,7 @@ def score(z: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None, *,
         **dict.fromkeys(("ari", "nmi", "purity"), np.nan),
         "coverage": clustered.mean() if len(z) else np.nan,
         "n_clusters": len(np.unique(labels[clustered])),
-        **dict.fromkeys(("nmi_chance", "purity_chance"), np.nan),
+        **dict.fromkeys(("nmi_chance", "nmi_p", "purity_chance"), np.nan),
     }
     truth = np.full(len(z), -1) if truth is None else _check_codes("truth", truth, len(z))
     known = truth >= 0
@@ -144,13 +145,19 @@ def chance(labels: np.ndarray, truth: np.ndarray, *, seed: int = 0, draws: int =
       seed, draws: of the shuffles, and how many.
 
     Returns:
-      "nmi_chance" and "purity_chance".
+      "nmi_chance", "purity_chance", and "nmi_p": how often shuffled labels reach the NMI of the true ones (Phipson &
+      Smyth 2010: counting the truth itself, so never 0). With few tracks or many classes NMI is high by chance, and
+      scatters: then a score above "nmi_chance" may mean nothing.
     """
     rng = np.random.default_rng(seed)
     labels, truth = labels[truth >= 0], truth[truth >= 0]
     tables = [_contingency(labels, rng.permutation(truth)) for _ in range(draws)]
+    shuffled = np.array([_nmi(table) for table in tables])
+    # A shuffle that only renames the classes has the very same NMI, but for rounding.
+    reached = np.count_nonzero(shuffled >= _nmi(_contingency(labels, truth)) - 1e-9)
     return {
-        "nmi_chance": float(np.mean([_nmi(table) for table in tables])),
+        "nmi_chance": float(shuffled.mean()),
+        "nmi_p": (1 + reached) / (1 + draws),
         "purity_chance": float(np.mean([_purity(table) for table in tables])),
     }
 

@@ -1,14 +1,14 @@
 """What the scores of a run say: numbers for people, the order of rows, one honest sentence.
 
-Conventions: as in `tables`. A difference under MARGIN is none: silhouettes, NMI and ARI of a few hundred tracks move
-by a hundredth from one draw of the null, or of the seed, to the next.
+Conventions: as in `tables`. A difference between silhouettes under `margin` is none.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MARGIN = 0.02
+MARGIN = 0.02  # of silhouettes and ARI, however many tracks there are
+SIGNIFICANT = 0.05  # the largest p at which agreement with labels counts
 
 
 def number(value: float | int | None, form: str = "fixed") -> str:
@@ -61,7 +61,8 @@ def reading(results: Mapping[str, Any]) -> str:
     if scores["coverage"] < 1:
         tracks += f" ({number(scores['coverage'], 'percent')} of them; the rest is noise)"
     seen = "label-seen" in row["flags"]
-    first = f"{tracks}, {_tightness(scores)}, {_agreement(scores, results['corpus']['label'], seen)}."
+    corpus = results["corpus"]
+    first = f"{tracks}, {_tightness(scores, corpus['tracks'])}, {_agreement(scores, corpus['label'], seen)}."
     if "collapsed" in row["flags"]:
         active, dimensions = number(row["active_units"], "count"), results["model"]["latent_dim"]
         kl = number(row["total_kl"], "significant")
@@ -72,12 +73,21 @@ def reading(results: Mapping[str, Any]) -> str:
         )
     if seen:
         return f"{first} It is not ranked for that reason."
-    return f"{first}{_standing(row, results['rows'])}"
+    return f"{first}{_standing(row, results['rows'], results['corpus']['tracks'])}"
 
 
-def _tightness(scores: Mapping[str, float]) -> str:
-    own = _exceeds(scores["silhouette"], scores["silhouette_null"])
-    reference = _exceeds(scores["reference_silhouette"], scores["reference_null"])
+def margin(tracks: int) -> float:
+    """The least difference between two silhouettes of that many tracks that counts.
+
+    0.5 / sqrt(N) is two standard deviations of the silhouette that k-means has on draws of a two-dimensional Gaussian,
+    for N from 7 to 3,000; in more dimensions they are fewer.
+    """
+    return max(MARGIN, 0.5 / math.sqrt(tracks))
+
+
+def _tightness(scores: Mapping[str, float], tracks: int) -> str:
+    own = _exceeds(scores["silhouette"], scores["silhouette_null"], tracks)
+    reference = _exceeds(scores["reference_silhouette"], scores["reference_null"], tracks)
     numbers = (
         f"silhouette {number(scores['silhouette'])}, null {number(scores['silhouette_null'])}; "
         f"in the reference space {number(scores['reference_silhouette'])}, null {number(scores['reference_null'])}"
@@ -90,8 +100,8 @@ def _tightness(scores: Mapping[str, float]) -> str:
     return f"tighter than structureless data of that shape only in {where} ({numbers})"
 
 
-def _exceeds(value: float, other: float) -> bool | None:
-    return None if math.isnan(value) or math.isnan(other) else value - other >= MARGIN
+def _exceeds(value: float, other: float, tracks: int) -> bool | None:
+    return None if math.isnan(value) or math.isnan(other) else value - other >= margin(tracks)
 
 
 def _agreement(scores: Mapping[str, float], label: str | None, seen: bool) -> str:
@@ -100,14 +110,13 @@ def _agreement(scores: Mapping[str, float], label: str | None, seen: bool) -> st
     numbers = f"NMI {number(scores['nmi'])}, chance {number(scores['nmi_chance'])}; ARI {number(scores['ari'])}"
     if seen:
         return f"and the model was given the {label} labels, so that agreeing with them ({numbers}) shows nothing"
-    # Chance is 0 for ARI by construction (Hubert and Arabie, 1985), not for NMI.
-    if _exceeds(scores["nmi"], scores["nmi_chance"]) and scores["ari"] >= MARGIN:
+    if scores["nmi_p"] <= SIGNIFICANT and scores["ari"] >= MARGIN:
         degree = "a little" if scores["ari"] < 0.1 else "in part" if scores["ari"] < 0.5 else "largely"
         return f"and agreeing {degree} with the {label} labels, beyond chance ({numbers})"
     return f"and agreeing with the {label} labels no better than chance ({numbers})"
 
 
-def _standing(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def _standing(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], tracks: int) -> str:
     baselines = [other for other in rows if other["kind"] == "baseline" and not other["flags"]]
     if not baselines:
         return ""
@@ -116,5 +125,5 @@ def _standing(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     if ours is None or theirs is None or math.isnan(ours - theirs):
         return ""
     against = f"the best baseline, {best['name']}, in the reference space ({number(ours)} against {number(theirs)})"
-    verb = "beats" if _exceeds(ours, theirs) else "does not beat"
+    verb = "beats" if _exceeds(ours, theirs, tracks) else "does not beat"
     return f" {row['name']} {verb} {against}."
