@@ -42,6 +42,12 @@ def main(argv: list[str]) -> int:
     compilation_cache(_CACHE_DIR.value)
     plan = _resumed() if _RESUME.value else _new()
     data = inputs.load(plan.config, plan.store)
+    if not _RESUME.value:
+        write_plan(plan)  # only now: a run that cannot start leaves nothing behind
+    console.print(f"run: {plan.run_dir}", markup=False, soft_wrap=True)
+    cond = data.data.cond
+    if cond.shape[1] and (cond == cond[:1]).all():
+        console.print("every track has the same condition, so it tells the model nothing")
     with progress() as report:
         fitted, autoencoder = _train(plan, data, report)
         scored = score_all(
@@ -90,9 +96,7 @@ def _new() -> Plan:
     run_dir = Path(_RUN_DIR.value or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{completed.model}").expanduser()
     if (run_dir / "config.json").exists():
         raise InputError(f"{run_dir} holds a run already: add --resume to go on with it, or name another --run_dir")
-    plan = Plan(completed, root.absolute(), run_dir, f"python -m experiments.run {shlex.join(sys.argv[1:])}".strip())
-    write_plan(plan)
-    return plan
+    return Plan(completed, root.absolute(), run_dir, f"python -m experiments.run {shlex.join(sys.argv[1:])}".strip())
 
 
 def _check_condition(config: Config) -> None:

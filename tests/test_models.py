@@ -68,6 +68,19 @@ def test_convolutions_equal_those_of_flax(ours, flax, shape, window, strides):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), ours_gradients, flax_gradients)
 
 
+@pytest.mark.parametrize("kind", [Conv, ConvTranspose])
+@pytest.mark.parametrize(("shape", "window", "strides"), CONVOLUTIONS[::3])
+def test_other_backends_get_xlas_convolutions_of_the_same_values(kind, shape, window, strides, monkeypatch):
+    x = jax.random.normal(jax.random.key(0), shape)
+    layer = kind(6, window, strides)
+    variables = layer.init(jax.random.key(1), x)
+    ours = layer.apply(variables, x)
+    assert "conv_general_dilated" not in str(jax.make_jaxpr(layer.apply)(variables, x))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert "conv_general_dilated" in str(jax.make_jaxpr(layer.apply)(variables, x))
+    np.testing.assert_allclose(layer.apply(variables, x), ours, atol=2e-5)
+
+
 @pytest.mark.parametrize("shape", [(141,), (16, 37), (128, 431)])
 def test_conv_vae_restores_any_length(shape):
     model = MODELS["conv_vae"](input_shape=shape, latent_dim=3, channels=(2, 3, 4, 5), dense=6)

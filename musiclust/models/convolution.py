@@ -28,34 +28,26 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B *N C"]) -> Float[Array, "B *M F"]:
-        kernel, bias = _parameters(self, x.shape[-1])
+        shape = (*self.window, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return self.product(x, kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+    def product(self, x: Float[Array, "B *N C"], kernel: Float[Array, "..."]) -> Float[Array, "B *M F"]:
         if jax.default_backend() == "cpu":
-            return convolve(x, kernel, self.strides) + bias
+            return convolve(x, kernel, self.strides)
         layout = _LAYOUT[len(self.window)]
-        return jax.lax.conv_general_dilated(x, kernel, self.strides, "SAME", dimension_numbers=layout) + bias
+        return jax.lax.conv_general_dilated(x, kernel, self.strides, "SAME", dimension_numbers=layout)
 
 
-class ConvTranspose(nn.Module):
+class ConvTranspose(Conv):
     """`nn.ConvTranspose(features, window, strides, padding="SAME")`: (B, *n, C) -> (B, *(n * strides), features)."""
 
-    features: int
-    window: Sequence[int]
-    strides: Sequence[int]
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B *N C"]) -> Float[Array, "B *M F"]:
-        kernel, bias = _parameters(self, x.shape[-1])
+    def product(self, x: Float[Array, "B *N C"], kernel: Float[Array, "..."]) -> Float[Array, "B *M F"]:
         if jax.default_backend() == "cpu":
-            return convolve_transpose(x, kernel, self.strides) + bias
+            return convolve_transpose(x, kernel, self.strides)
         layout = _LAYOUT[len(self.window)]
-        return jax.lax.conv_transpose(x, kernel, self.strides, "SAME", dimension_numbers=layout) + bias
-
-
-def _parameters(module: Conv | ConvTranspose, channels: int) -> tuple[Array, Array]:
-    shape = (*module.window, channels, module.features)
-    kernel = module.param("kernel", nn.initializers.lecun_normal(), shape)
-    bias = module.param("bias", nn.initializers.zeros, (module.features,))
-    return kernel, bias.reshape((1,) * (len(module.window) + 1) + (-1,))
+        return jax.lax.conv_transpose(x, kernel, self.strides, "SAME", dimension_numbers=layout)
 
 
 def convolve(x: Float[Array, "B *N C"], kernel: Float[Array, "..."], strides: Sequence[int]) -> Float[Array, "B *M F"]:
