@@ -7,7 +7,9 @@ wrong, 130 interrupted. Results and progress go to standard output, errors to st
 import difflib
 import errno
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +44,7 @@ def run(main: Callable[[list[str]], int | None], *, go_on: str = "run the same c
     """
 
     def guarded(argv: list[str]) -> int:
+        signal.signal(signal.SIGINT, _ask_to_stop)
         try:
             if len(argv) > 1:
                 return _fail(f"unexpected argument {argv[1]!r}: flags are written --name=value, see --help", 2)
@@ -63,6 +66,23 @@ def run(main: Callable[[list[str]], int | None], *, go_on: str = "run the same c
             return _fail(f"stopped; what is done is kept: {go_on}", 130, label="")
 
     app.run(guarded, flags_parser=_parse)
+
+
+_stopping = threading.Event()
+
+
+def _ask_to_stop(signum: int, frame: object) -> None:
+    """Ctrl-C. Python would raise in the middle of anything, be it a callback that swallows it or half a file."""
+    if _stopping.is_set():
+        os._exit(130)
+    _stopping.set()
+    os.write(2, b"\nstopping at the next safe point; press Ctrl-C again to stop at once\n")
+
+
+def check_stop() -> None:
+    """Raises KeyboardInterrupt if Ctrl-C was pressed: called where it is safe to stop, as in every progress report."""
+    if _stopping.is_set():
+        raise KeyboardInterrupt
 
 
 def _fail(message: str, status: int = 1, *, label: str = "error: ") -> int:
@@ -93,7 +113,7 @@ def _parse(argv: list[str]) -> list[str]:
 def progress() -> Iterator[Report]:
     """Yields `report(description, done, total)`, to be called as work goes on; one bar for each description.
 
-    On a terminal a live bar; elsewhere a plain line at every quarter.
+    On a terminal a live bar; elsewhere a plain line at every quarter. A report raises KeyboardInterrupt after Ctrl-C.
     """
     if not console.is_terminal:
         yield _plain_report()
@@ -103,6 +123,7 @@ def progress() -> Iterator[Report]:
         tasks = {}
 
         def report(description: str, done: int, total: int) -> None:
+            check_stop()
             if description not in tasks:
                 tasks[description] = bars.add_task(description, total=total)
             bars.update(tasks[description], completed=done, total=total)
@@ -115,6 +136,7 @@ def _plain_report() -> Report:
     starts: dict[str, float] = {}
 
     def report(description: str, done: int, total: int) -> None:
+        check_stop()
         now = time.monotonic()
         seconds = now - starts.setdefault(description, now)
         quarter = 4 * done // total if total else 4

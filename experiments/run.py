@@ -19,7 +19,7 @@ from absl import flags
 
 from experiments import inputs, options, results
 from experiments.configs import Config
-from experiments.console import Report, console, default_store, progress, run
+from experiments.console import Report, check_stop, console, default_store, progress, run
 from experiments.plan import Plan, compilation_cache, read_plan, write_plan
 from experiments.scoring import score_all, unconditioned
 from musiclust import checkpoint
@@ -114,6 +114,7 @@ def _demo_store() -> Path:
         console.print("no --store is named: making the demo corpus, once")
         place = [f"--cache_dir={_CACHE_DIR.value}"] if _CACHE_DIR.value else []
         done = subprocess.run([sys.executable, "-m", "experiments.preprocess", "--corpus=demo", *place], check=False)
+        check_stop()
         if done.returncode:
             raise InputError("the demo corpus could not be made: mend what is named above, or give --store")
     return root

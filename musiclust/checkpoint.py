@@ -8,6 +8,9 @@ Enough to encode and place a new track with no data set present. Orbax writes un
 kill leaves the checkpoint before; the last two are kept.
 """
 
+import errno
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +29,7 @@ from musiclust.models import MODELS, Model
 from musiclust.types import Data, History, TrainState
 
 FORMAT = 1
+_OVERHEAD = 2**20  # bytes of a checkpoint's metadata, amply
 
 
 class Checkpoint(NamedTuple):
@@ -47,7 +51,12 @@ class Checkpoint(NamedTuple):
 
 
 def save(root: Path, checkpoint: Checkpoint) -> None:
-    """Writes the checkpoint as `root`/<epoch>; returns when it is on the disk."""
+    """Writes the checkpoint as `root`/<epoch>; returns when it is on the disk.
+
+    Raises:
+      OSError: ENOSPC, before anything is written, if there is no room for it.
+    """
+    _check_room(root, checkpoint)
     name = next(name for name, kind in MODELS.items() if kind is type(checkpoint.model))
     options = {
         field: getattr(checkpoint.model, field)
@@ -146,6 +155,15 @@ def restore_arrays(root: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{root} is missing: the run did not finish; start it again with --resume")
     with ocp.StandardCheckpointer() as checkpointer:
         return {name: np.asarray(value) for name, value in checkpointer.restore(root.absolute()).items()}
+
+
+def _check_room(root: Path, checkpoint: Checkpoint) -> None:
+    """Orbax, out of disk, fails in its threads, each with a traceback of its own: so it is not begun."""
+    root.mkdir(parents=True, exist_ok=True)
+    arrays = (_words(checkpoint.states), checkpoint.history, checkpoint.fusion.arrays)
+    needed = _OVERHEAD + sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+    if shutil.disk_usage(root).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(root))
 
 
 def _manager(root: Path, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:

@@ -56,7 +56,8 @@ def fit(
       fusion, meta: go into the checkpoint with the states.
       resume: go on from the latest checkpoint under `root`, if there is one; the end is that of the unbroken run.
       checkpoint_seconds: the least time between two checkpoints; the last epoch always gets one.
-      on_epochs: told (epochs done, History of the chunk) after each chunk.
+      on_epochs: told (epochs done, History of the chunk) after each chunk. If it raises KeyboardInterrupt, a
+        checkpoint is written and training ends with it.
 
     Raises:
       InputError: when a loss is not finite; it names replica, epoch and last good checkpoint.
@@ -88,7 +89,11 @@ def fit(
         _check_finite(part, done, settings, root, last_good)
         history = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=1), history, part)
         done = min(done + chunk, recipe.epochs)
-        on_epochs(done, part)
+        try:
+            on_epochs(done, part)
+        except KeyboardInterrupt:
+            checkpoint.save(root, current())
+            raise
         if done == recipe.epochs or time.perf_counter() - saved_at > checkpoint_seconds:
             checkpoint.save(root, current())
             saved_at, last_good = time.perf_counter(), done

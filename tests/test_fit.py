@@ -1,6 +1,8 @@
 """Checkpoints and the loop around training: restored is saved, resumed is unbroken, failures are named."""
 
+import errno
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -71,6 +73,27 @@ def test_resumed_is_unbroken(data, tmp_path):
     assert_same(resumed.history, whole.history)
     assert_same(resumed.states.params, whole.states.params)
     assert_same(resumed.states.batch_stats, whole.states.batch_stats)
+
+
+def test_an_interrupt_leaves_a_checkpoint(data, tmp_path):
+    whole = run(data, tmp_path / "whole")
+
+    def interrupt(done, part):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "broken", on_epochs=interrupt)
+    assert checkpoint.latest_epoch(tmp_path / "broken") == 10
+    assert_same(run(data, tmp_path / "broken", resume=True).states.params, whole.states.params)
+
+
+def test_a_full_disk_is_told_before_anything_is_written(data, tmp_path, monkeypatch):
+    full = type(shutil.disk_usage(tmp_path))(10**9, 10**9 - 1000, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        run(data, tmp_path / "model")
+    assert error.value.errno == errno.ENOSPC
+    assert not list((tmp_path / "model").iterdir())
 
 
 def test_resume_of_a_finished_run_trains_nothing(data, tmp_path):

@@ -153,6 +153,23 @@ def test_a_killed_run_resumes_to_the_same_numbers(place):
     np.testing.assert_array_equal(np.load(place / "whole" / "latents.npy"), np.load(place / "killed" / "latents.npy"))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(place):
+    settings = ["--model=vae", f"--store={place / 'store'}", "--latent_dim=4", "--epochs=100000"]
+    process = start(place, "run", *settings, f"--run_dir={place / 'stopped'}")
+    for line in process.stdout:
+        if line.startswith("training model: 0 of"):
+            break
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("stopped; what is done is kept: run again with --resume")
+    saved = [int(path.name) for path in (place / "stopped" / "checkpoints" / "model").iterdir()]
+    assert 0 < max(saved) < 100000
+
+
 def test_the_label_seen_is_marked_and_not_ranked_first(place):
     code, out, err = script(
         place, "run", "--model=cvae", "--condition=genre", f"--store={place / 'store'}", "--epochs=5",
