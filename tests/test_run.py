@@ -70,6 +70,7 @@ def test_a_run_writes_what_it_promises(finished):
     assert len(rows) == 60
     assert {row["cluster"] for row in rows} == {"0", "1", "2"}
     assert metrics["reading"] in " ".join(out.split())
+    assert "95 % interval over n seeds" in " ".join(out.split())
 
 
 def test_a_run_shows_figures_and_a_page(finished):

@@ -27,7 +27,7 @@ MAX_ROWS = 20  # more rows than this are summarised over seeds, and more groups 
 
 # What a row measures, and so what does not tell two settings apart.
 _MEASURED = ("loss", "reconstruction", "active_units", "total_kl")
-_NOT_SETTINGS = {"seed", "flags", "scores", *_MEASURED}
+_SETTINGS = ("name", "kind", "beta", "learning_rate")  # beside the seed, all that tells one row from another
 
 
 class Score(NamedTuple):
@@ -76,14 +76,13 @@ def summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Mean and 95 % interval over the seeds of each setting, best first.
 
     Rows that differ in nothing but the seed and what was measured form one entry: their settings ("name", "kind",
-    "beta", ...), "n", "flags" (flag -> how many of the n have it), "active_units", "total_kl", "loss",
+    "beta", "learning_rate"), "n", "flags" (flag -> how many of the n have it), "active_units", "total_kl", "loss",
     "reconstruction" and "scores" (name -> ...), each {"mean", "interval"}: the interval is the half-width by Student's
     t with n - 1 degrees of freedom, NaN for n = 1. Seeds where a score is undefined are left out of it.
     """
-    groups: dict[str, list[Mapping[str, Any]]] = {}
+    groups: dict[tuple, list[Mapping[str, Any]]] = {}
     for row in results["rows"]:
-        settings = repr(sorted((key, value) for key, value in row.items() if key not in _NOT_SETTINGS))
-        groups.setdefault(settings, []).append(row)
+        groups.setdefault(tuple(row[key] for key in _SETTINGS), []).append(row)
     entries = [_entry(rows) for rows in groups.values()]
     means = [
         {"flags": entry["flags"], "scores": {key: value["mean"] for key, value in entry["scores"].items()}}
@@ -120,7 +119,7 @@ def summary_table(results: Mapping[str, Any]) -> Table:
 def _entry(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     flags = sorted(flag for row in rows for flag in row["flags"])
     return {
-        **{key: value for key, value in rows[0].items() if key not in _NOT_SETTINGS},
+        **{key: rows[0][key] for key in _SETTINGS},
         "n": len(rows),
         "flags": {flag: len(list(same)) for flag, same in groupby(flags)},
         **{key: _mean([row[key] for row in rows]) for key in _MEASURED},
