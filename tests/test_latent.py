@@ -4,7 +4,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from musiclust.errors import InputError
-from musiclust.metrics.latent import active_units, effective_dimension, is_collapsed, kl_per_dim, total_kl
+from musiclust.metrics.latent import active_units, is_collapsed, kl_per_dim, total_kl
 
 
 def posterior(units, latent_dim=32, n=2000, seed=0):
@@ -68,14 +68,6 @@ def test_collapse_depends_on_the_number_of_clusters():
     assert not is_collapsed(mean, logvar, k=2)
     assert is_collapsed(mean, logvar, k=3)
     assert active_units(posterior([0.5647 / 32] * 32)[0]) == 32
-
-
-def test_effective_dimension_of_known_covariances():
-    signs = np.array([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)])
-    assert effective_dimension(signs) == pytest.approx(3)
-    assert effective_dimension(signs * [1, 0, 0] + 4) == pytest.approx(1)
-    assert effective_dimension(signs * [2, 1, 0]) == pytest.approx(25 / 17)  # (4 + 1)^2 / (16 + 1)
-    assert effective_dimension(np.ones((5, 3))) == 0
 
 
 def test_bad_posteriors_are_named():

@@ -44,20 +44,6 @@ def total_kl(mean: np.ndarray, logvar: np.ndarray) -> float:
     return float(kl_per_dim(mean, logvar).sum())
 
 
-def effective_dimension(mean: np.ndarray) -> float:
-    """Participation ratio of the covariance of the posterior means, (sum of eigenvalues)^2 / sum of their squares.
-
-    Args:
-      mean: (N, L).
-
-    Returns:
-      1 (the tracks lie on a line) to L (a ball); 0 where the means do not vary at all.
-    """
-    mean = check_points(mean, "the posterior means")
-    eigenvalues = np.linalg.svd(mean - mean.mean(axis=0), compute_uv=False) ** 2
-    return float(eigenvalues.sum() ** 2 / (eigenvalues**2).sum()) if eigenvalues.any() else 0.0
-
-
 def is_collapsed(mean: np.ndarray, logvar: np.ndarray, *, k: int = 8) -> bool:
     """Whether the posterior says too little of a track for its latents to be worth clustering into k.
 
