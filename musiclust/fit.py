@@ -21,6 +21,7 @@ from musiclust.train import Setting
 from musiclust.types import Data, History, Hyper
 
 _CHUNK_EPOCHS = 10
+_CHUNK_VALUES = 10_000_000  # of features seen in a chunk: a second or so for vectors, ten for spectrograms on a CPU
 
 
 class Fitted(NamedTuple):
@@ -34,6 +35,14 @@ class Fitted(NamedTuple):
 def product(seeds: Sequence[int], betas: Sequence[float], learning_rates: Sequence[float]) -> list[Setting]:
     """Every combination; seeds vary fastest, then betas."""
     return [Setting(seed, beta, rate) for rate in learning_rates for beta in betas for seed in seeds]
+
+
+def chunk_epochs(epochs: int, values: int) -> int:
+    """Epochs between two looks at the losses, for a population that sees that many feature values an epoch.
+
+    Progress is told, Ctrl-C heard and a checkpoint possible after each chunk, so that it may not last long.
+    """
+    return max(1, min(_CHUNK_EPOCHS, epochs, _CHUNK_VALUES // values))
 
 
 def fit(
@@ -77,7 +86,7 @@ def fit(
     if resume and checkpoint.latest_epoch(root) is not None:
         saved = checkpoint.restore(root)
         done, history, states = saved.epoch, saved.history, saved.states
-    chunk = min(_CHUNK_EPOCHS, recipe.epochs)
+    chunk = chunk_epochs(recipe.epochs, len(settings) * data.x.size)
     width = train.population_width(len(settings))
     started = time.perf_counter()
     step = train.population.lower(model, recipe, chunk, width, states, hypers, data, done).compile()

@@ -10,7 +10,7 @@ import pytest
 
 from musiclust import checkpoint, train
 from musiclust.errors import InputError
-from musiclust.fit import fit, product
+from musiclust.fit import chunk_epochs, fit, product
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS
 from musiclust.types import Data
@@ -37,6 +37,20 @@ def run(data, root, *, settings=SETTINGS, name="cvae", **options):
 
 def assert_same(one, other):
     jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "values", "chunk"),
+    [
+        (100, 320 * 404, 10),
+        (7, 320 * 404, 7),
+        (100, 3081 * 404, 8),
+        (80, 320 * 128 * 431, 1),
+        (100, 256 * 3081 * 20, 1),
+    ],
+)
+def test_chunks_are_short_where_epochs_are_long(epochs, values, chunk):
+    assert chunk_epochs(epochs, values) == chunk
 
 
 def test_restored_is_saved(data, tmp_path):
