@@ -61,15 +61,22 @@ def _compare(run_dir: Path, outcome: dict[str, Any]) -> int:
     if not path.exists():
         console.print(f"{path} is not there to compare with", markup=False, soft_wrap=True)
         return 0
-    before = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged: delete it to evaluate without comparing") from error
     now = json.loads(json.dumps(results.without_nan(outcome["rows"])))
+    if len(before) != len(now):
+        raise InputError(
+            f"{path} has {len(before)} rows, the run has {len(now)}: is it another run's, or an older one?"
+        )
     figures = sum(isinstance(value, float | int) for row in now for value in {**row, **row["scores"]}.values())
     if before == now:
         console.print(f"all {figures} figures equal those of metrics.json to the last digit")
         return 0
     differing = [
         f"{new['name']} {key}: {old_value} then, {value} now"
-        for old, new in zip(before, now, strict=False)
+        for old, new in zip(before, now, strict=True)
         for key, value in {**new, **new["scores"]}.items()
         if key != "scores" and (old_value := {**old, **old["scores"]}.get(key)) != value
     ]

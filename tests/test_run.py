@@ -118,10 +118,14 @@ def test_evaluate_finds_changed_features(place, finished, tmp_path):
         record["rows"][0]["scores"]["silhouette"] += 1e-9
         metrics.write_text(json.dumps(record))
         code, _, err = script(place, "evaluate", f"--run={finished[0]}")
+        metrics.write_text(json.dumps(record | {"rows": record["rows"][:-1]}))
+        fewer = script(place, "evaluate", f"--run={finished[0]}")
     finally:
         metrics.write_text(before)
     assert code == 1
     assert "1 of " in err
+    assert fewer[0] == 1
+    assert "has 6 rows, the run has 7" in fewer[2]
     assert "silhouette" in err
 
 
