@@ -20,6 +20,28 @@ def uslt(text):
     return b"ID3\x03\0\0" + bytes(len(body) >> shift & 0x7F for shift in (21, 14, 7, 0)) + body + b"\0" * 200
 
 
+def sylt(lines):
+    """An ID3v2.3 tag with one SYLT frame: (milliseconds, line) in Latin-1, by hand."""
+    content = b"\x00eng\x02\x01\0" + b"".join(line.encode() + b"\0" + ms.to_bytes(4, "big") for ms, line in lines)
+    body = b"SYLT" + len(content).to_bytes(4, "big") + b"\0\0" + content
+    return b"ID3\x03\0\0" + bytes(len(body) >> shift & 0x7F for shift in (21, 14, 7, 0)) + body + b"\0" * 200
+
+
+def vorbis_comment(field):
+    """An empty FLAC file with one Vorbis comment."""
+    comment = b"\0\0\0\0" + (1).to_bytes(4, "little") + len(field).to_bytes(4, "little") + field
+    return b"fLaC\0" + (34).to_bytes(3, "big") + b"\0" * 34 + b"\x84" + len(comment).to_bytes(3, "big") + comment
+
+
+def test_every_kind_of_tag_is_read(tmp_path):
+    synced = of(tmp_path, audio=sylt([(0, "Early one morning"), (61_500, "as the sun rose")]))
+    assert (synced["source"], synced["text"]) == ("tags", "Early one morning\nas the sun rose")
+    for name in ("LYRICS", "UNSYNCEDLYRICS"):
+        path = tmp_path / f"{name}.flac"
+        path.write_bytes(vorbis_comment(f"{name}=Early one morning".encode()))
+        assert transcribe("t", str(path), "", SOURCES["auto"])["text"] == "Early one morning"
+
+
 def test_the_score_comes_before_the_sidecar_before_the_tags(tmp_path):
     assert of(tmp_path)["source"] == "none"
     tagged = of(tmp_path, audio=uslt("from the\ntags"))
@@ -37,6 +59,7 @@ def test_only_the_places_asked_for_are_looked_at(tmp_path):
     assert of(tmp_path, score="sung", sources="sidecar")["source"] == "sidecar"
     assert of(tmp_path, score="sung", sources="tags")["source"] == "none"
     assert of(tmp_path, score="sung", sources="none")["source"] == "none"
+    assert of(tmp_path, score="sung", sources="whisper")["source"] == "none"
 
 
 def test_lrc_loses_stamps_tags_and_signs():
@@ -99,6 +122,7 @@ def test_no_words_at_all_is_no_refusal(tmp_path):
     assert record == {
         "track_id": "song",
         "text": "",
+        "words": "",
         "source": "none",
         "language": None,
         "confidence": 0.0,

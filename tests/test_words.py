@@ -5,20 +5,29 @@ import json
 
 import numpy as np
 import pytest
+from conftest import make_tracks
 
 from musiclust import store
 from musiclust.errors import InputError
-from musiclust.preprocess import text, words
+from musiclust.preprocess import lyrics, text, words
+from musiclust.preprocess.gate import Gate
 from musiclust.types import Tracks
 
 TEXTS = ["the sea the sea", "the hill and the sea", "", "a hill I climb", "night"]
 IDS = np.array(["a", "b", "c", "d", "e"])
 
 
+def silent(stage, done, total):
+    pass
+
+
+def of(ids):
+    return Tracks(ids, np.full(len(ids), ""), {"duration": np.ones(len(ids))}, {}, {}, ids)
+
+
 def update(root, texts, embedder="tfidf", ids=IDS):
-    tracks = Tracks(ids, np.full(len(ids), ""), {"duration": np.ones(len(ids))}, {}, {}, ids)
     scores = dict(zip(ids.tolist(), texts, strict=True))
-    return words.update(root, tracks, scores, ("score",), text.choose(embedder), lambda stage, done, total: None)
+    return words.update(root, of(ids), scores, ("score",), text.choose(embedder), silent)
 
 
 def test_the_block_says_how_it_was_made(tmp_path, monkeypatch):
@@ -85,3 +94,68 @@ def test_only_new_and_changed_records_are_appended(tmp_path):
     update(tmp_path, [*TEXTS[:4], "day"])
     assert lines() == [*IDS.tolist(), "e"]
     assert store.load_lyrics(tmp_path)["e"]["text"] == "day"
+
+
+def test_what_machines_heard_is_judged_and_may_be_judged_again(tmp_path):
+    heard = {
+        "a": ["Music playing", ""],
+        "b": ["the sea is calling me home", "the sea is calling him home"],
+        "c": ["", "down by the river side"],
+        "d": ["a hill I climb alone", "Captain crane on this video"],
+        "e": [],
+    }
+
+    def judged(gate, scores):
+        embedder = text.choose("tfidf")
+        sources = ("score", "transcript")
+        return words.update(tmp_path, of(IDS), scores, sources, embedder, silent, transcripts=heard, gate=gate)[0]
+
+    records = judged(Gate(), {"e": "written down"})
+    assert [record["source"] for record in records.values()] == [*["transcript"] * 4, "score"]
+    assert [record["reason"] for record in records.values()] == [
+        "phantom phrase",
+        "",
+        "",
+        "other transcripts disagree",
+        "sung words of the score",
+    ]
+    assert records["a"]["text"] == "Music playing"
+    assert records["a"]["confidence"] is None
+    assert store.load_block(tmp_path, "lyrics").valid.tolist() == [False, True, True, False, True]
+    assert store.load_lyrics(tmp_path) == records
+    assert judged(None, {})["a"]["words"] == "Music playing"
+    assert store.load_block(tmp_path, "lyrics").valid.tolist() == [True, True, True, True, False]
+    assert judged(Gate(agreement=0.0), {"b": "of the score"})["b"]["source"] == "score"
+
+
+def test_a_label_in_other_clothes_is_no_lyrics(tmp_path):
+    tracks = make_tracks(12)
+    scores = {track_id: f"a wonderful genre {i % 3} song" for i, track_id in enumerate(tracks.track_id.tolist())}
+    scores["t0000"] = "the sea is calling me home"
+    records, made = words.update(tmp_path, tracks, scores, ("score",), text.choose("tfidf"), silent)
+    assert made
+    assert store.load_block(tmp_path, "lyrics").valid.tolist() == [True, *[False] * 11]
+    assert records["t0001"]["text"] == "a wonderful genre 1 song"
+    assert lyrics.refused(records["t0001"])
+    assert not lyrics.refused(records["t0000"])
+
+
+def test_statistics_are_those_of_the_vectors_with_words(tmp_path):
+    records, _ = update(tmp_path, TEXTS)
+    records["a"]["language"] = "en"
+    block = store.load_block(tmp_path, "lyrics")
+    found = words.statistics(records, block)
+    values = block.values[[0, 1, 3, 4]]
+    assert {name: found[name] for name in ("tracks", "vocal", "instrumental")} == {
+        "tracks": 5,
+        "vocal": 4,
+        "instrumental": 1,
+    }
+    assert found["languages"] == {"unknown": 3, "en": 1}
+    np.testing.assert_allclose(
+        [found[name] for name in ("mean", "std", "min", "max")],
+        [values.mean(), values.std(), values.min(), values.max()],
+        rtol=1e-6,
+    )
+    nothing = words.statistics({"a": lyrics.make_record("a", "", "none", 0.0, "")}, None)
+    assert (nothing["vocal"], nothing["mean"], nothing["languages"]) == (0, None, {})

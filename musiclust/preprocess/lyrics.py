@@ -1,9 +1,12 @@
 """Words of songs: from the score, from a file beside the audio (`song.lrc`, `song.txt`), from the tags.
 
-Conventions: a transcript is a record {"track_id", "text", "source", "language", "confidence", "reason"}. `text` is
-plain lines, "" where there are none; `source` is "score", "sidecar", "tags" or "none"; `language` an ISO 639 code or
-None where unknown; `confidence` in [0, 1], 1 for words that somebody wrote down; `reason` says where the words came
-from, or why what was found is not taken for lyrics.
+Conventions: a transcript is a record {"track_id", "text", "words", "source", "language", "confidence", "reason"}.
+`text` is plain lines as they were found, "" where there are none; `words` what of them is taken for lyrics and
+embedded; `source` is "score", "sidecar", "tags", "transcript" (a machine's, which the corpus brings), "whisper" or
+"none"; `language` an ISO 639 code or None where unknown; `confidence` in [0, 1], 1 for words that somebody wrote down,
+None where unknown; `reason` says where the words came from, or why what was found is not taken for lyrics. What Whisper
+heard (`transcription`) has more: "language_probability", "segments", "model", "seconds", "stamp", and each segment the
+"reason" for which it was dropped.
 
 A text beside a song is often no lyrics but a licence or a credit. The rule: a line that names a web address, an e-mail
 address or a licence is a notice; where a quarter or more of the non-empty lines are notices the whole text is one, and
@@ -20,9 +23,10 @@ from tinytag import TinyTag, TinyTagException
 
 # What --lyrics may be: the places to look in, the first that has words counts.
 SOURCES: dict[str, tuple[str, ...]] = {
-    "auto": ("score", "sidecar", "tags"),
+    "auto": ("score", "sidecar", "tags", "transcript", "whisper"),
     "sidecar": ("sidecar",),
     "tags": ("tags",),
+    "whisper": ("whisper",),
     "none": (),
 }
 
@@ -31,7 +35,7 @@ _NOTICE = re.compile(
     r"|\blicen[cs]e\s*:|all\s+rights\s+reserved|\bcopyright\b|\(c\)\s*(?:copyright|\d{4})|©|public\s+domain",
     re.IGNORECASE,
 )
-_NOTHING = "no words found"
+_NOTHING = ("no words found", "no words heard")
 _NOTICE_SHARE = 0.25
 _MOST_BYTES = 1 << 16  # the longest sung texts, whole opera acts, stay below
 _STAMP = re.compile(r"[\[<]\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?[\]>]")  # [mm:ss.xx], <mm:ss.xx> before a word
@@ -46,7 +50,7 @@ class _Finding(NamedTuple):
 
 
 def transcribe(track_id: str, path: str, score: str, sources: tuple[str, ...]) -> dict[str, Any]:
-    """The record of one track: the words of the first of `sources` that has any.
+    """The record of one track: the words of the first of `sources` that has any written down.
 
     Args:
       path: the audio file, beside and inside which words are looked for; "" where there is none.
@@ -54,24 +58,26 @@ def transcribe(track_id: str, path: str, score: str, sources: tuple[str, ...]) -
       sources: a value of SOURCES.
     """
     reasons = []
-    for source in sources:
+    for source in filter(_PLACES.__contains__, sources):
         finding = _PLACES[source](path, score)
         if finding.text:
-            return _record(track_id, finding.text, source, 1.0, finding.reason)
+            return make_record(track_id, finding.text, source, 1.0, finding.reason)
         if finding.reason:
             reasons.append(finding.reason)
-    return _record(track_id, "", "none", 0.0, "; ".join(reasons) or _NOTHING)
+    return make_record(track_id, "", "none", 0.0, "; ".join(reasons) or _NOTHING[0])
 
 
 def refused(record: dict[str, Any]) -> bool:
-    """Whether a text was found for the track and not taken for lyrics."""
-    return record["source"] == "none" and record["reason"] != _NOTHING
+    """Whether a text was found for the track and not taken for lyrics, or should have been and could not."""
+    return not record["words"] and record["reason"] not in _NOTHING
 
 
-def _record(track_id: str, text: str, source: str, confidence: float, reason: str) -> dict[str, Any]:
+def make_record(track_id: str, text: str, source: str, confidence: float | None, reason: str) -> dict[str, Any]:
+    """A record as at the head of this file, all of its text taken for lyrics."""
     return {
         "track_id": track_id,
         "text": text,
+        "words": text,
         "source": source,
         "language": None,
         "confidence": confidence,

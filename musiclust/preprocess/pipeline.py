@@ -18,13 +18,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from musiclust import store
 from musiclust.errors import InputError
-from musiclust.preprocess import audio, lyrics, shards, text, words
+from musiclust.preprocess import audio, lyrics, recogniser, shards, text, words
 from musiclust.preprocess.corpora import Corpus
+from musiclust.preprocess.gate import Gate
 from musiclust.preprocess.pool import Failed, Heard, hear_all
 from musiclust.preprocess.words import Report
 from musiclust.types import Tracks
@@ -44,7 +46,7 @@ class Summary:
         the same.
       blocks: name -> (shape, dtype, how many tracks are valid).
       lyrics: source -> number of tracks. refused: (track_id, reason) where a text was found and not taken for lyrics.
-      embedder: of the block "lyrics"; None where there is no such block.
+      embedder: of the block "lyrics"; None where there is no such block. words: see `words.statistics`.
       seconds: stage -> duration.
     """
 
@@ -58,6 +60,7 @@ class Summary:
     lyrics: Mapping[str, int]
     refused: Sequence[tuple[str, str]]
     embedder: text.Embedder | None
+    words: Mapping[str, Any]
     seconds: Mapping[str, float]
 
 
@@ -67,6 +70,8 @@ def preprocess(
     *,
     lyrics_from: str = "auto",
     embedder: str = "auto",
+    whisper: recogniser.Settings | None = None,
+    gate: Gate | None = Gate(),  # noqa: B008 (frozen)
     workers: int = 1,
     progress: Report | None = None,
 ) -> Summary:
@@ -75,14 +80,20 @@ def preprocess(
     Args:
       lyrics_from: a key of `lyrics.SOURCES`.
       embedder: see `text.choose`.
-      workers: processes that decode and extract.
+      whisper: how to transcribe; None does not, unless lyrics_from is "whisper", which takes the defaults.
+      gate: judges what was transcribed, see `gate.judge`; None trusts it.
+      workers: processes that decode and extract, and that transcribe.
       progress: called with (stage, done, total).
 
     Raises:
       InputError: if the store holds another corpus or is being written by another process, the disk is full, or the
-        embedder is not there.
+        embedder or the Whisper model is not there.
     """
     chosen = text.choose(embedder)
+    if lyrics_from == "whisper":
+        whisper = whisper or recogniser.Settings()
+    if whisper is not None:
+        recogniser.check(whisper)
     report = progress or (lambda stage, done, total: None)
     started = time.monotonic()
     with _full_disk_explained(root), _locked(root):
@@ -97,7 +108,9 @@ def preprocess(
         if done:
             shards.merge(root, tracks, done, specs)
             sources = lyrics.SOURCES[lyrics_from]
-            records, embedded = words.update(root, tracks, corpus.words, sources, chosen, report)
+            records, embedded = words.update(
+                root, tracks, corpus.words, sources, chosen, report, whisper=whisper, gate=gate, workers=workers
+            )
             names = [*specs, *([words.BLOCK] if embedded else [])]
             blocks = {name: store.load_block(root, name) for name in names}
     paths = dict(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True))
@@ -112,6 +125,7 @@ def preprocess(
         lyrics=Counter(record["source"] for record in records.values()),
         refused=[(i, record["reason"]) for i, record in records.items() if lyrics.refused(record)],
         embedder=chosen if embedded else None,
+        words=words.statistics(records, store.load_block(root, words.BLOCK) if embedded else None),
         seconds={"features": heard - started, "lyrics": time.monotonic() - heard},
     )
 
