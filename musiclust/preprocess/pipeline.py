@@ -5,7 +5,8 @@
 
 Conventions: a run does what is due and no more. A track is due when it is new, when its file has changed (size or
 modification time), or when a feature's spec has. No file can stop a run: one that cannot be used is left out of
-tracks.csv and stands with its reason in skipped.csv. Finished tracks go to disk every few seconds, so that a run that
+tracks.csv and stands with its reason in skipped.csv. A corpus without audio is not heard: what it brings ready-made is
+all its store holds. Finished tracks go to disk every few seconds, so that a run that
 is killed, interrupted or out of disk loses only those, and the same command goes on from there.
 """
 
@@ -18,19 +19,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess import audio, lyrics, shards, text, words
-from musiclust.preprocess.corpora import Corpus
+from musiclust.preprocess.corpus import Corpus
+from musiclust.preprocess.decode import split_stretch
 from musiclust.preprocess.pool import Failed, Heard, hear_all
+from musiclust.preprocess.staging import together
 from musiclust.preprocess.words import Report
 from musiclust.types import Tracks
 
 _SHARD_TRACKS = 32
 _SHARD_SECONDS = 5.0
+_BROUGHT = "corpus"  # in the spec of a block that the corpus brought ready-made: which
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Summary:
     """What became of the files of a corpus.
 
     Attributes:
-      found: audio files, by their names. used: tracks now in the store. computed: of these, in this run.
+      found: how many `things` there are: "audio files" by their names, "clips" where several are cut from a file, or
+        "rows" where there is no audio. used: tracks now in the store. computed: of these, in this run.
       others: files passed over as not audio.
       skipped: (path, reason) of audio files that cannot be used. warnings: (path, what is amiss) of files used all
         the same.
@@ -49,6 +55,7 @@ class Summary:
     """
 
     found: int
+    things: str
     used: int
     computed: int
     others: int
@@ -88,32 +95,67 @@ def preprocess(
     with _full_disk_explained(root), _locked(root):
         _claim(root, corpus)
         specs = {name: audio.spec(name) for name in audio.BLOCKS}
-        done, failed, computed = _features(corpus.tracks, root, specs, workers, report)
+        tracks, done, failed, computed = corpus.tracks, {}, [], 0
+        audible = (tracks.path != "").any()
+        if audible:
+            done, failed, computed = _features(tracks, root, specs, workers, report)
+            tracks = _with_durations(tracks, done)
         skipped = [*corpus.skipped, *failed]
         store.save_skipped(root, skipped)
-        tracks = _with_durations(corpus.tracks, done)
         heard = time.monotonic()
         records, embedded, blocks = {}, False, {}
-        if done:
-            shards.merge(root, tracks, done, specs)
+        if len(tracks):
+            if audible:
+                shards.merge(root, tracks, done, specs)
+            _bring(root, corpus, tracks)
             sources = lyrics.SOURCES[lyrics_from]
             records, embedded = words.update(root, tracks, corpus.words, sources, chosen, report)
-            names = [*specs, *([words.BLOCK] if embedded else [])]
+            ready = [block.name for block in corpus.blocks]
+            names = [*(specs if audible else ()), *ready, *([words.BLOCK] if embedded else [])]
             blocks = {name: store.load_block(root, name) for name in names}
     paths = dict(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True))
+    unused = {path for path, _ in failed}
+    amiss = [(paths[i], one.warning) for i, one in done.items() if one.warning]
     return Summary(
         found=len(tracks) + len(skipped),
+        things=_things(corpus.tracks),
         used=len(tracks),
         computed=computed,
         others=corpus.others,
         skipped=skipped,
-        warnings=[(paths[i], one.warning) for i, one in done.items() if one.warning],
+        warnings=[*(one for one in corpus.warnings if one[0] not in unused), *amiss],
         blocks={name: (b.values.shape, str(b.values.dtype), int(b.valid.sum())) for name, b in blocks.items()},
         lyrics=Counter(record["source"] for record in records.values()),
         refused=[(i, record["reason"]) for i, record in records.items() if lyrics.refused(record)],
         embedder=chosen if embedded else None,
         seconds={"features": heard - started, "lyrics": time.monotonic() - heard},
     )
+
+
+def _bring(root: Path, corpus: Corpus, tracks: Tracks) -> None:
+    """Stores what the corpus brings ready-made for `tracks`; takes out what it brought before and no longer does.
+
+    Where there is no audio tracks.csv is written here, with the blocks; else it is there already.
+    """
+    audible = (tracks.path != "").any()
+    blocks = store.align(tracks, corpus.blocks)
+    if blocks or not audible:
+        with together(root) as staged:
+            if not audible:
+                store.save_tracks(staged, tracks)
+            for block in blocks:
+                store.save_block(staged, replace(block, spec={**block.spec, _BROUGHT: corpus.source["corpus"]}))
+    for name in set(store.block_names(root)) - {block.name for block in blocks}:
+        if _BROUGHT in store.load_block(root, name).spec:
+            for suffix in (".json", ".npy"):
+                (root / f"{name}{suffix}").unlink()
+
+
+def _things(tracks: Tracks) -> str:
+    paths = tracks.path.tolist()
+    if not any(paths):
+        return "rows"
+    return "clips" if any(split_stretch(path)[1] for path in paths) else "audio files"
 
 
 def _features(
@@ -123,7 +165,7 @@ def _features(
     before, done, failed, due = shards.finished(root, specs), {}, [], []
     for track_id, path in zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True):
         try:
-            status = os.stat(path)
+            status = os.stat(split_stretch(path)[0])
         except OSError as error:
             failed.append((path, f"cannot be read: {error.strerror}"))
             continue
@@ -180,13 +222,18 @@ def _claim(root: Path, corpus: Corpus) -> None:
         except ValueError as error:
             raise InputError(f"{path} is damaged: delete it and preprocess again") from error
         if there != record:
-            was, now = (f"{one.get('corpus')} of {one.get('audio_dir')}" for one in (there, record))
+            was, now = _named(there), _named(record)
             raise InputError(
                 f"{root} holds the corpus {was}, not {now}: name another --store, or delete {path} to replace it"
             )
     else:
         with store.atomic(path) as file:
             json.dump(record, file, ensure_ascii=False, indent=1)
+
+
+def _named(record: Mapping[str, Any]) -> str:
+    told = [f"{key} {value}" for key, value in record.items() if key not in ("format", "corpus")]
+    return f"{record.get('corpus')} of " + ", ".join(one.removeprefix("audio_dir ") for one in told)
 
 
 @contextmanager
