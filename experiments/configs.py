@@ -15,17 +15,21 @@ class Config:
     """One run. Seeds, betas and learning rates are swept as a product, in one compiled program.
 
     Attributes:
-      model: in MODELS. features: blocks of the store, "lyrics" only where the store has it. fusion: in FUSIONS.
+      model: in MODELS. features: blocks of the store, "lyrics" only where the store has it.
+      fusion: in FUSIONS. scaling: in SCALINGS. weights: of the blocks in the weighted fusion, () for the usual ones.
       condition: "none", "modality" (which blocks the track has), a label's name (one-hot), "label" for the one scored
         against, or either with ":code" (one column, the code over the largest).
       latent_dim: L. options: further attributes of the model.
-      clusterer: in CLUSTERERS. k: clusters; 0 for as many as the label has classes, without labels 8.
+      clusterer: in CLUSTERERS; each groups every latent space, the first one's groups are shown. k: clusters; 0 for as
+        many as the label has classes, without labels 8.
       label: scored against, never seen by training; "" for the store's first.
     """
 
     model: str
     features: tuple[str, ...]
     fusion: str = "concat"
+    scaling: str = "balanced"
+    weights: tuple[float, ...] = ()
     condition: str = "none"
     latent_dim: int = 32
     options: tuple[tuple[str, Any], ...] = ()
@@ -36,7 +40,7 @@ class Config:
     batch_size: int = 256
     schedule: str = "step"
     beta_schedule: str = "constant"
-    clusterer: str = "kmeans"
+    clusterer: tuple[str, ...] = ("kmeans",)
     k: int = 0
     label: str = ""
 
@@ -61,12 +65,14 @@ DEFAULTS: dict[str, Config] = {
     "beta_vae": Config("beta_vae", ("mfcc_mean",), beta=(4.0,)),
     "conv_vae": Config("conv_vae", ("mfcc_stats",)),
     "cvae": Config("cvae", ("mfcc_mean", "lyrics"), condition="modality"),
+    "poe_vae": Config("poe_vae", ("mfcc_mean", "lyrics"), condition="modality"),
+    "attention_vae": Config("attention_vae", ("mfcc_mean", "lyrics"), condition="modality"),
     "autoencoder": Config("autoencoder", ("mfcc_mean", "lyrics")),
 }
 
 PRESETS: dict[str, Config] = {
     # First report, FMA. Adam 1e-3 halved every 20 epochs, batch 256, 100 epochs, k-means with k = 8.
-    "fma_vae": Config("vae", ("mfcc_mean", "lyrics"), fusion="plain"),  # 759,508 parameters with SBERT's 384 columns
+    "fma_vae": Config("vae", ("mfcc_mean", "lyrics"), scaling="plain"),  # 759,508 parameters with SBERT's 384 columns
     "fma_beta": Config("beta_vae", ("mfcc_mean",), beta=(4.0,)),  # 365,908
     "fma_cvae": Config("cvae", ("mfcc_mean",), condition="label:code"),  # 312,660; has seen the label
     "fma_conv": Config("conv_vae", ("mfcc_stats",)),  # 534,849
@@ -77,6 +83,6 @@ PRESETS: dict[str, Config] = {
         "conv_vae", ("melspec",), epochs=80, batch_size=32, options=(("channels", (16, 32, 64, 128)),)
     ),
     "gtzan_cvae": Config(
-        "cvae", ("mfcc40", "lyrics"), condition="modality", latent_dim=64, batch_size=32, clusterer="gmm"
+        "cvae", ("mfcc40", "lyrics"), condition="modality", latent_dim=64, batch_size=32, clusterer=("gmm",)
     ),
 }

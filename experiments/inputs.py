@@ -76,7 +76,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     tracks = store.load_tracks(root)
     blocks = store.align(tracks, [store.load_block(root, name) for name in config.features])
     if fitted is None:
-        fused = fusion.fuse(blocks, how=config.fusion)
+        fused = fusion.fuse(blocks, how=config.fusion, scaling=config.scaling, weights=config.weights)
         x, fitted = fused.x, fused.fusion
     else:
         x = fusion.apply(fitted, blocks)
@@ -86,7 +86,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     values = [block.values for block in judged if block.valid.all()] or [x]
     return Inputs(
         store=root,
-        corpus=_corpus(root),
+        corpus=corpus_name(root),
         tracks=tracks,
         blocks=blocks,
         fusion=fitted,
@@ -101,6 +101,11 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
 def conditioned_on_label(condition: str) -> bool:
     """Whether the model is told a label: its label scores then count for nothing."""
     return condition not in ("none", "modality")
+
+
+def default_label(tracks: Tracks) -> str | None:
+    """The first label with at least two classes; None where there is none."""
+    return _label("", tracks)
 
 
 def _label(wanted: str, tracks: Tracks) -> str | None:
@@ -130,6 +135,7 @@ def _condition(condition: str, tracks: Tracks, blocks: list[Block], label: str |
     return (codes[:, None] == np.arange(classes)).astype(np.float32)
 
 
-def _corpus(root: Path) -> str:
+def corpus_name(root: Path) -> str:
+    """Which corpus a store holds, as preprocessing noted it; the folder's name where it did not."""
     path = root / "corpus.json"
     return json.loads(path.read_text(encoding="utf-8"))["corpus"] if path.exists() else root.name

@@ -6,9 +6,10 @@ from typing import Any
 from absl import flags
 
 from experiments.configs import DEFAULTS, PRESETS, Config
+from experiments.values import numbers
 from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
-from musiclust.fusion import FUSIONS
+from musiclust.fusion import FUSIONS, SCALINGS
 from musiclust.models import MODELS
 from musiclust.objectives import BETA_SCHEDULES
 from musiclust.train import SCHEDULES
@@ -17,6 +18,8 @@ flags.DEFINE_enum("model", None, list(MODELS), "Which network; its defaults are 
 flags.DEFINE_enum("preset", None, list(PRESETS), "A published row: every setting at once; other flags override it.")
 flags.DEFINE_list("features", None, "Blocks of the store, comma-separated (mfcc_mean, mfcc_stats, melspec, ...).")
 flags.DEFINE_enum("fusion", None, list(FUSIONS), "How several blocks become one matrix.")
+flags.DEFINE_enum("scaling", None, list(SCALINGS), "How the columns of each block are scaled before.")
+flags.DEFINE_multi_string("weights", None, "Of the blocks in --fusion=weighted, in the order of --features.")
 flags.DEFINE_string("condition", None, "What a CVAE is told: none, modality, label, or a label's name; see README.")
 flags.DEFINE_integer("latent_dim", None, "Latent dimensions.", lower_bound=1)
 flags.DEFINE_multi_string("seed", None, "Seeds, comma-separated; with --beta and --learning_rate a product is swept.")
@@ -26,15 +29,15 @@ flags.DEFINE_integer("epochs", None, "Passes over the data.", lower_bound=1)
 flags.DEFINE_integer("batch_size", None, "Tracks a step, at most.", lower_bound=2)
 flags.DEFINE_enum("schedule", None, list(SCHEDULES), "Of the learning rate.")
 flags.DEFINE_enum("beta_schedule", None, list(BETA_SCHEDULES), "Of beta.")
-flags.DEFINE_enum("clusterer", None, list(CLUSTERERS), "What groups the latents.")
+flags.DEFINE_list("clusterer", None, f"What groups the latents, one or several of {', '.join(CLUSTERERS)}.")
 flags.DEFINE_integer("k", None, "Clusters; by default as many as the label has classes.", lower_bound=2)
 flags.DEFINE_string("label", None, "The label to score against; by default the store's first.")
 FLAGS = flags.FLAGS
 
-_TRAINING = ("fusion", "condition", "latent_dim", "epochs", "batch_size", "schedule", "beta_schedule")
-_PLAIN = (*_TRAINING, "clusterer", "k", "label")
-_LISTS = {"seed": int, "beta": float, "learning_rate": float}
-NAMES = ("model", "preset", "features", *_PLAIN, *_LISTS)  # every flag that makes a Config
+_TRAINING = ("fusion", "scaling", "condition", "latent_dim", "epochs", "batch_size", "schedule", "beta_schedule")
+_PLAIN = (*_TRAINING, "k", "label")
+_LISTS = {"seed": int, "beta": float, "learning_rate": float, "weights": float}
+NAMES = ("model", "preset", "features", "clusterer", *_PLAIN, *_LISTS)  # every flag that makes a Config
 
 
 def from_flags() -> Config:
@@ -51,28 +54,16 @@ def from_flags() -> Config:
     given: dict[str, Any] = {name: FLAGS[name].value for name in _PLAIN if FLAGS[name].present}
     if FLAGS["features"].present:
         given["features"] = tuple(FLAGS.features)
+    if FLAGS["clusterer"].present:
+        given["clusterer"] = _clusterers(FLAGS.clusterer)
     for name, kind in _LISTS.items():
         if FLAGS[name].present:
-            given[name] = _numbers(name, FLAGS[name].value or [], kind)
+            given[name] = numbers(name, FLAGS[name].value or [], kind)
     return replace(config, **given)
 
 
-def _numbers(flag: str, given: list[str], kind: type) -> tuple[Any, ...]:
-    """ "0,1,2" or "0-9" (seeds only) or the flag repeated -> numbers, without repetition."""
-    values: list[Any] = []
-    for text in ",".join(given).split(","):
-        first, dash, last = text.partition("-")
-        try:
-            if kind is int and dash and first:
-                values += range(int(first), int(last) + 1)
-            else:
-                values.append(kind(text))
-        except ValueError as error:
-            raise InputError(f"--{flag}: {text!r} is not a number; write --{flag}=0,1,2") from error
-    if flag == "seed" and any(not 0 <= value < 2**31 for value in values):
-        raise InputError("--seed: a seed is a whole number from 0 to 2147483647")
-    if flag == "beta" and any(not 0 <= value < float("inf") for value in values):
-        raise InputError("--beta: a weight of the KL term is a number from 0 up")
-    if flag == "learning_rate" and any(not 0 < value < float("inf") for value in values):
-        raise InputError("--learning_rate: a step size is a number above 0")
-    return tuple(dict.fromkeys(values))
+def _clusterers(given: list[str]) -> tuple[str, ...]:
+    unknown = [name for name in given if name not in CLUSTERERS]
+    if unknown or not given:
+        raise InputError(f"--clusterer={','.join(given)}: choose from {', '.join(CLUSTERERS)}")
+    return tuple(dict.fromkeys(given))

@@ -1,13 +1,15 @@
 """What a run was asked for, as its config.json keeps it: shared by the scripts that start, restore and use runs."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
 from experiments.configs import Config
-from experiments.console import cache_root
+from experiments.console import cache_root, check_stop, console, default_store
 from musiclust import store
 from musiclust.errors import InputError
 
@@ -52,3 +54,16 @@ def compilation_cache(cache_dir: str | None) -> None:
     """Compiled programs are kept in the user's cache: compiling takes longer than training."""
     jax.config.update("jax_compilation_cache_dir", str(cache_root(cache_dir) / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def demo_store(cache_dir: str | None) -> Path:
+    """The demo corpus's store, made by the preprocessing stage in a process of its own where it is not there yet."""
+    root = default_store(cache_dir)
+    if not (root / "tracks.csv").exists():
+        console.print("no --store is named: making the demo corpus, once")
+        place = [f"--cache_dir={cache_dir}"] if cache_dir else []
+        done = subprocess.run([sys.executable, "-m", "experiments.preprocess", "--corpus=demo", *place], check=False)
+        check_stop()
+        if done.returncode:
+            raise InputError("the demo corpus could not be made: mend what is named above, or give --store")
+    return root

@@ -66,7 +66,7 @@ def assemble(
             "compile_seconds": seconds["compile"],
             "device": jax.devices()[0].device_kind,
         },
-        "clusterer": config.clusterer,
+        "clusterer": config.clusterer[0],
         "k": config.k,
         "rows": scored.rows,
         "chosen": scored.chosen,

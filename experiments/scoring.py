@@ -21,12 +21,15 @@ from musiclust.metrics.partition import score
 from musiclust.metrics.reference import reference_silhouette, silhouette_null
 from musiclust.types import Clustering, Data, Posterior, TrainState
 
+Row = dict[str, Any]
+
 
 class Scored(NamedTuple):
-    """rows: as in metrics.json, model replicas first. chosen: index of the replica that is shown, by the lowest
-    negative ELBO at beta 1 among those not collapsed. posterior (N, L) and clustering: of that replica."""
+    """rows: as in metrics.json: the replicas under the first clusterer, then under the next, then the baselines.
+    chosen: index of the replica that is shown, and of its row, by the lowest negative ELBO at beta 1 among those not
+    collapsed. posterior (N, L) and clustering: of that replica."""
 
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     chosen: int
     posterior: Posterior
     clustering: Clustering
@@ -39,39 +42,52 @@ def score_all(
     autoencoder: Checkpoint | None,
     on_row: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scored:
-    """Scores every replica of `model`, then the baselines at the same dimension and k.
+    """Scores every replica of `model`, then the baselines at the same dimension and k, with the same seeds.
 
     Args:
-      autoencoder: the trained baseline; None where the model is one itself.
+      autoencoder: the trained baseline, a replica a seed; None where the model is one itself.
       on_row: told (rows done, rows in all).
     """
     data = jax.tree.map(jnp.asarray, inputs.data)
-    judge = _Judge(config, inputs)
-    replicas = len(model.settings)
-    total = replicas + len(BASELINES) + (autoencoder is not None)
-    rows, posteriors, clusterings = [], [], []
-    for r in range(replicas):
+    judge = Judge(inputs, config.clusterer, k=config.k, seed=config.seed[0])
+    replicas, seeds = len(model.settings), config.seed
+    total = len(config.clusterer) * (replicas + len(seeds) * (len(BASELINES) + (autoencoder is not None)))
+    done = 0
+
+    def told(scored: list[tuple[Clustering, Row]]) -> list[tuple[Clustering, Row]]:
+        nonlocal done
+        done += len(scored)
+        on_row(done, total)
+        return scored
+
+    posteriors, groups, by_replica = [], [], []
+    for r, setting in enumerate(model.settings):
         state = replica(model.states, r)
         q = jax.tree.map(np.asarray, train.encode(model.model, state, data))
-        clustering, scores = judge(q.mean)
         bound = float(train.negative_elbo(model.model, state, data))
-        rows.append(_model_row(config, model, r, q, scores) | {"negative_elbo": bound})
+        scored = told(judge(q.mean, seed=setting.seed))
+        by_replica.append([_model_row(config, model, r, q, row) | {"negative_elbo": bound} for _, row in scored])
         posteriors.append(q)
-        clusterings.append(clustering)
-        on_row(len(rows), total)
+        groups.append(scored[0][0])
+    rows = [row for same in zip(*by_replica, strict=True) for row in same]
     healthy = [r for r in range(replicas) if "collapsed" not in rows[r]["flags"]] or range(replicas)
     chosen = min(healthy, key=lambda r: rows[r]["negative_elbo"])
     flat = inputs.data.x.reshape(len(inputs.data.x), -1)
     for name, baseline in BASELINES.items():
-        _, scores = judge(baseline(flat, dim=config.latent_dim, seed=config.seed[0]))
-        rows.append(_baseline_row(config, name, scores))
-        on_row(len(rows), total)
+        for seed in seeds:
+            scored = told(judge(baseline(flat, dim=config.latent_dim, seed=seed), seed=seed))
+            rows += [_baseline_row(name, seed, row) for _, row in scored]
     if autoencoder is not None:
-        code = train.encode(autoencoder.model, replica(autoencoder.states, 0), unconditioned(data)).mean
-        _, scores = judge(np.asarray(code))
-        rows.append(_baseline_row(config, "autoencoder", scores, autoencoder))
-        on_row(len(rows), total)
-    return Scored(rows, chosen, posteriors[chosen], clusterings[chosen])
+        for r, setting in enumerate(autoencoder.settings):
+            code = train.encode(autoencoder.model, replica(autoencoder.states, r), unconditioned(data)).mean
+            scored = told(judge(np.asarray(code), seed=setting.seed))
+            trained = {
+                "learning_rate": setting.learning_rate,
+                "loss": float(autoencoder.history.loss[r, -1]),
+                "reconstruction": float(autoencoder.history.reconstruction[r, -1]),
+            }
+            rows += [_baseline_row("autoencoder", setting.seed, row) | trained for _, row in scored]
+    return Scored(rows, chosen, posteriors[chosen], groups[chosen])
 
 
 def replica(states: TrainState, index: int) -> TrainState:
@@ -84,62 +100,70 @@ def unconditioned(data: Data) -> Data:
     return Data(data.x, data.cond[:, :0])
 
 
-class _Judge:
-    """Clusters points and scores the partition; nulls of the reference space are computed once for each k."""
+class Judge:
+    """Clusters points by every clusterer asked for and scores each partition.
 
-    def __init__(self, config: Config, inputs: Inputs) -> None:
-        self.config, self.inputs = config, inputs
-        self.seed = config.seed[0]
-        self.reference_nulls: dict[int, float] = {}
+    Args:
+      k: clusters. seed: of the nulls and chance levels, the same for all that is held against each other.
+    """
 
-    def __call__(self, z: np.ndarray) -> tuple[Clustering, dict[str, float]]:
-        clustering = CLUSTERERS[self.config.clusterer](z, k=self.config.k, seed=self.seed)
-        labels = clustering.labels
-        scores = score(z, labels, self.inputs.truth, seed=self.seed)
-        k = int(scores["n_clusters"])
-        if k not in self.reference_nulls:
-            self.reference_nulls[k] = silhouette_null(self.inputs.reference, k=k, seed=self.seed)
-        scores["silhouette_null"] = silhouette_null(z, k=k, seed=self.seed)
-        scores["reference_silhouette"] = reference_silhouette(self.inputs.reference, labels, seed=self.seed)
-        scores["reference_null"] = self.reference_nulls[k]
-        return clustering, scores
+    def __init__(self, inputs: Inputs, clusterers: tuple[str, ...], *, k: int, seed: int) -> None:
+        self.inputs, self.clusterers, self.k, self.seed = inputs, clusterers, k, seed
+        self._reference_nulls: dict[int, float] = {}
+
+    def __call__(self, z: np.ndarray, *, seed: int) -> list[tuple[Clustering, Row]]:
+        """(clustering, {"clusterer", "sizes", "scores"}) of z (N, L) by each clusterer; `seed` is the clusterers'."""
+        nulls: dict[int, float] = {}
+        judged = []
+        for name in self.clusterers:
+            clustering = CLUSTERERS[name](z, k=self.k, seed=seed)
+            labels = clustering.labels
+            scores = score(z, labels, self.inputs.truth, seed=self.seed)
+            found = int(scores["n_clusters"])
+            scores["silhouette_null"] = self._null(nulls, z, found)
+            scores["reference_silhouette"] = reference_silhouette(self.inputs.reference, labels, seed=self.seed)
+            scores["reference_null"] = self._null(self._reference_nulls, self.inputs.reference, found)
+            sizes = np.bincount(labels[labels >= 0]).tolist()
+            judged.append((clustering, {"clusterer": name, "sizes": sizes, "scores": scores}))
+        return judged
+
+    def _null(self, known: dict[int, float], z: np.ndarray, k: int) -> float:
+        if k not in known:
+            known[k] = silhouette_null(z, k=k, seed=self.seed)
+        return known[k]
 
 
-def _model_row(config: Config, model: Checkpoint, r: int, q: Posterior, scores: dict[str, float]) -> dict[str, Any]:
+def _model_row(config: Config, model: Checkpoint, r: int, q: Posterior, judged: Row) -> Row:
     variational = model.model.variational
     flags = ["collapsed"] if variational and latent.is_collapsed(q.mean, q.logvar, k=config.k) else []
     flags += ["label-seen"] if model.model.conditional and conditioned_on_label(config.condition) else []
     setting = model.settings[r]
-    return {
-        "name": f"{config.model} + {config.clusterer}",
+    return judged | {
+        "name": f"{config.model} + {judged['clusterer']}",
         "kind": "model",
         "seed": setting.seed,
         "beta": setting.beta if variational else None,
         "learning_rate": setting.learning_rate,
-        "flags": flags + _degenerate(scores),
+        "flags": flags + _degenerate(judged["scores"]),
         "loss": float(model.history.loss[r, -1]),
         "reconstruction": float(model.history.reconstruction[r, -1]),
         "active_units": latent.active_units(q.mean),
         "total_kl": latent.total_kl(q.mean, q.logvar) if variational else None,
-        "scores": scores,
     }
 
 
-def _baseline_row(
-    config: Config, name: str, scores: dict[str, float], trained: Checkpoint | None = None
-) -> dict[str, Any]:
-    return {
-        "name": f"{name} + {config.clusterer}",
+def _baseline_row(name: str, seed: int, judged: Row) -> Row:
+    return judged | {
+        "name": f"{name} + {judged['clusterer']}",
         "kind": "baseline",
-        "seed": config.seed[0],
+        "seed": seed,
         "beta": None,
-        "learning_rate": config.learning_rate[0] if trained else None,
-        "flags": _degenerate(scores),
-        "loss": float(trained.history.loss[0, -1]) if trained else None,
-        "reconstruction": float(trained.history.reconstruction[0, -1]) if trained else None,
+        "learning_rate": None,
+        "flags": _degenerate(judged["scores"]),
+        "loss": None,
+        "reconstruction": None,
         "active_units": None,
         "total_kl": None,
-        "scores": scores,
     }
 
 

@@ -1,7 +1,10 @@
 """Blocks of features to one matrix, by a transform that is fitted once and applied to new tracks alike.
 
+Two choices make it: how the columns of each block are scaled (SCALINGS), and how the scaled blocks come together
+(FUSIONS). The latents of several runs are blocks too: one a run, and one more of the genre where that may be seen.
+
 Rows are tracks, in the order of the blocks (which must agree: see `store.align`). A row that is not valid in a block
-(a track without words) takes no part in fitting it and comes out as zeros, the block's mean.
+(a track without words) takes no part in scaling it and comes out as zeros, the block's mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import yeojohnson
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import PowerTransformer
 
 from musiclust.errors import InputError
 from musiclust.types import Block
+
+COMPONENTS = 64  # of the weighted and the PCA fusion, as in the first report
+TEXT_WEIGHT = 0.4  # of the words in the weighted fusion, likewise
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -19,41 +28,58 @@ Arrays = Mapping[str, np.ndarray]
 class Fusion(NamedTuple):
     """A fitted transform, all that a checkpoint needs to treat a new track alike.
 
-    how: its name in FUSIONS; blocks: names of the blocks, in order; arrays: one mapping a block.
+    how: its name in FUSIONS; blocks: names of the blocks, in order; arrays: one mapping a block, of "mean" and
+    "factor" (D,), "exponent" (D,) where columns are made less skewed, "basis" (D, P) where blocks are projected and
+    added up.
     """
 
     how: str
     blocks: tuple[str, ...]
     arrays: tuple[Arrays, ...]
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Columns of each block as it came."""
+        return tuple(len(arrays["mean"]) for arrays in self.arrays)
+
 
 class Fused(NamedTuple):
-    """x (N, *D) float32; mask (N, M) float32, 1 where block m is valid; fusion: the transform that made x."""
+    """x (N, *D) float32; fusion: the transform that made it."""
 
     x: Float[np.ndarray, "N *D"]
-    mask: Float[np.ndarray, "N M"]
     fusion: Fusion
 
 
-def fuse(blocks: Sequence[Block], *, how: str = "concat") -> Fused:
-    """Fits the fusion `how` on the blocks and applies it to them.
+def fuse(
+    blocks: Sequence[Block], *, how: str = "concat", scaling: str = "balanced", weights: Sequence[float] = ()
+) -> Fused:
+    """Fits a fusion on the blocks and applies it to them.
 
     A block of two axes whose spec names no columns for the last one is an image, (N, mel, frame): alone it keeps its
     axes, each mel band standardised over tracks and frames.
 
+    Args:
+      how: in FUSIONS. scaling: in SCALINGS.
+      weights: one a block, for the weighted fusion; by default 0.4 for the words, where there are words and sound, and
+        equal shares else.
+
     Raises:
-      InputError: for an unknown `how`, for no block, or for a block in which no track is valid.
+      InputError: for an unknown choice, for no block, for a block in which no track is valid, or for weights that are
+        not one positive number a block.
     """
-    if how not in FUSIONS:
-        raise InputError(f"unknown fusion {how!r}: choose from {', '.join(FUSIONS)}")
+    for name, choice, registry in (("fusion", how, FUSIONS), ("scaling", scaling, SCALINGS)):
+        if choice not in registry:
+            raise InputError(f"unknown {name} {choice!r}: choose from {', '.join(registry)}")
     if not blocks:
         raise InputError("no features to fuse: name at least one block with --features")
     for block in blocks:
         if not block.valid.any():
             raise InputError(f"no track has {block.name}: leave it out of --features")
-    fitted = tuple(_fit(block, image=_is_image(blocks)) for block in blocks)
-    fusion = Fusion(how, tuple(block.name for block in blocks), FUSIONS[how](blocks, fitted))
-    return Fused(apply(fusion, blocks), modality_mask(blocks), fusion)
+    image = how == "concat" and _is_image(blocks)
+    scaled = tuple(_standard(block, image, power=scaling == "power") for block in blocks)
+    arrays = FUSIONS[how](blocks, SCALINGS[scaling](blocks, scaled), _weights(blocks, weights))
+    fusion = Fusion(how, tuple(block.name for block in blocks), tuple(arrays))
+    return Fused(apply(fusion, blocks), fusion)
 
 
 def apply(fusion: Fusion, blocks: Sequence[Block]) -> Float[np.ndarray, "N *D"]:
@@ -65,16 +91,15 @@ def apply(fusion: Fusion, blocks: Sequence[Block]) -> Float[np.ndarray, "N *D"]:
     names = tuple(block.name for block in blocks)
     if names != fusion.blocks:
         raise InputError(f"the run was trained on {', '.join(fusion.blocks)}, not on {', '.join(names)}")
-    image = _is_image(blocks)
-    parts = []
-    for block, arrays in zip(blocks, fusion.arrays, strict=True):
-        values = _values(block, image)
-        if values.shape[1] != len(arrays["mean"]):
-            raise InputError(
-                f"block {block.name} has {values.shape[1]} columns, the run was trained on {len(arrays['mean'])}"
-            )
-        scaled = (values - _columns(arrays["mean"], values)) * _columns(arrays["factor"], values)
-        parts.append(np.where(_columns(block.valid, values, axis=0), scaled, 0.0).astype(np.float32))
+    image = fusion.how == "concat" and _is_image(blocks)
+    for block, width in zip(blocks, fusion.widths, strict=True):
+        there = _values(block, image).shape[1]
+        if there != width:
+            raise InputError(f"block {block.name} has {there} columns, the run was trained on {width}")
+    parts = [_scaled(block, arrays, image) for block, arrays in zip(blocks, fusion.arrays, strict=True)]
+    if "basis" in fusion.arrays[0]:
+        projected = [part @ arrays["basis"] for part, arrays in zip(parts, fusion.arrays, strict=True)]
+        return np.sum(projected, axis=0)
     return parts[0] if image else np.concatenate(parts, axis=1)
 
 
@@ -96,40 +121,132 @@ def _columns(vector: np.ndarray, values: np.ndarray, axis: int = 1) -> np.ndarra
     return vector.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
 
 
-def _fit(block: Block, image: bool) -> dict[str, np.ndarray]:
-    """Mean and 1 / standard deviation of each column over valid tracks; a constant column gets factor 0."""
+def _scaled(block: Block, arrays: Arrays, image: bool) -> np.ndarray:
+    """The block's columns, scaled; zeros where a track has nothing to say."""
+    values = _values(block, image)
+    if "exponent" in arrays:
+        values = _powered(values, arrays["exponent"])
+    scaled = (values - _columns(arrays["mean"], values)) * _columns(arrays["factor"], values)
+    return np.where(_columns(block.valid, values, axis=0), scaled, 0.0).astype(np.float32)
+
+
+def _powered(values: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+    """Each column under the power transform of its exponent (Yeo & Johnson, Biometrika 2000); float64."""
+    powered = np.empty(values.shape)
+    for column, power in enumerate(exponent):
+        powered[:, column] = yeojohnson(values[:, column].astype(np.float64), float(power))
+    return powered
+
+
+def _standard(block: Block, image: bool, power: bool) -> dict[str, np.ndarray]:
+    """Mean and 1 / standard deviation of each column over valid tracks; a constant column gets factor 0.
+
+    Where `power`, columns are brought near to a Gaussian first, by the exponent of greatest likelihood: energies and
+    variances are skewed, and a few loud tracks would otherwise be clusters of their own. Images are left alone.
+    """
     values = _values(block, image)[block.valid].astype(np.float64)
+    arrays = {}
+    if power and not image:
+        exponent = np.ones(values.shape[1], np.float32)
+        varies = values.std(axis=0) > 1e-6 * np.maximum(1.0, np.abs(values.mean(axis=0)))
+        if varies.any():
+            exponent[varies] = PowerTransformer(standardize=False).fit(values[:, varies]).lambdas_
+        arrays["exponent"] = exponent
+        values = _powered(values, exponent)
     axes = (0, 2) if image else (0,)
     mean, deviation = values.mean(axis=axes), values.std(axis=axes)
     varies = deviation > 1e-6 * np.maximum(1.0, np.abs(mean))
     factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
-    return {"mean": mean.astype(np.float32), "factor": factor.astype(np.float32)}
+    return {**arrays, "mean": mean.astype(np.float32), "factor": factor.astype(np.float32)}
 
 
-def _concat(blocks: Sequence[Block], fitted: Sequence[Arrays]) -> tuple[Arrays, ...]:
+def _balanced(blocks: Sequence[Block], standard: Sequence[Arrays]) -> tuple[Arrays, ...]:
     """Columns standardised, then each block scaled to the total variance of the narrowest one.
 
     So 384 columns of text weigh as much as 20 of audio, not 19 times as much.
     """
-    widths = [max(1, np.count_nonzero(arrays["factor"])) for arrays in fitted]
+    widths = [max(1, np.count_nonzero(arrays["factor"])) for arrays in standard]
     return tuple(
         {**arrays, "factor": arrays["factor"] * np.float32(np.sqrt(min(widths) / width))}
-        for arrays, width in zip(fitted, widths, strict=True)
+        for arrays, width in zip(standard, widths, strict=True)
     )
 
 
-def _plain(blocks: Sequence[Block], fitted: Sequence[Arrays]) -> tuple[Arrays, ...]:
-    """Audio columns standardised, text embeddings as they are: the first report's concatenation."""
+def _plain(blocks: Sequence[Block], standard: Sequence[Arrays]) -> tuple[Arrays, ...]:
+    """Audio columns standardised, text embeddings as they are: the first report's way."""
     return tuple(
         {"mean": np.zeros_like(arrays["mean"]), "factor": np.ones_like(arrays["factor"])}
         if block.name == "lyrics"
         else arrays
-        for block, arrays in zip(blocks, fitted, strict=True)
+        for block, arrays in zip(blocks, standard, strict=True)
     )
 
 
-# name -> (blocks, (mean, factor) of each block's columns -> the arrays to apply)
-FUSIONS: dict[str, Callable[[Sequence[Block], Sequence[Arrays]], tuple[Arrays, ...]]] = {
-    "concat": _concat,
+def _as_they_are(blocks: Sequence[Block], standard: Sequence[Arrays]) -> tuple[Arrays, ...]:
+    """No column is scaled: for latents, where a unit that is not used would become noise as loud as the others."""
+    return tuple(
+        {"mean": np.zeros_like(arrays["mean"]), "factor": np.ones_like(arrays["factor"])} for arrays in standard
+    )
+
+
+# name -> (blocks, their columns standardised -> the arrays that scale them). "power" differs before it gets here.
+SCALINGS: dict[str, Callable[[Sequence[Block], Sequence[Arrays]], tuple[Arrays, ...]]] = {
+    "balanced": _balanced,
+    "power": _balanced,
     "plain": _plain,
+    "none": _as_they_are,
+}
+
+
+def _weights(blocks: Sequence[Block], weights: Sequence[float]) -> np.ndarray:
+    """(M,) weights that add up to 1."""
+    spoken = np.array([block.name == "lyrics" for block in blocks])
+    if not weights and spoken.any() and not spoken.all():
+        return np.where(spoken, TEXT_WEIGHT / spoken.sum(), (1 - TEXT_WEIGHT) / (~spoken).sum())
+    given = np.asarray(weights or [1.0] * len(blocks))
+    if len(given) != len(blocks) or not (np.isfinite(given) & (given > 0)).all():
+        names = ", ".join(block.name for block in blocks)
+        raise InputError(f"{len(given)} weights for the blocks {names}: give each one a weight above 0")
+    return given / given.sum()
+
+
+def _concat(blocks: Sequence[Block], scaled: Sequence[Arrays], weights: np.ndarray) -> Sequence[Arrays]:
+    """Side by side; `weights` are not looked at."""
+    return scaled
+
+
+def _weighted(blocks: Sequence[Block], scaled: Sequence[Arrays], weights: np.ndarray) -> Sequence[Arrays]:
+    """PCA of each block to 64 dimensions, or what it has, at unit variance in all, times its weight; added up."""
+    fused = []
+    for block, arrays, weight in zip(blocks, scaled, weights, strict=True):
+        values = _scaled(block, arrays, image=False)[block.valid]
+        components, spread = _pca(values)
+        basis = np.zeros((values.shape[1], COMPONENTS), np.float32)
+        if spread > 0:
+            basis[:, : components.shape[1]] = weight / spread * components
+        fused.append({**arrays, "basis": basis})
+    return fused
+
+
+def _principal(blocks: Sequence[Block], scaled: Sequence[Arrays], weights: np.ndarray) -> Sequence[Arrays]:
+    """PCA of all columns side by side to 64 dimensions, or what they have; `weights` are not looked at."""
+    parts = [_scaled(block, arrays, image=False) for block, arrays in zip(blocks, scaled, strict=True)]
+    basis, _ = _pca(np.concatenate(parts, axis=1))
+    edges = np.cumsum([part.shape[1] for part in parts])[:-1]
+    return [{**arrays, "basis": rows} for arrays, rows in zip(scaled, np.split(basis, edges), strict=True)]
+
+
+def _pca(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """The principal axes (D, P), P at most 64, and the standard deviation of all of them together."""
+    pca = PCA(min(COMPONENTS, *values.shape), random_state=0)
+    with np.errstate(invalid="ignore"):  # of constant values the explained share, not asked for, is 0 / 0
+        scores = pca.fit_transform(values)
+    return np.asarray(pca.components_, np.float32).T, float(np.sqrt(scores.var(axis=0, ddof=1).sum()))
+
+
+# name -> (blocks, the arrays that scale them, weights (M,) -> the arrays to apply)
+FUSIONS: dict[str, Callable[[Sequence[Block], Sequence[Arrays], np.ndarray], Sequence[Arrays]]] = {
+    "concat": _concat,
+    "weighted": _weighted,
+    "pca": _principal,
 }

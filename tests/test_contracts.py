@@ -9,8 +9,8 @@ from experiments.configs import DEFAULTS, PRESETS, Config
 from musiclust import train
 from musiclust.baselines import BASELINES
 from musiclust.cluster import CLUSTERERS, assigner
-from musiclust.fusion import FUSIONS, apply, fuse
-from musiclust.models import MODELS
+from musiclust.fusion import FUSIONS, SCALINGS, apply, fuse
+from musiclust.models import MODELS, Model
 from musiclust.objectives import BETA_SCHEDULES
 from musiclust.types import Block, Data
 
@@ -21,9 +21,15 @@ def blobs(n: int = 90, dims: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return (rng.normal(size=(3, dims))[truth] * 8 + rng.normal(size=(n, dims))).astype(np.float32), truth
 
 
+def small_model(name: str) -> Model:
+    """Of 12 columns, latent 3, for a condition of two columns where there is one."""
+    options = {"modalities": (5, 7)} if MODELS[name].multimodal else {}
+    return MODELS[name](input_shape=(12,), latent_dim=3, **options)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_models_encode_and_decode_by_shape_and_by_row(name):
-    model = MODELS[name](input_shape=(12,), latent_dim=3)
+    model = small_model(name)
     conditions = 2 if model.conditional else 0
     data = Data(jax.random.normal(jax.random.key(0), (5, 12)), jnp.ones((5, conditions)))
     state = train.init_state(model, jax.random.key(0), data)
@@ -32,6 +38,8 @@ def test_models_encode_and_decode_by_shape_and_by_row(name):
     assert q.mean.dtype == jnp.float32
     assert train.reconstruct(model, state, data).shape == (5, 12)
     assert isinstance(model.variational, bool)
+    assert isinstance(model.multimodal, bool)
+    assert model.conditional or not model.multimodal
     assert bool(jnp.isneginf(q.logvar).all()) is not model.variational
     # In evaluation mode a track's code depends on that track alone.
     alone = train.encode(model, state, jax.tree.map(lambda a: a[3:4], data))
@@ -40,7 +48,7 @@ def test_models_encode_and_decode_by_shape_and_by_row(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_condition_moves_conditional_models_only(name):
-    model = MODELS[name](input_shape=(12,), latent_dim=3)
+    model = small_model(name)
     x = jax.random.normal(jax.random.key(0), (5, 12))
     state = train.init_state(model, jax.random.key(0), Data(x, jnp.ones((5, 2))))
     one, other = (train.encode(model, state, Data(x, jnp.full((5, 2), c))).mean for c in (0.0, 1.0))
@@ -72,14 +80,15 @@ def test_baselines_give_finite_float32(name):
     np.testing.assert_array_equal(z, BASELINES[name](x, dim=4, seed=0))
 
 
+@pytest.mark.parametrize("scaling", SCALINGS)
 @pytest.mark.parametrize("how", FUSIONS)
-def test_fusions_transform_new_tracks_alike(how):
+def test_fusions_transform_new_tracks_alike(how, scaling):
     rng = np.random.default_rng(0)
     ids = np.array([f"{i:02d}" for i in range(20)])
     blocks = [Block("mfcc_mean", ids, rng.normal(size=(20, 4)), np.ones(20, bool))]
     sung = ids < "12"
     blocks.append(Block("lyrics", ids, rng.normal(size=(20, 6)) * sung[:, None], sung))
-    fused = fuse(blocks, how=how)
+    fused = fuse(blocks, how=how, scaling=scaling)
     assert fused.x.dtype == np.float32
     assert np.isfinite(fused.x).all()
     part = [Block(b.name, b.track_id[5:15], b.values[5:15], b.valid[5:15]) for b in blocks]
@@ -107,7 +116,8 @@ def test_configurations_survive_json_and_name_what_there_is(config):
     assert Config.from_json(config.to_json()) == config
     assert config.model in MODELS
     assert config.fusion in FUSIONS
-    assert config.clusterer in CLUSTERERS
+    assert config.scaling in SCALINGS
+    assert set(config.clusterer) <= set(CLUSTERERS)
     assert (config.condition != "none") is MODELS[config.model].conditional
 
 

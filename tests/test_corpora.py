@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from musiclust import store
 from musiclust.errors import InputError
-from musiclust.preprocess import corpora, demo
+from musiclust.preprocess import audio, corpora, demo, pipeline, pool
 from musiclust.preprocess.corpora import EXTENSIONS, Request, folder
+from musiclust.types import Block
 
 
 def touch(path, content=b"x"):
@@ -146,3 +148,29 @@ def test_the_demo_is_rendered_in_the_cache_and_brings_its_words(tmp_path, monkey
     assert rendered == [(place, {"seed": 3, "workers": 2, "progress": None})]
     assert (corpus.tracks, corpus.words) == (tracks, {"a": "la la"})
     assert corpus.source == {"corpus": "demo", "audio_dir": str(place), "seed": 3}
+
+
+def hear_here(paths, *, workers):
+    """hear_all in this process."""
+    yield from enumerate(map(pool.hear, paths))
+
+
+def test_blocks_that_a_corpus_brings_join_what_is_heard(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "hear_all", hear_here)
+    music, root = tmp_path / "music", tmp_path / "store"
+    music.mkdir()
+    for i in range(3):
+        soundfile.write(music / f"0{i}.wav", np.random.default_rng(i).uniform(-0.3, 0.3, 22_050), 22_050)
+    corpus = folder(Request(audio_dir=music))
+    values = np.arange(6, dtype=np.float32).reshape(3, 2)
+    brought = Block("extra", corpus.tracks.track_id, values, np.array([True, False, True]), {"columns": ["a", "b"]})
+    (music / "00.wav").write_bytes(b"")
+    warnings = [(str(music / "00.wav"), "told already"), (str(music / "01.wav"), "odd")]
+    summary = pipeline.preprocess(corpus._replace(blocks=[brought], warnings=warnings), root, embedder="tfidf")
+    assert (summary.used, summary.things) == (2, "audio files")
+    assert summary.blocks["extra"] == ((2, 2), "float32", 1)
+    assert summary.warnings == warnings[1:]
+    assert store.load_block(root, "extra").track_id.tolist() == ["01", "02"]
+    np.testing.assert_array_equal(store.load_block(root, "extra").values, values[1:])
+    pipeline.preprocess(corpus, root, embedder="tfidf")
+    assert store.block_names(root) == sorted(audio.BLOCKS)

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import PowerTransformer
 
 from musiclust import fusion
 from musiclust.errors import InputError
@@ -24,10 +26,10 @@ def test_concat_is_standardised_and_modalities_weigh_alike():
 
 
 def test_a_track_without_words_gets_zeros_and_a_zero_in_the_mask():
-    fused = fusion.fuse([AUDIO, LYRICS])
-    assert not fused.x[~SUNG, 4:].any()
-    np.testing.assert_array_equal(fused.mask[:, 1], SUNG)
-    assert fused.mask[:, 0].all()
+    assert not fusion.fuse([AUDIO, LYRICS]).x[~SUNG, 4:].any()
+    mask = fusion.modality_mask([AUDIO, LYRICS])
+    np.testing.assert_array_equal(mask[:, 1], SUNG)
+    assert mask[:, 0].all()
 
 
 def test_new_tracks_are_transformed_alike():
@@ -37,7 +39,7 @@ def test_new_tracks_are_transformed_alike():
 
 
 def test_plain_leaves_text_as_it_is():
-    fused = fusion.fuse([AUDIO, LYRICS], how="plain")
+    fused = fusion.fuse([AUDIO, LYRICS], scaling="plain")
     np.testing.assert_allclose(fused.x[:, 4:], LYRICS.values, rtol=1e-6)
     assert fused.x[:, :4].std() == pytest.approx(1, rel=1e-3)
 
@@ -68,7 +70,42 @@ def test_what_does_not_fit_is_named():
     narrow = Block("lyrics", IDS, LYRICS.values[:, :9], LYRICS.valid)
     with pytest.raises(InputError, match="lyrics has 9 columns, the run was trained on 16"):
         fusion.apply(fitted, [AUDIO, narrow])
-    with pytest.raises(InputError, match="choose from concat, plain"):
+    with pytest.raises(InputError, match="choose from concat, weighted, pca"):
         fusion.fuse([AUDIO], how="sum")
     with pytest.raises(InputError, match="no track has lyrics"):
         fusion.fuse([Block("lyrics", IDS, LYRICS.values, np.zeros(50, bool))])
+
+
+def test_pca_is_scikit_learns_of_the_blocks_side_by_side():
+    side_by_side = fusion.fuse([AUDIO, LYRICS]).x
+    expected = PCA(20, svd_solver="full").fit(side_by_side)
+    fused = fusion.fuse([AUDIO, LYRICS], how="pca")
+    np.testing.assert_allclose(fused.x, side_by_side @ expected.components_.T, atol=1e-4)
+    assert fused.x.shape == (50, 20)  # there are no more columns than that
+
+
+def test_a_weighted_sum_is_of_each_blocks_principal_components_at_unit_variance():
+    fused = fusion.fuse([AUDIO, LYRICS], how="weighted")
+    assert fused.x.shape == (50, fusion.COMPONENTS)
+    alone = [fusion.fuse([block], how="weighted").x for block in (AUDIO, LYRICS)]
+    assert alone[0].var(axis=0, ddof=1).sum() == pytest.approx(1, rel=1e-4)
+    np.testing.assert_allclose(fused.x, 0.6 * alone[0] + 0.4 * alone[1], atol=1e-5)
+    even = fusion.fuse([AUDIO, LYRICS], how="weighted", weights=(2.0, 2.0))
+    np.testing.assert_allclose(even.x, 0.5 * alone[0] + 0.5 * alone[1], atol=1e-5)
+
+
+def test_power_is_scikit_learns_and_new_tracks_are_treated_alike():
+    values = np.stack([np.exp(rng.normal(0, 2, 50)), rng.normal(5, 1, 50), -np.exp(rng.normal(0, 2, 50))], axis=1)
+    values = np.concatenate([values, np.full((50, 1), 3.0)], axis=1)
+    block = Block("table", IDS, values, np.ones(50, bool))
+    fused = fusion.fuse([block], scaling="power")
+    np.testing.assert_allclose(fused.x[:, :3], PowerTransformer().fit_transform(values[:, :3]), atol=1e-3)
+    assert not fused.x[:, 3].any()
+    few = Block("table", IDS[:5], values[:5], np.ones(5, bool))
+    np.testing.assert_array_equal(fusion.apply(fused.fusion, [few]), fused.x[:5])
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, np.nan)])
+def test_weights_that_do_not_fit_are_refused(weights):
+    with pytest.raises(InputError, match="weights for the blocks mfcc_mean, lyrics"):
+        fusion.fuse([AUDIO, LYRICS], how="weighted", weights=weights)

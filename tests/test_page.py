@@ -228,6 +228,7 @@ def test_audio_addresses(tmp_path, monkeypatch):
     name = 'it\'s "é" #1 100% a:b?.wav'
     inside = audio_address(str(tmp_path / "audio" / name), tmp_path)
     assert inside == "audio/it%27s%20%22%C3%A9%22%20%231%20100%25%20a%3Ab%3F.wav"
+    assert audio_address(str(tmp_path / "audio" / name) + "#t=10,20", tmp_path) == inside + "#t=10,20"
     outside = audio_address(str(tmp_path / "other" / name), tmp_path / "run")
     assert outside == (tmp_path / "other" / name).as_uri()
     assert outside.startswith("file:///")

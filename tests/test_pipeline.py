@@ -178,7 +178,7 @@ import sys
 from pathlib import Path
 from musiclust.preprocess import pipeline
 from musiclust.preprocess.corpora import Request, folder
-pipeline._SHARD_TRACKS = 4
+pipeline._SHARD_TRACKS, pipeline._SHARD_SECONDS = 4, 1e9  # a shard holds four tracks however slow the machine is
 pipeline.preprocess(folder(Request(audio_dir=Path(sys.argv[1]))), Path(sys.argv[2]), embedder="tfidf", workers=1)
 """
 
@@ -204,7 +204,7 @@ def test_a_killed_run_is_taken_up_where_it_was(tmp_path, monkeypatch):
     music, root = tones(tmp_path / "music", 30), tmp_path / "store"
     process = _start(music, root)
     process.kill()
-    process.communicate(timeout=30)  # which ends when the workers have: none of them outlives its parent
+    process.communicate(timeout=120)  # which ends when the workers have: none of them outlives its parent
     assert not (root / "tracks.csv").exists()
     specs = {name: audio.spec(name) for name in audio.BLOCKS}
     kept = shards.finished(root, specs)
@@ -228,7 +228,7 @@ def test_an_interrupted_run_saves_what_it_has(tmp_path, monkeypatch):
     music, root = tones(tmp_path / "music", 30), tmp_path / "store"
     process = _start(music, root)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C: to the workers too
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     # One in the main thread, which a script would end in a line; a thread of the pool may say so too on its way out.
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert "InputError" not in errors

@@ -57,7 +57,9 @@ def test_a_run_writes_what_it_promises(finished):
     run_dir, out = finished
     metrics = json.loads((run_dir / "metrics.json").read_text())
     names = [row["name"] for row in metrics["rows"]]
-    assert names == ["cvae + kmeans"] * 4 + ["features + kmeans", "pca + kmeans", "autoencoder + kmeans"]
+    assert names == ["cvae + kmeans"] * 4 + [
+        f"{name} + kmeans" for name in ("features", "features", "pca", "pca", "autoencoder", "autoencoder")
+    ]
     assert [(row["seed"], row["beta"]) for row in metrics["rows"][:4]] == [(0, 0.1), (1, 0.1), (0, 4), (1, 4)]
     assert metrics["k"] == 3
     assert metrics["corpus"]["valid"] == {"mfcc_mean": 60, "lyrics": 30}
@@ -125,7 +127,7 @@ def test_evaluate_finds_changed_features(place, finished, tmp_path):
     assert code == 1
     assert "1 of " in err
     assert fewer[0] == 1
-    assert "has 6 rows, the run has 7" in fewer[2]
+    assert "has 9 rows, the run has 10" in fewer[2]
     assert "silhouette" in err
 
 

@@ -2,7 +2,8 @@
 
     encode(x (B, *D), cond (B, C), train) -> Posterior      decode(z (B, L), cond (B, C), train) -> (B, *D)
 
-and two class attributes: `variational` (is there noise and a KL term?) and `conditional` (does it look at cond?).
+and three class attributes: `variational` (is there noise and a KL term?), `conditional` (does it look at cond?) and
+`multimodal` (is cond the modality mask, and are the columns of each modality an attribute, `modalities`?).
 To add one: write a file beside these and a line in MODELS; tests/test_contracts.py runs over the registry.
 """
 
@@ -11,8 +12,9 @@ from collections.abc import Callable
 from musiclust.models.conv import ConvVAE
 from musiclust.models.cvae import CVAE
 from musiclust.models.mlp import VAE, Autoencoder
+from musiclust.models.multimodal import AttentionVAE, PoEVAE
 
-Model = VAE | ConvVAE
+Model = VAE | ConvVAE | PoEVAE | AttentionVAE
 
 MODELS: dict[str, Callable[..., Model]] = {
     "vae": VAE,
@@ -20,4 +22,6 @@ MODELS: dict[str, Callable[..., Model]] = {
     "conv_vae": ConvVAE,
     "cvae": CVAE,
     "autoencoder": Autoencoder,
+    "poe_vae": PoEVAE,
+    "attention_vae": AttentionVAE,
 }

@@ -47,6 +47,7 @@ class ConvVAE(nn.Module):
 
     variational = True
     conditional = False
+    multimodal = False
 
     def setup(self) -> None:
         rank = len(self.input_shape)

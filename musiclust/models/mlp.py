@@ -33,6 +33,7 @@ class VAE(nn.Module):
 
     variational = True
     conditional = False
+    multimodal = False
 
     def setup(self) -> None:
         self.encoder = DenseStack(self.hidden)

@@ -3,8 +3,12 @@
 Conventions: samples are float32, mono (the mean of the channels), full scale is 1.0, the rate is in Hz. Of a longer
 file the central stretch is taken: beginnings and endings fade. Whatever libsndfile reads is read (mp3, ogg, opus,
 flac, wav, au, aiff, ...), without ffmpeg, and only the frames that are wanted: the decoder seeks.
+
+A path may end in a fragment of time, song.wav#t=10,20 (W3C Media Fragments URI, 4.2.1: from second 10 up to second 20),
+as where several clips are cut from one song; then that stretch is taken, as if it were the file.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,13 +27,15 @@ RATES = (1_000, 1_000_000)  # Hz; outside, the header is broken
 _LEAD_IN = 24_000  # frames decoded and dropped: after a seek, mp3 borrows bits from up to twenty frames back
 _BLOCK = 8192  # frames; a damaged FLAC file loses up to so many before the damage
 _SLACK_SECONDS = 0.1  # codecs pad, so headers may promise a frame or two too many
+_FRAGMENT = re.compile(r"(.+)#t=(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", re.DOTALL)
 
 
 class Clip(NamedTuple):
     """Sound ready to be analysed.
 
-    samples: (n,) float32 mono, n <= seconds * sample_rate. duration: of the whole file, in seconds; of what decodes
-    where the file is damaged. warning: "" or one line on what is wrong with a file that was taken all the same.
+    samples: (n,) float32 mono, n <= seconds * sample_rate. duration: of the whole file, in seconds, or of the stretch
+    that the path names; of what decodes where the file is damaged. warning: "" or one line on what is wrong with a file
+    that was taken all the same.
     """
 
     samples: np.ndarray
@@ -37,8 +43,21 @@ class Clip(NamedTuple):
     warning: str
 
 
+def stretch(path: str, start: float, end: float) -> str:
+    """The path of seconds `start` to `end` of a file."""
+    return f"{path}#t={start:g},{end:g}"
+
+
+def split_stretch(path: str) -> tuple[str, tuple[float, float] | None]:
+    """The file that a path names, and the stretch of it in seconds (start, end), None for the whole."""
+    match = _FRAGMENT.fullmatch(path)
+    return (match[1], (float(match[2]), float(match[3]))) if match else (path, None)
+
+
 def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float = CLIP_SECONDS) -> Clip:
     """Decode the central `seconds` of an audio file, the whole of a shorter one, resampled to `sample_rate` Hz.
+
+    Of a path with a fragment of time, its stretch from the start on, as far as the file goes, `seconds` at most.
 
     A file that breaks off, or is damaged, before its central stretch ends is taken for the part that decodes, and the
     clip says so; damage beyond that stretch changes nothing and goes unnoticed, and so does the loss of the end where
@@ -53,18 +72,21 @@ def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float =
     import soundfile
     import soxr
 
-    path = Path(path)
+    place, span = split_stretch(str(path))
     try:
-        with path.open("rb") as file:
+        with open(place, "rb") as file:
             empty = not file.read(1)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     if empty:
         raise InputError(f"{path}: empty file, 0 bytes; copy it again or remove it")
     try:
-        with soundfile.SoundFile(path) as header:
+        with soundfile.SoundFile(place) as header:
             rate, frames = header.samplerate, header.frames
-        mono, duration, warning = _centre(path, rate, frames, seconds)
+        if span is None:
+            mono, duration, warning = _centre(place, rate, frames, seconds)
+        else:
+            mono, duration, warning = _span(place, rate, frames, span[0], min(span[1], span[0] + seconds))
     # TypeError: soundfile asks for the sample rate of headerless .raw files
     except (soundfile.LibsndfileError, TypeError) as error:
         raise InputError(
@@ -85,7 +107,7 @@ def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float =
     return Clip(samples, duration, warning)
 
 
-def _centre(path: Path, rate: int, promised: int, seconds: float) -> tuple[np.ndarray, float, str]:
+def _centre(path: str, rate: int, promised: int, seconds: float) -> tuple[np.ndarray, float, str]:
     """The central `seconds`, (n,) float32 at the file's own rate; the file's duration in seconds; a warning or ""."""
     wanted = min(round(seconds * rate), promised)
     mono = _read(path, (promised - wanted) // 2, wanted)
@@ -98,7 +120,17 @@ def _centre(path: Path, rate: int, promised: int, seconds: float) -> tuple[np.nd
     return _read(path, (found - wanted) // 2, wanted), found / rate, warning
 
 
-def _read(path: Path, start: int, frames: int) -> np.ndarray:
+def _span(path: str, rate: int, promised: int, start: float, end: float) -> tuple[np.ndarray, float, str]:
+    """As `_centre`, of the seconds from `start` to `end`, less where the file ends before."""
+    first = round(start * rate)
+    wanted = max(0, min(round(end * rate), promised) - first)
+    mono = _read(path, first, wanted)
+    short = wanted - len(mono) > _SLACK_SECONDS * rate
+    warning = f"damaged or cut short: {len(mono) / rate:.1f} s decode of {wanted / rate:.1f} s" if short else ""
+    return mono, len(mono) / rate, warning
+
+
+def _read(path: str, start: int, frames: int) -> np.ndarray:
     """Up to `frames` frames from `start` on, mono, (n,) float32; none if a decoder stumbles over damage (FLAC)."""
     import soundfile
 
@@ -113,7 +145,7 @@ def _read(path: Path, start: int, frames: int) -> np.ndarray:
         return samples @ np.full(file.channels, 1 / file.channels, np.float32)
 
 
-def _count(path: Path) -> int:
+def _count(path: str) -> int:
     """Frames up to the end or the first damage."""
     import soundfile
 

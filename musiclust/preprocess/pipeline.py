@@ -1,21 +1,17 @@
 """From a corpus to a store: what is due, what failed, what is kept.
 
-    corpus.json   which corpus the store holds: a second one is refused
-    .lock         the process that writes into the store at this moment
-
 Conventions: a run does what is due and no more. A track is due when it is new, when its file has changed (size or
 modification time), or when a feature's spec has. No file can stop a run: one that cannot be used is left out of
-tracks.csv and stands with its reason in skipped.csv. Finished tracks go to disk every few seconds, so that a run that
-is killed, interrupted or out of disk loses only those, and the same command goes on from there.
+tracks.csv and stands with its reason in skipped.csv. A corpus without audio is not heard: what it brings ready-made is
+all its store holds. Finished tracks go to disk every few seconds, so that a run that is killed, interrupted or out of
+disk loses only those, and the same command goes on from there.
 """
 
-import errno
-import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +19,19 @@ from typing import Any
 import numpy as np
 
 from musiclust import store
-from musiclust.errors import InputError
 from musiclust.preprocess import audio, lyrics, recogniser, shards, text, words
-from musiclust.preprocess.corpora import Corpus
+from musiclust.preprocess.claim import claim, full_disk_explained, locked
+from musiclust.preprocess.corpus import Corpus
+from musiclust.preprocess.decode import split_stretch
 from musiclust.preprocess.gate import Gate
 from musiclust.preprocess.pool import Failed, Heard, hear_all
+from musiclust.preprocess.staging import together
 from musiclust.preprocess.words import Report
 from musiclust.types import Tracks
 
 _SHARD_TRACKS = 32
 _SHARD_SECONDS = 5.0
+_BROUGHT = "corpus"  # in the spec of a block that the corpus brought ready-made: which
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,8 @@ class Summary:
     """What became of the files of a corpus.
 
     Attributes:
-      found: audio files, by their names. used: tracks now in the store. computed: of these, in this run.
+      found: how many `things` there are: "audio files" by their names, "clips" where several are cut from a file, or
+        "rows" where there is no audio. used: tracks now in the store. computed: of these, in this run.
       others: files passed over as not audio.
       skipped: (path, reason) of audio files that cannot be used. warnings: (path, what is amiss) of files used all
         the same.
@@ -51,6 +51,7 @@ class Summary:
     """
 
     found: int
+    things: str
     used: int
     computed: int
     others: int
@@ -96,31 +97,49 @@ def preprocess(
         recogniser.check(whisper)
     report = progress or (lambda stage, done, total: None)
     started = time.monotonic()
-    with _full_disk_explained(root), _locked(root):
-        _claim(root, corpus)
+    with full_disk_explained(root), locked(root):
+        claim(root, corpus)
         specs = {name: audio.spec(name) for name in audio.BLOCKS}
-        done, failed, computed = _features(corpus.tracks, root, specs, workers, report)
+        tracks, done, failed, computed = corpus.tracks, {}, [], 0
+        audible = (tracks.path != "").any()
+        if audible:
+            done, failed, computed = _features(tracks, root, specs, workers, report)
+            tracks = _with_durations(tracks, done)
         skipped = [*corpus.skipped, *failed]
         store.save_skipped(root, skipped)
-        tracks = _with_durations(corpus.tracks, done)
         heard = time.monotonic()
         records, embedded, blocks = {}, False, {}
-        if done:
-            shards.merge(root, tracks, done, specs)
+        if len(tracks):
+            if audible:
+                shards.merge(root, tracks, done, specs)
+            _bring(root, corpus, tracks)
             sources = lyrics.SOURCES[lyrics_from]
             records, embedded = words.update(
-                root, tracks, corpus.words, sources, chosen, report, whisper=whisper, gate=gate, workers=workers
+                root,
+                tracks,
+                corpus.words,
+                sources,
+                chosen,
+                report,
+                transcripts=corpus.transcripts,
+                whisper=whisper,
+                gate=gate,
+                workers=workers,
             )
-            names = [*specs, *([words.BLOCK] if embedded else [])]
+            ready = [block.name for block in corpus.blocks]
+            names = [*(specs if audible else ()), *ready, *([words.BLOCK] if embedded else [])]
             blocks = {name: store.load_block(root, name) for name in names}
     paths = dict(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True))
+    unused = {path for path, _ in failed}
+    amiss = [(paths[i], one.warning) for i, one in done.items() if one.warning]
     return Summary(
         found=len(tracks) + len(skipped),
+        things=_things(corpus.tracks),
         used=len(tracks),
         computed=computed,
         others=corpus.others,
         skipped=skipped,
-        warnings=[(paths[i], one.warning) for i, one in done.items() if one.warning],
+        warnings=[*(one for one in corpus.warnings if one[0] not in unused), *amiss],
         blocks={name: (b.values.shape, str(b.values.dtype), int(b.valid.sum())) for name, b in blocks.items()},
         lyrics=Counter(record["source"] for record in records.values()),
         refused=[(i, record["reason"]) for i, record in records.items() if lyrics.refused(record)],
@@ -130,6 +149,32 @@ def preprocess(
     )
 
 
+def _bring(root: Path, corpus: Corpus, tracks: Tracks) -> None:
+    """Stores what the corpus brings ready-made for `tracks`; takes out what it brought before and no longer does.
+
+    Where there is no audio tracks.csv is written here, with the blocks; else it is there already.
+    """
+    audible = (tracks.path != "").any()
+    blocks = store.align(tracks, corpus.blocks)
+    if blocks or not audible:
+        with together(root) as staged:
+            if not audible:
+                store.save_tracks(staged, tracks)
+            for block in blocks:
+                store.save_block(staged, replace(block, spec={**block.spec, _BROUGHT: corpus.source["corpus"]}))
+    for name in set(store.block_names(root)) - {block.name for block in blocks}:
+        if _BROUGHT in store.load_block(root, name).spec:
+            for suffix in (".json", ".npy"):
+                (root / f"{name}{suffix}").unlink()
+
+
+def _things(tracks: Tracks) -> str:
+    paths = tracks.path.tolist()
+    if not any(paths):
+        return "rows"
+    return "clips" if any(split_stretch(path)[1] for path in paths) else "audio files"
+
+
 def _features(
     tracks: Tracks, root: Path, specs: shards.Specs, workers: int, report: Report
 ) -> tuple[dict[str, shards.Done], list[tuple[str, str]], int]:
@@ -137,7 +182,7 @@ def _features(
     before, done, failed, due = shards.finished(root, specs), {}, [], []
     for track_id, path in zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True):
         try:
-            status = os.stat(path)
+            status = os.stat(split_stretch(path)[0])
         except OSError as error:
             failed.append((path, f"cannot be read: {error.strerror}"))
             continue
@@ -182,73 +227,3 @@ def _with_durations(tracks: Tracks, done: Mapping[str, shards.Done]) -> Tracks:
     used = tracks.select(np.array([track_id in done for track_id in tracks.track_id.tolist()], dtype=bool))
     duration = np.array([done[track_id].duration for track_id in used.track_id.tolist()])
     return replace(used, meta={**used.meta, "duration": duration})
-
-
-def _claim(root: Path, corpus: Corpus) -> None:
-    """Notes in the store which corpus it holds, or finds that it holds another."""
-    path = root / "corpus.json"
-    record = {"format": store.FORMAT, **corpus.source}
-    if path.exists():
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path} is damaged: delete it and preprocess again") from error
-        if there != record:
-            was, now = (f"{one.get('corpus')} of {one.get('audio_dir')}" for one in (there, record))
-            raise InputError(
-                f"{root} holds the corpus {was}, not {now}: name another --store, or delete {path} to replace it"
-            )
-    else:
-        with store.atomic(path) as file:
-            json.dump(record, file, ensure_ascii=False, indent=1)
-
-
-@contextmanager
-def _full_disk_explained(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise InputError(
-            f"{root}: no space left on its disk: free some and run the same command again, finished tracks are kept"
-        ) from error
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Keeps a second run out of the store; a lock left behind by a run that was killed is taken over."""
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root} is a file: give --store the name of a folder")
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError as error:  # as under /proc
-        raise InputError(f"{root} cannot be made: give --store another place") from error
-    lock = root / ".lock"
-    while True:
-        try:
-            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            break
-        except FileExistsError:
-            owner = lock.read_text().strip()
-            if owner.isdigit() and _alive(int(owner)):
-                raise InputError(
-                    f"{root} is being written by process {owner}: wait for it, or delete {lock} if that is no such run"
-                ) from None
-            lock.unlink(missing_ok=True)
-    try:
-        with open(descriptor, "w") as file:
-            file.write(str(os.getpid()))
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it lives and is somebody else's
-        return True
-    return True

@@ -8,6 +8,7 @@ the page with a `data-song` attribute (a row of `tracks`) plays that song when i
 import html
 import json
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
@@ -16,6 +17,7 @@ import numpy as np
 from musiclust.report.plots import GREY, PALETTE
 from musiclust.types import Tracks
 
+_STRETCH = re.compile(r"#t=[\d.]+,[\d.]+$")
 # The shapes of `plots` under plotly's names.
 _SYMBOLS = ("circle", "triangle-up", "square", "diamond", "cross")
 
@@ -76,13 +78,18 @@ def song_titles(tracks: Tracks) -> list[str]:
 
 
 def audio_address(path: str, page_dir: Path) -> str:
-    """The address of an audio file for a page in `page_dir`, percent-encoded; "" where there is no file."""
+    """The address of an audio file for a page in `page_dir`, percent-encoded; "" where there is no file.
+
+    A stretch of a file ("song.wav#t=10,20") keeps its fragment, by which a browser plays no more than that.
+    """
     if not path:
         return ""
-    file, folder = Path(os.path.abspath(path)), Path(os.path.abspath(page_dir))
+    stretch = _STRETCH.search(path)
+    name, fragment = (path[: stretch.start()], stretch.group()) if stretch else (path, "")
+    file, folder = Path(os.path.abspath(name)), Path(os.path.abspath(page_dir))
     if file.is_relative_to(folder):
-        return quote_from_bytes(os.fsencode(file.relative_to(folder).as_posix()))
-    return file.as_uri()
+        return quote_from_bytes(os.fsencode(file.relative_to(folder).as_posix())) + fragment
+    return file.as_uri() + fragment
 
 
 def _json(data: dict) -> str:

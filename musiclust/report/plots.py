@@ -40,7 +40,7 @@ def training_curves(history: Mapping[str, np.ndarray], labels: Sequence[str]) ->
     """
     from matplotlib.ticker import LogLocator, MaxNLocator
 
-    figure, axes = _figure(11, 3.4, columns=3)
+    figure, axes = new_figure(11, 3.4, columns=3)
     curves = {
         "Loss": (history["loss"], "loss per track"),
         "Reconstruction": (history["reconstruction"], "squared error per track"),
@@ -70,7 +70,7 @@ def training_curves(history: Mapping[str, np.ndarray], labels: Sequence[str]) ->
 
 def latent_map(xy: np.ndarray, codes: np.ndarray, names: Sequence[str], title: str) -> "Figure":
     """A dot a track at `xy` (N, 2), by `codes` (N,) into `names`; -1 in grey, under the rest."""
-    figure, (ax,) = _figure(8, 5.6)
+    figure, (ax,) = new_figure(8, 5.6)
     size = float(np.clip(15_000 / max(len(xy), 1), 4, 36))
     handles, texts = [], []
     for code in map(int, np.unique(codes)):
@@ -91,7 +91,7 @@ def latent_map(xy: np.ndarray, codes: np.ndarray, names: Sequence[str], title: s
 def cluster_sizes(labels: np.ndarray) -> "Figure":
     """Tracks in each cluster, a bar each; noise (-1) in grey. labels (N,)."""
     codes, counts = np.unique(labels, return_counts=True)
-    figure, (ax,) = _figure(7, 1.3 + 0.3 * len(codes))
+    figure, (ax,) = new_figure(7, 1.3 + 0.3 * len(codes))
     bars = ax.barh(np.arange(len(codes)), counts, color=[_look(code)[0] for code in map(int, codes)], height=0.72)
     ax.bar_label(
         bars, [f"{count:,} ({count / len(labels):.0%})" for count in counts], padding=4, fontsize=8, color=_INK
@@ -119,7 +119,7 @@ def contingency(labels: np.ndarray, truth: np.ndarray, truth_names: Sequence[str
     counts, rows = counts[order], rows[order]
     share = counts / counts.sum(axis=1, keepdims=True)
 
-    figure, (ax,) = _figure(np.clip(3.2 + 0.62 * len(columns), 5, 14), np.clip(2.2 + 0.36 * len(rows), 3, 12))
+    figure, (ax,) = new_figure(np.clip(3.2 + 0.62 * len(columns), 5, 14), np.clip(2.2 + 0.36 * len(rows), 3, 12))
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     if counts.size <= 900:
         for (i, j), count in np.ndenumerate(counts):
@@ -136,7 +136,7 @@ def contingency(labels: np.ndarray, truth: np.ndarray, truth_names: Sequence[str
 
 def kl_per_dim(kl: np.ndarray) -> "Figure":
     """KL of each latent dimension (L,) in nats, largest first; those over USED_NATS are marked as in use."""
-    figure, (ax,) = _figure(7, 3.2)
+    figure, (ax,) = new_figure(7, 3.2)
     order = np.argsort(-kl, kind="stable")
     used = kl[order] > USED_NATS
     for which, colour, what in ((used, PALETTE[0], f"in use (over {USED_NATS} nats)"), (~used, GREY, "unused")):
@@ -173,7 +173,7 @@ def reconstructions(
         raise ValueError(f"x {x.shape} and x_hat {x_hat.shape} must both be (n, D) or (n, H, W)")
     if x.ndim == 3:
         return _image_pairs(x, x_hat, titles, axes_names)
-    figure, axes = _figure(9, 1.1 + 1.7 * len(x), rows=len(x), sharex=True)
+    figure, axes = new_figure(9, 1.1 + 1.7 * len(x), rows=len(x), sharex=True)
     width = x.shape[1]
     for ax, before, after, title in zip(axes, x, x_hat, titles, strict=True):
         marker = "o" if width <= 40 else None
@@ -249,7 +249,7 @@ def save_figures(directory: Path, figures: "Mapping[str, Figure]") -> list[Path]
 
 
 def _image_pairs(x: np.ndarray, x_hat: np.ndarray, titles: Sequence[str], axes_names: tuple[str, str]) -> "Figure":
-    figure, axes = _figure(9, 0.6 + 2.1 * len(x), rows=len(x), columns=2, sharex=True, sharey=True)
+    figure, axes = new_figure(9, 0.6 + 2.1 * len(x), rows=len(x), columns=2, sharex=True, sharey=True)
     for (left, right), before, after, title in zip(axes.reshape(-1, 2), x, x_hat, titles, strict=True):
         low, high = min(before.min(), after.min()), max(before.max(), after.max())
         for ax, image, what in ((left, before, "input"), (right, after, "reconstruction")):
@@ -263,7 +263,7 @@ def _image_pairs(x: np.ndarray, x_hat: np.ndarray, titles: Sequence[str], axes_n
     return figure
 
 
-def _figure(
+def new_figure(
     width: float | int, height: float | int, rows: int = 1, columns: int = 1, **shared
 ) -> "tuple[Figure, np.ndarray]":
     """A light figure of `rows` x `columns` axes, flat; sizes in inches."""

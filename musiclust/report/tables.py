@@ -122,12 +122,13 @@ def _entry(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         **{key: rows[0][key] for key in _SETTINGS},
         "n": len(rows),
         "flags": {flag: len(list(same)) for flag, same in groupby(flags)},
-        **{key: _mean([row[key] for row in rows]) for key in _MEASURED},
-        "scores": {key: _mean([row["scores"][key] for row in rows]) for key in rows[0]["scores"]},
+        **{key: mean_interval([row[key] for row in rows]) for key in _MEASURED},
+        "scores": {key: mean_interval([row["scores"][key] for row in rows]) for key in rows[0]["scores"]},
     }
 
 
-def _mean(values: Sequence[float | int | None]) -> dict[str, float]:
+def mean_interval(values: Sequence[float | int | None]) -> dict[str, float]:
+    """{"mean", "interval"} of what is defined among the values: half-width at 95 % by Student's t, NaN for one."""
     known = np.array([value for value in values if value is not None and math.isfinite(value)])
     if not len(known):
         return {"mean": math.nan, "interval": math.nan}

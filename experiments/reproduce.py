@@ -1,0 +1,159 @@
+"""Every table of a report again: published beside measured, from one command.
+
+  python -m experiments.reproduce --report=fma                                # on the demo corpus
+  python -m experiments.reproduce --report=gtzan --store=stores/gtzan --out=reproductions/gtzan
+  python -m experiments.reproduce --report=fma --quick                        # fewer epochs and seeds, marked as such
+
+Runs what the tables need under <out>/runs, each once: a finished run is used again as long as the store has not
+changed, a broken-off one is gone on with. Writes <out>/<report>.md, .html and .csv.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+
+from experiments import comparison, inputs
+from experiments.configs import Config
+from experiments.console import Report as Progress
+from experiments.console import console, progress, run
+from experiments.fusions import feature_fusions, latent_fusions, lyrics_quality
+from experiments.job import carry_out
+from experiments.plan import Plan, compilation_cache, demo_store, read_plan
+from experiments.published import REPORTS, RUNS
+from experiments.published.rows import HYBRID_BETA_CONV, LATENTS, LEVELS, Report
+from experiments.values import numbers
+from musiclust import checkpoint, store
+from musiclust.errors import InputError
+from musiclust.report.comparison import write
+
+_REPORT = flags.DEFINE_enum("report", None, list(REPORTS), "Which of the two reports.")
+_STORE = flags.DEFINE_string("store", None, "Folder of features; by default the demo corpus, rendered when needed.")
+_OUT = flags.DEFINE_string("out", None, "Where tables and runs are written; by default reproductions/<report>.")
+_LEVEL = flags.DEFINE_list("level", list(LEVELS), "Of the report's tasks: easy, medium, hard.")
+_SEED = flags.DEFINE_string("seed", "0-9", "One replica each; of spectrogram models the first three only.")
+_QUICK = flags.DEFINE_bool("quick", False, "A tenth of the epochs and two seeds: to see it work, not to believe it.")
+_CACHE_DIR = flags.DEFINE_string("cache_dir", None, "In place of the user's cache folder (XDG_CACHE_HOME, ~/.cache).")
+
+_SPECTROGRAM_SEEDS = 3  # a replica takes minutes on a CPU
+_QUICK_SEEDS = 2
+
+
+def main(argv: list[str]) -> int:
+    if not _REPORT.value:
+        raise InputError("name the report: --report=fma or --report=gtzan")
+    unknown = set(_LEVEL.value) - set(LEVELS)
+    if unknown or not _LEVEL.value:
+        raise InputError(f"--level={','.join(_LEVEL.value)}: choose from {', '.join(LEVELS)}")
+    started = time.monotonic()
+    seeds = numbers("seed", [_SEED.value], int)
+    compilation_cache(_CACHE_DIR.value)
+    report = REPORTS[_REPORT.value]
+    root = (Path(_STORE.value).expanduser() if _STORE.value else demo_store(_CACHE_DIR.value)).absolute()
+    out = Path(_OUT.value or f"reproductions/{_REPORT.value}").expanduser()
+    outcomes: dict[str, dict[str, Any] | str] = {}
+    failed = []
+    with progress() as tell:
+        for name in _needed(report):
+            config = _config(name, seeds)
+            lacking = [block for block in config.features if block not in store.block_names(root)]
+            if lacking:
+                outcomes[name] = f"not run: the store has no {', '.join(lacking)}"
+                continue
+            try:
+                outcomes[name] = _run(name, config, root, out, tell)
+            except InputError as error:
+                outcomes[name] = f"failed: {error}"
+                failed.append(f"{name}: {error}")
+        if any(table.level in _LEVEL.value and _uses_latents(table) for table in report.scores):
+            outcomes[LATENTS] = latent_fusions([outcomes[name] for name in HYBRID_BETA_CONV], tell)
+    tables = _tables(report, outcomes, root)
+    preface = _preface(report, root, seeds, time.monotonic() - started)
+    paths = write(out, _REPORT.value, f"{report.title}: published and measured", preface, tables)
+    for path in paths:
+        console.print(f"written: {path}", markup=False, soft_wrap=True)
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(outcomes)} runs failed, the tables lack them; the first is {failed[0]}"
+        )
+    return 0
+
+
+def _needed(report: Report) -> list[str]:
+    """The runs that the chosen levels need, each once, in the order of the tables."""
+    names = [model.run for model in report.models if model.level in _LEVEL.value]
+    for table in (table for table in report.scores if table.level in _LEVEL.value):
+        names += [row.run for row in table.rows if row.run != LATENTS]
+        names += HYBRID_BETA_CONV if _uses_latents(table) else ()
+    return list(dict.fromkeys(names))
+
+
+def _uses_latents(table: Any) -> bool:
+    return any(row.run == LATENTS for row in table.rows)
+
+
+def _config(name: str, seeds: tuple[int, ...]) -> Config:
+    """The run's configuration with the seeds, and the epochs, that were asked for."""
+    config = RUNS[name]
+    if "melspec" in config.features:
+        seeds = seeds[: 1 if _QUICK.value else _SPECTROGRAM_SEEDS]
+    if _QUICK.value:
+        return replace(config, seed=seeds[:_QUICK_SEEDS], epochs=max(3, config.epochs // 10))
+    return replace(config, seed=seeds)
+
+
+def _run(name: str, config: Config, root: Path, out: Path, tell: Progress) -> dict[str, Any]:
+    """The run's results, with "run_dir" and "losses" (R, E); it is carried out where it has left none."""
+    config = inputs.complete(config, root, keep_features=True)
+    key = json.dumps([config.to_json(), str(root)], sort_keys=True)
+    run_dir = out / "runs" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    plan = Plan(config, root, run_dir, f"python -m experiments.reproduce --report={_REPORT.value}")
+    finished = run_dir / "metrics.json"
+    begun = (run_dir / "config.json").exists() and read_plan(run_dir).config == config
+    newest = max(path.stat().st_mtime for path in [*root.glob("*.npy"), root / "tracks.csv"])
+    current = begun and (run_dir / "config.json").stat().st_mtime > newest
+    if not (current and finished.exists()):
+        carry_out(plan, lambda stage, done, total: tell(f"{name}: {stage}", done, total), resume=current)
+    results = json.loads(finished.read_text(encoding="utf-8"))
+    losses = checkpoint.restore(run_dir / "checkpoints" / "model").history.loss
+    return results | {"run_dir": str(run_dir), "losses": losses.tolist()}
+
+
+def _tables(report: Report, outcomes: comparison.Outcomes, root: Path) -> list[Any]:
+    """All tables of the chosen levels, in the order of the reports."""
+    levels = _LEVEL.value
+    tables = [*lyrics_quality(report, root), comparison.configurations(report, outcomes, levels)]
+    tables += comparison.losses(report, outcomes) + comparison.cluster_sizes(report, outcomes)
+    tables += feature_fusions(report, outcomes)
+    tables += [comparison.scores(report, table, outcomes) for table in report.scores if table.level in levels]
+    return [*tables, comparison.best(report, outcomes, levels)]
+
+
+def _preface(report: Report, root: Path, seeds: tuple[int, ...], seconds: float) -> list[str]:
+    tracks = store.load_tracks(root)
+    label = inputs.default_label(tracks)
+    labelled = f"with {len(tracks.label_names[label])} classes of {label}" if label else "without labels"
+    quick = " --quick" if _QUICK.value else ""
+    over = f"{min(len(seeds), _QUICK_SEEDS)} seeds" if quick else f"{len(seeds)} seeds"
+    few = 1 if quick else min(len(seeds), _SPECTROGRAM_SEEDS)
+    return [
+        *(["QUICK: a tenth of the epochs, two seeds. It shows that it runs, nothing more."] if quick else []),
+        f"Measured on {len(tracks):,} tracks of {inputs.corpus_name(root)} {labelled}; the report used "
+        f"{report.tracks:,} of {report.corpus.upper()}. Mean and 95 % interval over {over} ({few} for spectrograms). "
+        f"Made by `python -m experiments.reproduce --report={_REPORT.value}{quick} --seed={_SEED.value}` in "
+        f"{seconds / 60:.1f} min on {jax.devices()[0].device_kind}, {datetime.now(UTC):%Y-%m-%d}.",
+        "Beside a score in brackets: what structureless data of that shape (null) or shuffled labels (chance) score. "
+        "Silhouettes, Calinski-Harabasz and Davies-Bouldin of different latent spaces cannot be compared; the column "
+        "'in the reference space' judges every partition in one space, made of the features alone. The agreement with "
+        "labels that the first report prints is that of shuffled labels: docs/what-the-reports-show.md.",
+    ]
+
+
+if __name__ == "__main__":
+    run(main, go_on="run the same command again: finished runs are used again")

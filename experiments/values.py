@@ -1,0 +1,26 @@
+"""Lists of numbers on a command line."""
+
+from typing import Any
+
+from musiclust.errors import InputError
+
+
+def numbers(flag: str, given: list[str], kind: type) -> tuple[Any, ...]:
+    """ "0,1,2" or "0-9" (seeds only) or the flag repeated -> numbers, without repetition."""
+    values: list[Any] = []
+    for text in ",".join(given).split(","):
+        first, dash, last = text.partition("-")
+        try:
+            if kind is int and dash and first:
+                values += range(int(first), int(last) + 1)
+            else:
+                values.append(kind(text))
+        except ValueError as error:
+            raise InputError(f"--{flag}: {text!r} is not a number; write --{flag}=0,1,2") from error
+    if flag == "seed" and any(not 0 <= value < 2**31 for value in values):
+        raise InputError("--seed: a seed is a whole number from 0 to 2147483647")
+    if flag == "beta" and any(not 0 <= value < float("inf") for value in values):
+        raise InputError("--beta: a weight of the KL term is a number from 0 up")
+    if flag == "learning_rate" and any(not 0 < value < float("inf") for value in values):
+        raise InputError("--learning_rate: a step size is a number above 0")
+    return tuple(values) if flag == "weights" else tuple(dict.fromkeys(values))
