@@ -19,7 +19,7 @@ class Config:
       fusion: in FUSIONS. scaling: in SCALINGS. weights: of the blocks in the weighted fusion, () for the usual ones.
       condition: "none", "modality" (which blocks the track has), a label's name (one-hot), "label" for the one scored
         against, or either with ":code" (one column, the code over the largest).
-      latent_dim: L. options: further attributes of the model.
+      latent_dim: L. options: further attributes of the model. neighbours: as in train.Recipe.
       clusterer: in CLUSTERERS; each groups every latent space, the first one's groups are shown. k: clusters; 0 for as
         many as the label has classes, without labels 8.
       label: scored against, never seen by training; "" for the store's first.
@@ -40,6 +40,7 @@ class Config:
     batch_size: int = 256
     schedule: str = "step"
     beta_schedule: str = "constant"
+    neighbours: float = 0.0
     clusterer: tuple[str, ...] = ("kmeans",)
     k: int = 0
     label: str = ""

@@ -3,6 +3,7 @@
 config.json   checkpoints/model/   checkpoints/autoencoder/   checkpoints/clusters/   metrics.json
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def _train(
 ) -> tuple[Fitted, checkpoint.Checkpoint | None]:
     """The model's population and, unless it is one itself, the autoencoder of the baseline, one for each seed."""
     config, x = plan.config, data.data.x
-    recipe = Recipe(config.epochs, config.batch_size, config.schedule, config.beta_schedule)
+    recipe = Recipe(config.epochs, config.batch_size, config.schedule, config.beta_schedule, config.neighbours)
 
     def train(name: str, model: Model, seen: Data, settings: list[Setting]) -> Fitted:
         title = f"training {name}" + (f" x {len(settings)}" if len(settings) > 1 else "")
@@ -109,4 +110,5 @@ def _train(
     hidden = (512, 256, 128) if x.ndim == 2 else (128, 64)
     baseline = MODELS["autoencoder"](input_shape=x.shape[1:], latent_dim=config.latent_dim, hidden=hidden)
     settings = product(config.seed, config.beta[:1], config.learning_rate[:1])
+    recipe = replace(recipe, neighbours=0.0)
     return fitted, train("autoencoder", baseline, unconditioned(data.data), settings).checkpoint

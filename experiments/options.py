@@ -29,12 +29,25 @@ flags.DEFINE_integer("epochs", None, "Passes over the data.", lower_bound=1)
 flags.DEFINE_integer("batch_size", None, "Tracks a step, at most.", lower_bound=2)
 flags.DEFINE_enum("schedule", None, list(SCHEDULES), "Of the learning rate.")
 flags.DEFINE_enum("beta_schedule", None, list(BETA_SCHEDULES), "Of beta.")
+flags.DEFINE_float(
+    "neighbours", None, "Weight of the stochastic-neighbour term, in multiples of the columns; 1 is usual.", 0.0
+)
 flags.DEFINE_list("clusterer", None, f"What groups the latents, one or several of {', '.join(CLUSTERERS)}.")
 flags.DEFINE_integer("k", None, "Clusters; by default as many as the label has classes.", lower_bound=2)
 flags.DEFINE_string("label", None, "The label to score against; by default the store's first.")
 FLAGS = flags.FLAGS
 
-_TRAINING = ("fusion", "scaling", "condition", "latent_dim", "epochs", "batch_size", "schedule", "beta_schedule")
+_TRAINING = (
+    "fusion",
+    "scaling",
+    "condition",
+    "latent_dim",
+    "epochs",
+    "batch_size",
+    "schedule",
+    "beta_schedule",
+    "neighbours",
+)
 _PLAIN = (*_TRAINING, "k", "label")
 _LISTS = {"seed": int, "beta": float, "learning_rate": float, "weights": float}
 NAMES = ("model", "preset", "features", "clusterer", *_PLAIN, *_LISTS)  # every flag that makes a Config

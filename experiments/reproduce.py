@@ -111,8 +111,7 @@ def _config(name: str, seeds: tuple[int, ...]) -> Config:
 def _run(name: str, config: Config, root: Path, out: Path, tell: Progress) -> dict[str, Any]:
     """The run's results, with "run_dir" and "losses" (R, E); it is carried out where it has left none."""
     config = inputs.complete(config, root, keep_features=True)
-    key = json.dumps([config.to_json(), str(root)], sort_keys=True)
-    run_dir = out / "runs" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    run_dir = out / "runs" / f"{name}-{_digest(config, root)}"
     plan = Plan(config, root, run_dir, f"python -m experiments.reproduce --report={_REPORT.value}")
     finished = run_dir / "metrics.json"
     begun = (run_dir / "config.json").exists() and read_plan(run_dir).config == config
@@ -123,6 +122,15 @@ def _run(name: str, config: Config, root: Path, out: Path, tell: Progress) -> di
     results = json.loads(finished.read_text(encoding="utf-8"))
     losses = checkpoint.restore(run_dir / "checkpoints" / "model").history.loss
     return results | {"run_dir": str(run_dir), "losses": losses.tolist()}
+
+
+def _digest(config: Config, root: Path) -> str:
+    """What tells one run from another: the store, and all that is not the default (an option that comes later may not
+    make the runs before it look new)."""
+    plain = Config(config.model, config.features).to_json()
+    given = {name: value for name, value in config.to_json().items() if value != plain[name]}
+    key = json.dumps([config.model, config.features, given, str(root)], sort_keys=True)
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
 def _tables(report: Report, outcomes: comparison.Outcomes, root: Path) -> list[Any]:

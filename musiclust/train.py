@@ -40,12 +40,15 @@ class Recipe:
         not come out even, the last one is filled up with tracks that count for BatchNorm only, not for the loss.
       schedule: of the learning rate, one of SCHEDULES.
       beta_schedule: one of objectives.BETA_SCHEDULES.
+      neighbours: weight of the stochastic-neighbour term, in multiples of the number of features D; 1 is the weight
+        of scvis (Ding et al., Nature Communications 2018) and VAE-SNE, 0 trains without it.
     """
 
     epochs: int = 100
     batch_size: int = 256
     schedule: str = "step"
     beta_schedule: str = "constant"
+    neighbours: float = 0.0
 
     def batches(self, tracks: int) -> tuple[int, int]:
         """(batches an epoch, tracks a batch)."""
@@ -112,10 +115,10 @@ def init_state(model: Model, key: Key[Array, ""], data: Data) -> TrainState:
 
 def _forward(
     model: Model, batch: Data, key: Key[Array, ""] | None, train: bool
-) -> tuple[Posterior, Float[Array, "B *D"]]:
+) -> tuple[Posterior, Float[Array, "B L"], Float[Array, "B *D"]]:
     q = model.encode(batch.x, batch.cond, train)
     z = objectives.sample(q, key) if model.variational and key is not None else q.mean
-    return q, model.decode(z, batch.cond, train)
+    return q, z, model.decode(z, batch.cond, train)
 
 
 def train_step(
@@ -127,7 +130,11 @@ def train_step(
     batch: Data,
     weight: Float[Array, " B"],
 ) -> tuple[TrainState, tuple[Float[Array, ""], Float[Array, ""], Float[Array, " L"]]]:
-    """One step of Adam on the weighted mean of the negative ELBO.
+    """One step of Adam on the weighted mean of the negative ELBO, and of the neighbour term if the recipe has one.
+
+    That term is recipe.neighbours * D * `objectives.neighbour_divergence` of the z that are decoded (drawn from q, as
+    in scvis) from the batch's own affinities, x flattened to D features. It moves the parameters and is not part of
+    the loss that is returned, which stays squared error + beta * KL.
 
     Args:
       weight: 1 for a track that counts, 0 for one that fills the batch up.
@@ -142,10 +149,16 @@ def train_step(
 
     def objective(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
-        (q, reconstruction), updated = apply(variables, batch, sample_key, True, rngs={"dropout": dropout_key})
+        (q, z, reconstruction), updated = apply(variables, batch, sample_key, True, rngs={"dropout": dropout_key})
         loss, (error, kl) = objectives.elbo(reconstruction, batch.x, q, beta)
         sums = (weight @ loss, weight @ error, weight @ kl)
-        return sums[0] / weight.sum(), (sums, updated.get("batch_stats", {}))
+        total = sums[0] / weight.sum()
+        if recipe.neighbours:
+            flat = batch.x.reshape(len(batch.x), -1)
+            affinities = objectives.neighbour_affinities(flat, weight)
+            divergence = objectives.neighbour_divergence(affinities, z, weight)
+            total = total + recipe.neighbours * flat.shape[1] * divergence
+        return total, (sums, updated.get("batch_stats", {}))
 
     gradients, (sums, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
     updates, opt_state = _ADAM.update(gradients, state.opt_state)
@@ -251,7 +264,7 @@ def encode(model: Model, state: TrainState, data: Data) -> Posterior:
 def reconstruct(model: Model, state: TrainState, data: Data) -> Float[Array, "N *D"]:
     """The decoder's mean at the posterior's mean, in evaluation mode: (N, *D), for a few tracks at a time."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    return nn.apply(_forward, model)(variables, data, None, False)[1]
+    return nn.apply(_forward, model)(variables, data, None, False)[2]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -266,7 +279,7 @@ def negative_elbo(model: Model, state: TrainState, data: Data) -> Float[Array, "
     def one(args: tuple[Data, Key[Array, ""]]) -> Float[Array, ""]:
         track, key = args
         batch = jax.tree.map(lambda a: a[None], track)
-        q, reconstruction = nn.apply(_forward, model)(variables, batch, key, False)
+        q, _, reconstruction = nn.apply(_forward, model)(variables, batch, key, False)
         return objectives.elbo(reconstruction, batch.x, q, jnp.ones(()))[0][0]
 
     return jax.lax.map(one, (data, keys), batch_size=_ENCODE_BATCH).mean()

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from sklearn.neighbors import NearestNeighbors
 
 from musiclust import objectives, train
 from musiclust.fit import product
@@ -65,11 +66,12 @@ def test_an_epoch_counts_each_track_once(model, data):
     assert float(history.loss[0]) == pytest.approx(total / N, rel=1e-5)
 
 
-def test_a_step_is_adam_on_the_mean_loss(model, data):
-    """Against optax.adam on the gradient of the mean negative ELBO, written out."""
+@pytest.mark.parametrize("neighbours", [0.0, 0.5])
+def test_a_step_is_adam_on_the_mean_loss(model, data, neighbours):
+    """Against optax.adam on the gradient of the mean negative ELBO and of half D times the divergence, written out."""
     state = train.init_state(model, jax.random.key(0), data)
     hyper = Hyper(jnp.array(2.0), jnp.array(1e-2))
-    recipe = train.Recipe(schedule="constant")
+    recipe = train.Recipe(schedule="constant", neighbours=neighbours)
     step = jax.jit(train.train_step, static_argnums=(0, 1, 2))
     after, _ = step(model, recipe, 1, state, hyper, data, jnp.ones(N))
 
@@ -83,7 +85,9 @@ def test_a_step_is_adam_on_the_mean_loss(model, data):
             z, data.cond, True, method="decode", mutable=["batch_stats"],
         )  # fmt: skip
         kl = 0.5 * (q.mean**2 + jnp.exp(q.logvar) - 1 - q.logvar)
-        return (((x_hat - data.x) ** 2).sum(1) + 2.0 * kl.sum(1)).mean()
+        p = objectives.neighbour_affinities(data.x, jnp.ones(N))
+        divergence = objectives.neighbour_divergence(p, z, jnp.ones(N))
+        return (((x_hat - data.x) ** 2).sum(1) + 2.0 * kl.sum(1)).mean() + neighbours * D * divergence
 
     adam = optax.adam(1e-2)
     updates, _ = adam.update(jax.jit(jax.grad(loss))(state.params), adam.init(state.params))
@@ -146,6 +150,63 @@ def test_chunks_make_the_whole_run(model, data):
     jax.tree.map(np.testing.assert_array_equal, states.params, part_states.params)
     # Epochs past the end train nothing.
     assert not jnp.concatenate(parts, axis=1)[:, 7:].any()
+
+
+def test_without_neighbours_nothing_of_the_term_is_traced(model, data, monkeypatch):
+    state = train.init_state(model, jax.random.key(0), data)
+    arguments = (state, Hyper(jnp.ones(()), jnp.array(1e-3)), data, jnp.ones(N))
+
+    def absent(*_):
+        raise AssertionError("the neighbour term")
+
+    monkeypatch.setattr(objectives, "neighbour_affinities", absent)
+    monkeypatch.setattr(objectives, "neighbour_divergence", absent)
+    for off in (train.Recipe(), train.Recipe(neighbours=0.0)):
+        jax.make_jaxpr(train.train_step, static_argnums=(0, 1, 2))(model, off, 1, *arguments)
+    with pytest.raises(AssertionError, match="the neighbour term"):
+        jax.make_jaxpr(train.train_step, static_argnums=(0, 1, 2))(model, train.Recipe(neighbours=1.0), 1, *arguments)
+
+
+def test_the_neighbour_term_moves_the_parameters_and_is_not_in_the_loss():
+    """Of images; most tracks come twice, and two fill the batch up."""
+    model = MODELS["vae"](input_shape=(4, 5), latent_dim=3, hidden=(16, 8))
+    once = jax.random.normal(jax.random.key(0), (6, 4, 5))
+    data = Data(jnp.concatenate([once, once]), jnp.zeros((12, 0)))
+    weight = jnp.ones(12).at[-2:].set(0.0)
+    hyper = Hyper(jnp.array(2.0), jnp.array(1e-2))
+    state = train.init_state(model, jax.random.key(0), data)
+    step = jax.jit(train.train_step, static_argnums=(0, 1, 2))
+    without, expected = step(model, train.Recipe(), 1, state, hyper, data, weight)
+    moved, sums = step(model, train.Recipe(neighbours=1.0), 1, state, hyper, data, weight)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), sums, expected)
+    differences = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), moved.params, without.params)
+    assert max(jax.tree.leaves(differences)) > 1e-3
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(moved.params))
+
+
+def test_neighbours_are_kept_that_a_large_beta_loses():
+    """Three clusters in 20 columns, each a cloud in a plane of its own: of a track's 10 nearest neighbours, how many
+    are those of its latent?"""
+    rng = np.random.default_rng(0)
+    cluster = np.arange(120) % 3
+    centres, planes = rng.normal(size=(3, 20)), rng.normal(size=(3, 2, 20))
+    clouds = 0.6 * np.einsum("np,npd->nd", rng.normal(size=(120, 2)), planes[cluster])
+    x = centres[cluster] + clouds + 0.05 * rng.normal(size=(120, 20))
+    x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32)
+    data = Data(jnp.asarray(x), jnp.zeros((120, 0)))
+    model = MODELS["vae"](input_shape=(20,), latent_dim=4, hidden=(64, 32))
+
+    def nearest(points) -> list[set]:
+        rows = NearestNeighbors(n_neighbors=10).fit(np.asarray(points)).kneighbors(return_distance=False)
+        return [set(row) for row in np.asarray(rows).tolist()]
+
+    kept = []
+    for neighbours in (0.0, 1.0):
+        recipe = train.Recipe(epochs=80, batch_size=60, schedule="constant", neighbours=neighbours)
+        states, _ = trained(model, recipe, data, [0], hypers([4.0], 3e-3))
+        z = train.encode(model, jax.tree.map(lambda leaf: leaf[0], states), data).mean
+        kept.append(np.mean([len(a & b) / 10 for a, b in zip(nearest(x), nearest(z), strict=True)]))
+    assert kept[1] > kept[0] + 0.05
 
 
 def test_schedules():

@@ -8,6 +8,7 @@ from experiments.published.gtzan import GTZAN
 from experiments.published.rows import Report
 
 _hybrid = PRESETS["fma_vae"]
+_table = replace(DEFAULTS["vae"], features=("table",), scaling="power", latent_dim=16)
 RUNS: dict[str, Config] = {
     **{name: PRESETS[name] for name in ("fma_vae", "fma_beta", "fma_cvae")},
     "fma_conv": replace(PRESETS["fma_conv"], clusterer=("kmeans", "agglomerative", "dbscan", "gmm")),
@@ -22,6 +23,8 @@ RUNS: dict[str, Config] = {
     "attention_vae": DEFAULTS["attention_vae"],
     **{name: PRESETS[name] for name in ("gtzan_mlp", "gtzan_mlp_text", "gtzan_conv")},
     "gtzan_cvae": replace(PRESETS["gtzan_cvae"], clusterer=("gmm", "kmeans")),
+    "table_neighbours": replace(_table, neighbours=1.0),
+    "table_vae": _table,
     "gtzan_text_only": replace(PRESETS["gtzan_mlp_text"], features=("lyrics",)),
 }
 

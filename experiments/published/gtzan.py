@@ -66,6 +66,17 @@ GTZAN = Report(
                 Row("Autoencoder + GMM", "gtzan_cvae", "autoencoder", "gmm"),
             ),
         ),
+        ScoreTable(
+            "Beyond the report: all columns of a table of features",
+            "easy",
+            (
+                Row("VAE with the neighbour term + KMeans", "table_neighbours"),
+                Row("VAE + KMeans", "table_vae"),
+                Row("Autoencoder + KMeans", "table_vae", "autoencoder"),
+                Row("PCA + KMeans", "table_vae", "pca"),
+                Row("Columns themselves + KMeans", "table_vae", "features"),
+            ),
+        ),
     ),
     fusions={},
     lyrics={},

@@ -7,6 +7,7 @@ half-width of its 95 % interval. An en dash stands where there is nothing.
 import csv
 import html
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -80,7 +81,7 @@ def markdown(title: str, preface: Sequence[str], tables: Sequence[Comparison]) -
 
 def page(title: str, preface: Sequence[str], tables: Sequence[Comparison]) -> str:
     """The whole as one HTML page that needs nothing else."""
-    parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(text)}</p>" for text in preface)]
+    parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{_code(html.escape(text))}</p>" for text in preface)]
     for table in tables:
         parts.append(f"<h2>{html.escape(table.title)}</h2><table><caption>{html.escape(table.about)}</caption>")
         parts.append("<thead><tr>" + "".join(f"<th>{name}</th>" for name in _HEADERS) + "</tr></thead><tbody>")
@@ -95,6 +96,11 @@ def page(title: str, preface: Sequence[str], tables: Sequence[Comparison]) -> st
     return (
         f'<!doctype html><html lang="en"><head>{head}<style>{_STYLE}</style></head><body>{"".join(parts)}</body></html>'
     )
+
+
+def _code(text: str) -> str:
+    """Markdown's backticks as HTML."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text)
 
 
 def write(folder: Path, stem: str, title: str, preface: Sequence[str], tables: Sequence[Comparison]) -> list[Path]:
