@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from benchmarks.gate import by_genre, measure
+from benchmarks.gate_checks import by_genre, measure
 from musiclust.errors import InputError
 from musiclust.preprocess import phantoms
 from musiclust.preprocess.gate import Gate, judge, overlap, parse, tokens
