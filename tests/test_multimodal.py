@@ -172,6 +172,7 @@ def test_hidden_in_training_as_often_as_said_and_never_all(name):
     np.testing.assert_array_equal(call(model, state, "_seen", present, False), present)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MULTIMODAL)
 def test_a_missing_modality_is_imputed_from_the_others(name, optimised):
     """Two views of the same three numbers; the second is kept from a fifth of the tracks and guessed."""
@@ -191,6 +192,7 @@ def test_a_missing_modality_is_imputed_from_the_others(name, optimised):
     assert error < 0.3 * by_mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MULTIMODAL)
 def test_a_replica_in_a_population_is_the_replica_alone(name):
     model, data = small(name), toy()
@@ -205,6 +207,7 @@ def test_a_replica_in_a_population_is_the_replica_alone(name):
     assert len(set(np.asarray(history.loss[:, -1]).tolist())) == 3
 
 
+@pytest.mark.slow
 def test_side_by_side_under_vmap_hides_the_same():
     """One step of three replicas together: the bits are those of each replica's key."""
     model, data = small("poe_vae"), toy()
