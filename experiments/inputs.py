@@ -15,6 +15,8 @@ from musiclust.types import Block, Data, Tracks
 
 # The blocks of which the reference space is made, where the store has them: what is always there, and is not words.
 _REFERENCE = ("mfcc_stats", "chroma", "spectral")
+# Of a store with other features, all but these.
+_NOT_REFERENCE = ("lyrics", "melspec")
 
 
 class Inputs(NamedTuple):
@@ -81,7 +83,8 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     else:
         x = fusion.apply(fitted, blocks)
     label = _label(config.label, tracks)
-    known = [name for name in _REFERENCE if name in store.block_names(root)]
+    there = store.block_names(root)
+    known = [name for name in _REFERENCE if name in there] or [name for name in there if name not in _NOT_REFERENCE]
     judged = store.align(tracks, [store.load_block(root, name) for name in known])
     values = [block.values for block in judged if block.valid.all()] or [x]
     return Inputs(

@@ -216,14 +216,13 @@ def _concat(blocks: Sequence[Block], scaled: Sequence[Arrays], weights: np.ndarr
 
 
 def _weighted(blocks: Sequence[Block], scaled: Sequence[Arrays], weights: np.ndarray) -> Sequence[Arrays]:
-    """PCA of each block to 64 dimensions, or what it has, at unit variance in all, times its weight; added up."""
+    """PCA of each block to 64 dimensions, or what it has, times its weight; added up."""
     fused = []
     for block, arrays, weight in zip(blocks, scaled, weights, strict=True):
         values = _scaled(block, arrays, image=False)[block.valid]
-        components, spread = _pca(values)
+        components = _pca(values)
         basis = np.zeros((values.shape[1], COMPONENTS), np.float32)
-        if spread > 0:
-            basis[:, : components.shape[1]] = weight / spread * components
+        basis[:, : components.shape[1]] = weight * components
         fused.append({**arrays, "basis": basis})
     return fused
 
@@ -231,17 +230,17 @@ def _weighted(blocks: Sequence[Block], scaled: Sequence[Arrays], weights: np.nda
 def _principal(blocks: Sequence[Block], scaled: Sequence[Arrays], weights: np.ndarray) -> Sequence[Arrays]:
     """PCA of all columns side by side to 64 dimensions, or what they have; `weights` are not looked at."""
     parts = [_scaled(block, arrays, image=False) for block, arrays in zip(blocks, scaled, strict=True)]
-    basis, _ = _pca(np.concatenate(parts, axis=1))
+    basis = _pca(np.concatenate(parts, axis=1))
     edges = np.cumsum([part.shape[1] for part in parts])[:-1]
     return [{**arrays, "basis": rows} for arrays, rows in zip(scaled, np.split(basis, edges), strict=True)]
 
 
-def _pca(values: np.ndarray) -> tuple[np.ndarray, float]:
-    """The principal axes (D, P), P at most 64, and the standard deviation of all of them together."""
+def _pca(values: np.ndarray) -> np.ndarray:
+    """The principal axes of values (N, D): (D, P) float32, P at most 64."""
     pca = PCA(min(COMPONENTS, *values.shape), random_state=0)
     with np.errstate(invalid="ignore"):  # of constant values the explained share, not asked for, is 0 / 0
-        scores = pca.fit_transform(values)
-    return np.asarray(pca.components_, np.float32).T, float(np.sqrt(scores.var(axis=0, ddof=1).sum()))
+        pca.fit(values)
+    return np.asarray(pca.components_, np.float32).T
 
 
 # name -> (blocks, the arrays that scale them, weights (M,) -> the arrays to apply)

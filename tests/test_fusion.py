@@ -84,14 +84,18 @@ def test_pca_is_scikit_learns_of_the_blocks_side_by_side():
     assert fused.x.shape == (50, 20)  # there are no more columns than that
 
 
-def test_a_weighted_sum_is_of_each_blocks_principal_components_at_unit_variance():
+def test_a_weighted_sum_is_of_each_blocks_principal_components():
     fused = fusion.fuse([AUDIO, LYRICS], how="weighted")
     assert fused.x.shape == (50, fusion.COMPONENTS)
     alone = [fusion.fuse([block], how="weighted").x for block in (AUDIO, LYRICS)]
-    assert alone[0].var(axis=0, ddof=1).sum() == pytest.approx(1, rel=1e-4)
-    np.testing.assert_allclose(fused.x, 0.6 * alone[0] + 0.4 * alone[1], atol=1e-5)
+    scaled = fusion.fuse([AUDIO]).x
+    components = PCA(4, svd_solver="full").fit(scaled).components_
+    np.testing.assert_allclose(alone[0][:, :4], scaled @ components.T, atol=1e-4)
+    assert not alone[0][:, 4:].any()
+    # Beside sound, the 16 columns of text are scaled down to the variance of 4.
+    np.testing.assert_allclose(fused.x, 0.6 * alone[0] + 0.4 * alone[1] / 2, atol=1e-5)
     even = fusion.fuse([AUDIO, LYRICS], how="weighted", weights=(2.0, 2.0))
-    np.testing.assert_allclose(even.x, 0.5 * alone[0] + 0.5 * alone[1], atol=1e-5)
+    np.testing.assert_allclose(even.x, 0.5 * alone[0] + 0.25 * alone[1], atol=1e-5)
 
 
 def test_power_is_scikit_learns_and_new_tracks_are_treated_alike():
