@@ -16,7 +16,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from benchmarks.gate_checks import by_genre, measure
+from benchmarks.gate_checks import by_genre, judge_all, measure
 from benchmarks.measure import console
 from musiclust.preprocess import gate
 
@@ -43,10 +43,11 @@ def main(argv: Sequence[str]) -> None:
     with open(_TABLE.value, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = _ONE.value, _OTHER.value
-    text = _markdown(("check", "figure"), measure(rows, *columns, thresholds))
+    verdicts = judge_all(rows, *columns, thresholds)
+    text = _markdown(("check", "figure"), measure(rows, *columns, thresholds, verdicts))
     text += "\n" + _markdown(
         ("genre", "tracks", "with a text", "with words, one transcript", "with words, both"),
-        by_genre(rows, *columns, thresholds),
+        by_genre(rows, _ONE.value, verdicts),
     )
     console.print(text, markup=False, soft_wrap=True)
     if _OUT.value:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +16,25 @@ _NULLS = 20  # pairings at random, each of all pairs
 Row = Mapping[str, str]
 
 
-def measure(rows: Sequence[Row], one: str, other: str, thresholds: gate.Gate) -> list[tuple[str, str]]:
-    """(what, figure) of each check on the rows of a table; `one` and `other` are its columns."""
-    alone, both = _verdicts(rows, one, other, thresholds)
+class Verdicts(NamedTuple):
+    """The gate's, one a row of a table. alone: on the first transcript; both: with the second opinion."""
+
+    alone: list[gate.Verdict]
+    both: list[gate.Verdict]
+
+
+def judge_all(rows: Sequence[Row], one: str, other: str, thresholds: gate.Gate) -> Verdicts:
+    """Judges each row of a table; `one` and `other` are its columns of transcripts."""
+    alone = [gate.judge({"text": row[one]}, thresholds) for row in rows]
+    both = [gate.judge({"text": row[one]}, thresholds, [{"text": row[other]}]) for row in rows]
+    return Verdicts(alone, both)
+
+
+def measure(
+    rows: Sequence[Row], one: str, other: str, thresholds: gate.Gate, verdicts: Verdicts
+) -> list[tuple[str, str]]:
+    """(what, figure) of each check on the rows, as they were judged."""
+    alone, both = verdicts
     unsung = np.array([bool(_UNSUNG.search(row["title"])) for row in rows])
     written = np.array([bool(row[one].strip()) for row in rows])
     paired = np.array([bool(gate.tokens(row[one]) and gate.tokens(row[other])) for row in rows])
@@ -50,23 +67,13 @@ def measure(rows: Sequence[Row], one: str, other: str, thresholds: gate.Gate) ->
     ]
 
 
-def by_genre(rows: Sequence[Row], one: str, other: str, thresholds: gate.Gate) -> list[tuple[str | int, ...]]:
+def by_genre(rows: Sequence[Row], one: str, verdicts: Verdicts) -> list[tuple[str | int, ...]]:
     """(genre, tracks, with a text, with words by one transcript, by both)."""
-    alone, both = _verdicts(rows, one, other, thresholds)
     counts: dict[str, list[int]] = defaultdict(lambda: [0] * 4)
-    for row, first, second in zip(rows, alone, both, strict=True):
+    for row, first, second in zip(rows, *verdicts, strict=True):
         told = (True, bool(row[one].strip()), bool(first.words), bool(second.words))
         counts[row["genre"]] = [n + one_more for n, one_more in zip(counts[row["genre"]], told, strict=True)]
     return [(genre, *counts[genre]) for genre in sorted(counts)]
-
-
-def _verdicts(
-    rows: Sequence[Row], one: str, other: str, thresholds: gate.Gate
-) -> tuple[list[gate.Verdict], list[gate.Verdict]]:
-    """Of each row, on one transcript and on both."""
-    alone = [gate.judge({"text": row[one]}, thresholds) for row in rows]
-    both = [gate.judge({"text": row[one]}, thresholds, [{"text": row[other]}]) for row in rows]
-    return alone, both
 
 
 def _nulls(pairs: Sequence[Row], one: str, other: str) -> np.ndarray:

@@ -25,7 +25,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from scipy.special import stdtrit
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
@@ -34,6 +33,7 @@ from experiments.configs import PRESETS
 from experiments.console import Report, console, progress, run
 from experiments.plan import compilation_cache, demo_store
 from experiments.published.fma import FMA
+from experiments.scoring import replica
 from musiclust import store, train
 from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
@@ -43,6 +43,7 @@ from musiclust.metrics.partition import nmi, purity, score
 from musiclust.metrics.reference import reference_silhouette, silhouette_null
 from musiclust.models import MODELS
 from musiclust.report import lessons
+from musiclust.report.tables import mean_interval
 
 _STORE = flags.DEFINE_string("store", None, "Folder of features; by default the demo corpus, rendered when needed.")
 _OUT = flags.DEFINE_string("out", "docs", "Where the page and its figures go.")
@@ -184,8 +185,7 @@ def _sweep(data: inputs.Inputs, k: int, size: Size, report: Report) -> tuple[dic
     seen = jax.tree.map(jnp.asarray, data.data)
     rows, partitions = [], []
     for index, setting in enumerate(settings):
-        state = jax.tree.map(lambda leaf: leaf[index], states)  # noqa: B023
-        q = jax.tree.map(np.asarray, train.encode(model, state, seen))
+        q = jax.tree.map(np.asarray, train.encode(model, replica(states, index), seen))
         labels = CLUSTERERS["kmeans"](q.mean, k=k, seed=setting.seed).labels
         scores = score(q.mean, labels, data.truth, seed=setting.seed)
         if np.isnan(scores["silhouette"]):
@@ -290,10 +290,9 @@ def _summary(values: Sequence[float]) -> dict[str, float | None]:
     known = np.array([value for value in values if np.isfinite(value)], dtype=float)
     if len(known) < 2:
         return dict.fromkeys(("mean", "interval", "low", "high", "lower", "upper"))
-    half = stdtrit(len(known) - 1, 0.975) * known.std(ddof=1) / np.sqrt(len(known))
     low, high, (lower, upper) = known.min(), known.max(), np.quantile(known, (0.025, 0.975))
-    numbers = {"mean": known.mean(), "interval": half, "low": low, "high": high, "lower": lower, "upper": upper}
-    return {name: float(number) for name, number in numbers.items()}
+    spread = {"low": low, "high": high, "lower": lower, "upper": upper}
+    return {**mean_interval(known.tolist()), **{name: float(number) for name, number in spread.items()}}
 
 
 if __name__ == "__main__":

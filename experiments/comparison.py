@@ -74,8 +74,7 @@ def losses(report: Report, outcomes: Outcomes) -> list[Comparison]:
                 for epoch, text in printed.items()
                 if epoch <= curves.shape[1]
             ]
-            name = next(model.name for model in report.models if model.run == run)
-            tables.append(Comparison(f"{name}: loss by epoch", "", lines))
+            tables.append(Comparison(f"{_model_name(report, run)}: loss by epoch", "", lines))
     return tables
 
 
@@ -91,8 +90,8 @@ def cluster_sizes(report: Report, outcomes: Outcomes) -> list[Comparison]:
                 share = _measured([float(s[rank]) if rank < len(s) else 0.0 for s in shares])
                 text = f"{printed[rank] / sum(printed):.3f}" if rank < len(printed) else ""
                 lines.append(Line(f"cluster {rank + 1}", "share of tracks", text, share))
-            name = next(model.name for model in report.models if model.run == run)
-            tables.append(Comparison(f"{name}: cluster sizes", "Clusters by size, the largest first.", lines))
+            title = f"{_model_name(report, run)}: cluster sizes"
+            tables.append(Comparison(title, "Clusters by size, the largest first.", lines))
     return tables
 
 
@@ -190,6 +189,11 @@ def _entry(row: Row, outcomes: Outcomes) -> dict[str, Any] | str:
         return found
     name = found["model"]["name"] if row.of == "model" else row.of
     return next(entry for entry in summary(found) if entry["name"] == f"{name} + {row.clusterer}")
+
+
+def _model_name(report: Report, run: str) -> str:
+    """What the report calls the model that the run trains."""
+    return next(model.name for model in report.models if model.run == run)
 
 
 def _own_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:

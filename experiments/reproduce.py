@@ -27,11 +27,11 @@ from experiments.fusions import feature_fusions, latent_fusions, lyrics_quality
 from experiments.job import carry_out
 from experiments.plan import Plan, compilation_cache, demo_store, read_plan
 from experiments.published import REPORTS, RUNS
-from experiments.published.rows import HYBRID_BETA_CONV, LATENTS, LEVELS, Report
+from experiments.published.rows import HYBRID_BETA_CONV, LATENTS, LEVELS, Report, ScoreTable
 from experiments.values import numbers
 from musiclust import checkpoint, store
 from musiclust.errors import InputError
-from musiclust.report.comparison import write
+from musiclust.report.comparison import Comparison, write
 
 _REPORT = flags.DEFINE_enum("report", None, list(REPORTS), "Which of the two reports.")
 _STORE = flags.DEFINE_string("store", None, "Folder of features; by default the demo corpus, rendered when needed.")
@@ -94,7 +94,7 @@ def _needed(report: Report) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _uses_latents(table: Any) -> bool:
+def _uses_latents(table: ScoreTable) -> bool:
     return any(row.run == LATENTS for row in table.rows)
 
 
@@ -133,7 +133,7 @@ def _digest(config: Config, root: Path) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
-def _tables(report: Report, outcomes: comparison.Outcomes, root: Path) -> list[Any]:
+def _tables(report: Report, outcomes: comparison.Outcomes, root: Path) -> list[Comparison]:
     """All tables of the chosen levels, in the order of the reports."""
     levels = _LEVEL.value
     tables = [*lyrics_quality(report, root), comparison.configurations(report, outcomes, levels)]

@@ -148,16 +148,20 @@ def _standard(block: Block, image: bool, power: bool) -> dict[str, np.ndarray]:
     arrays = {}
     if power and not image:
         exponent = np.ones(values.shape[1], np.float32)
-        varies = values.std(axis=0) > 1e-6 * np.maximum(1.0, np.abs(values.mean(axis=0)))
+        varies = _varies(values.mean(axis=0), values.std(axis=0))
         if varies.any():
             exponent[varies] = PowerTransformer(standardize=False).fit(values[:, varies]).lambdas_
         arrays["exponent"] = exponent
         values = _powered(values, exponent)
     axes = (0, 2) if image else (0,)
     mean, deviation = values.mean(axis=axes), values.std(axis=axes)
-    varies = deviation > 1e-6 * np.maximum(1.0, np.abs(mean))
-    factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
+    factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=_varies(mean, deviation))
     return {**arrays, "mean": mean.astype(np.float32), "factor": factor.astype(np.float32)}
+
+
+def _varies(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Whether each column is more than a constant with the rounding errors of float32."""
+    return deviation > 1e-6 * np.maximum(1.0, np.abs(mean))
 
 
 def _balanced(blocks: Sequence[Block], standard: Sequence[Arrays]) -> tuple[Arrays, ...]:

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from benchmarks.gate_checks import by_genre, measure
+from benchmarks.gate_checks import by_genre, judge_all, measure
 from musiclust.errors import InputError
 from musiclust.preprocess import phantoms
 from musiclust.preprocess.gate import Gate, judge, overlap, parse, tokens
@@ -173,7 +173,8 @@ def test_the_benchmark_counts_what_it_says(tmp_path):
         csv.writer(file).writerows([names, *rows])
     with open(tmp_path / "t.csv", newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
-    found = dict(measure(table, *names[2:], Gate()))
+    verdicts = judge_all(table, *names[2:], Gate())
+    found = dict(measure(table, *names[2:], Gate(), verdicts))
     assert found["rejected, one transcript"] == "2 of 4 (50.0 %)"
     assert found["rejected, both"] == "3 of 4 (75.0 %)"
     assert found["title says unsung: no text at all"] == "1 of 2 (50.0 %)"
@@ -181,4 +182,4 @@ def test_the_benchmark_counts_what_it_says(tmp_path):
     assert found["no bigram in common: rejected, one transcript"] == "0 of 1 (0.0 %)"
     assert found["no bigram in common: rejected, both"] == "1 of 1 (100.0 %)"
     assert found["half of the bigrams in common: wrongly rejected, both"] == "0 of 1 (0.0 %)"
-    np.testing.assert_equal(by_genre(table, *names[2:], Gate()), [("Pop", 2, 2, 2, 1), ("Rock", 2, 1, 0, 0)])
+    np.testing.assert_equal(by_genre(table, names[2], verdicts), [("Pop", 2, 2, 2, 1), ("Rock", 2, 1, 0, 0)])

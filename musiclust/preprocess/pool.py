@@ -13,11 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from musiclust.errors import InputError
+
+T = TypeVar("T")  # what a file is heard as: its features, its words
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
@@ -53,10 +55,9 @@ def hear(path: str) -> Heard | Failed:
     return Heard(features, clip.duration, clip.warning)
 
 
-Results = Generator[tuple[int, Heard | Failed], None, None]
-
-
-def hear_all(paths: Sequence[str], *, workers: int, hear: Callable[[str], Heard | Failed] = hear) -> Results:
+def hear_all(
+    paths: Sequence[str], *, workers: int, hear: Callable[[str], T | Failed] = hear
+) -> Generator[tuple[int, T | Failed], None, None]:
     """Yields (index into paths, what became of it), each file once, in the order of completion.
 
     When a process dies, the files under way at that moment are heard again one after the other, and the one that
@@ -72,8 +73,8 @@ def hear_all(paths: Sequence[str], *, workers: int, hear: Callable[[str], Heard 
 
 
 def _until_a_death(
-    todo: deque[int], paths: Sequence[str], workers: int, ahead: int, hear: Callable[[str], Heard | Failed]
-) -> Generator[tuple[int, Heard | Failed], None, tuple[deque[int], str]]:
+    todo: deque[int], paths: Sequence[str], workers: int, ahead: int, hear: Callable[[str], T | Failed]
+) -> Generator[tuple[int, T | Failed], None, tuple[deque[int], str]]:
     """Takes from `todo` until it is empty or a process dies; returns the files then under way, and how it died.
 
     Args:

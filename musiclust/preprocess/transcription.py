@@ -150,11 +150,10 @@ def transcribe_all(
     if not due:
         return
     on_gpu = check(settings) == "cuda"
-    work: Any = partial(hear, settings=settings)
+    work = partial(hear, settings=settings)
     with closing(hear_all([one.path for one in due], workers=1 if on_gpu else workers, hear=work)) as results:
         for i, heard in results:
-            found: Any = heard
-            yield due[i], found
+            yield due[i], heard
 
 
 def stamp(path: str) -> tuple[int, int] | None:

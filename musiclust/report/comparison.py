@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from musiclust.report.reading import number
+from musiclust.report.reading import estimate, number
 from musiclust.store import atomic
 
 _HEADERS = ("row", "figure", "published", "measured", "in the reference space", "note")
@@ -38,11 +38,7 @@ class Measured(NamedTuple):
     form: str = "fixed"
 
     def __str__(self) -> str:
-        text = number(self.mean, self.form)
-        if math.isnan(self.interval):
-            return text
-        decimals = len(text.partition(".")[2])
-        return f"{text} ± {self.interval:,.{decimals}f}"
+        return estimate(self.mean, self.interval, self.form)
 
 
 class Line(NamedTuple):

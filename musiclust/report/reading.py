@@ -34,6 +34,18 @@ def number(value: float | int | None, form: str = "fixed") -> str:
     return f"{round(value, decimals) + 0.0:,.{decimals}f}"  # + 0.0: no "-0.000"
 
 
+def estimate(mean: float, interval: float, form: str = "fixed") -> str:
+    """ "mean ± half-width of its interval", the one as precise as the other; without an interval (NaN), the mean alone.
+
+    form: as in `number`.
+    """
+    text = number(mean, form)
+    if math.isnan(interval):
+        return text
+    decimals = len(text.partition(".")[2])
+    return f"{text} ± {interval:,.{decimals}f}"
+
+
 def ranked(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Positions of `rows`, best first: by reference silhouette; flagged rows after the rest, label-seen ones last."""
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from scipy.special import stdtrit
 
-from musiclust.report.reading import number, ranked, reading
+from musiclust.report.reading import estimate, number, ranked, reading
 
 __all__ = ["number", "ranked", "reading", "results_sheet", "results_table", "summary", "summary_sheet", "summary_table"]
 
@@ -134,8 +134,8 @@ def mean_interval(values: Sequence[float | int | None]) -> dict[str, float]:
         return {"mean": math.nan, "interval": math.nan}
     if len(known) == 1:
         return {"mean": float(known[0]), "interval": math.nan}
-    standard_error = known.std(ddof=1) / math.sqrt(len(known))
-    return {"mean": float(known.mean()), "interval": float(stdtrit(len(known) - 1, 0.975) * standard_error)}
+    half = stdtrit(len(known) - 1, 0.975) * known.std(ddof=1) / math.sqrt(len(known))
+    return {"mean": float(known.mean()), "interval": float(half)}
 
 
 def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: bool) -> Sheet:
@@ -152,7 +152,7 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
     headers += [Cell("n")] if over_seeds else []
     headers += [Cell(score.title, score.below_title) for score in scores]
 
-    texts = [[_text(value[score.key], score.form) for score in scores] for value in values]
+    texts = [[estimate(**value[score.key], form=score.form) for score in scores] for value in values]
     best = [_best(entries, values, [text[i] for text in texts], score) for i, score in enumerate(scores)]
     rows = []
     for index, entry in enumerate(shown):
@@ -170,14 +170,6 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
     hidden = len(entries) - len(shown)
     notes += [f"{hidden} more {'row' if hidden == 1 else 'rows'} not shown; metrics.json has all."] if hidden else []
     return Sheet(headers, rows, " ".join(notes))
-
-
-def _text(value: Mapping[str, float], form: str) -> str:
-    text = number(value["mean"], form)
-    if math.isnan(value["interval"]):
-        return text
-    decimals = len(text.partition(".")[2])  # the interval is as precise as its mean
-    return f"{text} ± {value['interval']:,.{decimals}f}"
 
 
 def _best(entries: list, values: list, texts: list[str], score: Score) -> str | None:
