@@ -1,12 +1,14 @@
 """Speed of the audio features: python -m benchmarks.features [--clips=20 --seconds=10 --repeats=5]
 
-Ours is one STFT from which every block comes. The peer is librosa with its functions called on the samples one by one,
-for the same values. The limit is one STFT and nothing more. All decode the same Ogg Vorbis files, made on the spot, and
-run on one thread. Each repeat goes through all contenders in turn, so that a busy machine is busy for all of them;
-ratios are taken within a repeat. Medians of the repeats are shown with their range, after a warm-up.
+Ours (`musiclust.preprocess.audio.extract`) is one STFT from which every block comes, shown whole and by stage: the same
+calls one after the other, checked to give the very blocks of `extract`. The peer is librosa with its functions called
+on the samples one by one, for the same values. The limit is decoding and one STFT, nothing more. All work on the same
+Ogg Vorbis files, made on the spot, on one thread, and take turns; ratios are taken within a repeat. Medians of the
+repeats are shown with their range, after a warm-up. Words (SBERT) are not part of it.
 """
 
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ import librosa
 import numpy as np
 import scipy.stats
 import soundfile
-from absl import app, flags
-from rich.table import Table
+from absl import flags
+from librosa import feature
 from threadpoolctl import threadpool_limits
 
-from benchmarks.measure import console, in_turn, machine, ratio_table, summary, write
-from musiclust.preprocess.audio import HOP_LENGTH, N_FFT, decode, extract
+from benchmarks.measure import console, in_turn, machine, summary, write
+from benchmarks.rendering import about, features
+from experiments.console import run
+from musiclust.preprocess import audio
+from musiclust.preprocess.audio import BLOCKS, HOP_LENGTH, N_FFT, SAMPLE_RATE, decode, extract
 
 _CLIPS = flags.DEFINE_integer("clips", 20, "How many clips.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 10.0, "Their length.", lower_bound=1.0, upper_bound=30.0)
@@ -44,9 +49,81 @@ def write_clip(path: Path, seconds: float, rng: np.random.Generator) -> None:
             file.write(samples[start : start + 4096])
 
 
+Made = dict[str, np.ndarray]
+
+
+def _stft(y: np.ndarray, made: Made) -> Made:
+    magnitude = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH))
+    return {"magnitude": magnitude, "power": magnitude**2}
+
+
+def _mel(y: np.ndarray, made: Made) -> Made:
+    mel = feature.melspectrogram(S=made["power"], sr=SAMPLE_RATE, n_mels=audio.N_MELS)
+    return {"mel": mel, "log_mel": librosa.power_to_db(mel, top_db=audio.TOP_DB)}
+
+
+def _image(y: np.ndarray, made: Made) -> Made:
+    return {"melspec": audio._centre_frames(made["mel"])}
+
+
+def _mfcc(y: np.ndarray, made: Made) -> Made:
+    mfcc = feature.mfcc(S=made["log_mel"], n_mfcc=40)
+    means = {"mfcc_mean": mfcc[:20].mean(axis=1, dtype=np.float64), "mfcc40": mfcc.mean(axis=1, dtype=np.float64)}
+    return means | {"mfcc_stats": audio._statistics(mfcc[:20])}
+
+
+def _chroma(y: np.ndarray, made: Made) -> Made:
+    return {"chroma": audio._mean_and_std(feature.chroma_stft(S=made["power"], sr=SAMPLE_RATE))}
+
+
+def _shape(y: np.ndarray, made: Made) -> Made:
+    magnitude = made["magnitude"]
+    centroid = feature.spectral_centroid(S=magnitude, sr=SAMPLE_RATE)
+    bandwidth = feature.spectral_bandwidth(S=magnitude, sr=SAMPLE_RATE, centroid=centroid)
+    rolloff = feature.spectral_rolloff(S=magnitude, sr=SAMPLE_RATE)
+    flatness = feature.spectral_flatness(S=magnitude)
+    return {"centroid": centroid, "bandwidth": bandwidth, "rolloff": rolloff, "flatness": flatness}
+
+
+def _contrast(y: np.ndarray, made: Made) -> Made:
+    return {"contrast": feature.spectral_contrast(S=made["magnitude"], sr=SAMPLE_RATE)}
+
+
+def _samples(y: np.ndarray, made: Made) -> Made:
+    return {"zero_crossing_rate": feature.zero_crossing_rate(y), "rms": feature.rms(y=y)}
+
+
+def _tempo(y: np.ndarray, made: Made) -> Made:
+    onset = librosa.onset.onset_strength(S=made["log_mel"], sr=SAMPLE_RATE, hop_length=HOP_LENGTH)
+    return {"tempo": feature.tempo(onset_envelope=onset, sr=SAMPLE_RATE, hop_length=HOP_LENGTH)}
+
+
+# What `extract` does, in its order: each stage from the samples and what those before it made.
+STAGES: dict[str, Callable[[np.ndarray, Made], Made]] = {
+    "STFT, magnitude and power": _stft,
+    "mel spectrogram in dB": _mel,
+    "MFCC and their statistics": _mfcc,
+    "block of the log-mel image": _image,
+    "chroma": _chroma,
+    "centroid, bandwidth, rolloff, flatness": _shape,
+    "spectral contrast": _contrast,
+    "zero crossings, RMS": _samples,
+    "onsets and tempo": _tempo,
+}
+_SERIES = ("centroid", "bandwidth", "rolloff", "contrast", "flatness", "zero_crossing_rate", "rms")
+
+
+def by_stage(y: np.ndarray) -> Made:
+    """All that the stages make of a clip, and the blocks in it."""
+    made: Made = {}
+    for stage in STAGES.values():
+        made |= stage(y, made)
+    made["spectral"] = np.append(audio._mean_and_std(np.concatenate([made[name] for name in _SERIES])), made["tempo"])
+    return made
+
+
 def librosa_one_by_one(y: np.ndarray) -> dict[str, np.ndarray]:
     """What `extract` gives, as a careful script would have it of librosa."""
-    feature = librosa.feature
     mfcc = feature.mfcc(y=y, n_mfcc=20)
     chroma = feature.chroma_stft(y=y)
     series = [
@@ -71,60 +148,87 @@ def librosa_one_by_one(y: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def check(y: np.ndarray) -> Made:
+    """What the stages make of a clip, which are the blocks of `extract`, and so does librosa, call by call."""
+    made, blocks = by_stage(y), extract(y)
+    for name, block in blocks.items():
+        np.testing.assert_array_equal(made[name].astype(BLOCKS[name].dtype), block)
+    for name, reference in librosa_one_by_one(y).items():
+        if name != "melspec" or reference.shape == (128, 431):  # librosa's is as long as the clip
+            np.testing.assert_allclose(blocks[name], reference, rtol=1e-3, atol=2e-2)
+    return made
+
+
+def measure(paths: Sequence[Path], repeats: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(seconds of each contender, of each stage of ours) for all files, (repeats,) each."""
+    clips = [decode(path).samples for path in paths]
+    made = [check(y) for y in clips]
+
+    def each(work: Callable[[Any], Any], items: Sequence[Any]) -> Callable[[], None]:
+        def contender() -> None:
+            for item in items:
+                work(item)
+
+        return contender
+
+    def staged(stage: Callable[[np.ndarray, Made], Made]) -> Callable[[], None]:
+        return each(lambda clip: stage(*clip), list(zip(clips, made, strict=True)))
+
+    contenders = {
+        "decode": each(decode, paths),
+        "one STFT": each(lambda y: librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH), clips),
+        "ours": each(extract, clips),
+        "librosa one by one": each(librosa_one_by_one, clips),
+    }
+    stages = {name: staged(stage) for name, stage in STAGES.items()}
+    taken = in_turn(contenders | stages, repeats)
+    return {name: taken[name] for name in contenders}, {name: taken[name] for name in stages}
+
+
 def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}")
     n = _CLIPS.value
-    about = machine(["librosa", "numba", "numpy", "scipy", "soundfile", "soxr"]) | {"threads": 1}
     rng = np.random.default_rng(0)
-    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # as in `extract`
+        on = machine(["librosa", "numba", "numpy", "scipy", "soundfile", "soxr"])
         paths = [Path(folder) / f"{i}.ogg" for i in range(n)]
         for path in paths:
             write_clip(path, _SECONDS.value, rng)
-        clips = [decode(path).samples for path in paths]
-        for name, reference in librosa_one_by_one(clips[0]).items():
-            if name != "melspec" or reference.shape == (128, 431):  # librosa's is as long as the clip
-                np.testing.assert_allclose(extract(clips[0])[name], reference, rtol=1e-3, atol=2e-2)
-
-        def each(stage: Callable[[Any], Any], items: list[Any]) -> Callable[[], None]:
-            return lambda: [stage(item) for item in items].clear()
-
-        taken = in_turn(
-            {
-                "decode": each(decode, paths),
-                "one STFT": each(lambda y: librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH), clips),
-                "ours": each(extract, clips),
-                "librosa one by one": each(librosa_one_by_one, clips),
-            },
-            _REPEATS.value,
-        )
+        taken, stages = measure(paths, _REPEATS.value)
     decoding, limit, ours, peer = taken.values()
+    lines = {
+        "decode": decoding,
+        **{f"ours: {name}": seconds for name, seconds in stages.items()},
+        "ours, all of these": ours,
+        "librosa one by one": peer,
+        "one STFT": limit,
+        "decode + ours": decoding + ours,
+        "decode + librosa one by one": decoding + peer,
+        "decode + one STFT, the limit": decoding + limit,
+    }
     ratios = {
         "librosa / ours": peer / ours,
         "decode + librosa / decode + ours": (decoding + peer) / (decoding + ours),
         "ours / one STFT": ours / limit,
-        "decode + ours / decode + one STFT": (decoding + ours) / (decoding + limit),
+        "decode + ours / the limit": (decoding + ours) / (decoding + limit),
+        "stages / ours": sum(stages.values()) / ours,
     }
     result = {
-        "command": f"python -m benchmarks.features --clips={n} --seconds={_SECONDS.value:g} --repeats={_REPEATS.value}",
-        "machine": about,
-        "clips_per_second_per_core": {name: summary(n / seconds) for name, seconds in taken.items()},
+        "machine": on,
+        "clips": n,
+        "seconds": _SECONDS.value,
+        "stages": {
+            name: {"milliseconds": summary(1000 * seconds / n), "clips_per_second": summary(n / seconds)}
+            for name, seconds in lines.items()
+        },
         "ratios": {name: summary(ratio) for name, ratio in ratios.items()},
     }
-    speed = Table("stage", "ms a clip", "clips/s a core", "range", title=f"{n} clips of {_SECONDS.value:g} s")
-    for name, seconds in {**taken, "decode + ours": decoding + ours}.items():
-        rate = summary(n / seconds)
-        speed.add_row(
-            name,
-            f"{1000 * np.median(seconds) / n:.1f}",
-            f"{rate['median']:.1f}",
-            f"{rate['min']:.1f} to {rate['max']:.1f}",
-        )
-    console.print(speed)
-    console.print(ratio_table("ratios of times", ratios))
-    console.print(", ".join(f"{key} {value}" for key, value in about.items()))
     write(Path(_OUT.value), result)
+    for section in features(result):
+        console.print(section.rich())
+    console.print(about(result), soft_wrap=True)
+    console.print(f"written to {_OUT.value}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

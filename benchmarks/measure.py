@@ -1,11 +1,16 @@
 """How the benchmarks measure: contenders in turn, medians after a warm-up, ratios within a repeat.
 
 A busy machine is then busy for all of them. Every figure comes with its range over the repeats, and with the machine.
+A result is JSON: "command", "machine" (with threads and date) and the figures; `benchmarks.tables` renders it.
 """
 
+import datetime
 import json
+import math
 import os
 import platform
+import shlex
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -14,23 +19,32 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from threadpoolctl import threadpool_info
 
-console = Console(highlight=False, width=110)
+from experiments.console import check_stop
+
+console = Console(highlight=False, width=120)
 
 
-def in_turn(contenders: Mapping[str, Callable[[], float | None]], repeats: int) -> dict[str, np.ndarray]:
+def in_turn(
+    contenders: Mapping[str, Callable[[], float | None]], repeats: int, most_seconds: float = math.inf
+) -> dict[str, np.ndarray]:
     """Seconds of each contender in each repeat, (repeats,); the first round warms up and is not counted.
 
-    A contender that returns a number has timed itself (it works in another process, say), and that number counts.
+    A contender that returns a number has timed itself (it works in another process, say), and that number counts. One
+    that takes `most_seconds` or more to warm up is not repeated, and that one figure, (1,), is what it gets; one that
+    returns infinity could not do it.
     """
     taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(repeats + 1):
+    for turn in range(repeats + 1):
         for name, contender in contenders.items():
+            if turn and taken[name][0] >= most_seconds:
+                continue
+            check_stop()
             start = time.perf_counter()
             told = contender()
             taken[name].append(time.perf_counter() - start if told is None else told)
-    return {name: np.array(seconds[1:]) for name, seconds in taken.items()}
+    return {name: np.array(seconds[1:] or seconds) for name, seconds in taken.items()}
 
 
 def summary(values: np.ndarray) -> dict[str, float]:
@@ -38,15 +52,23 @@ def summary(values: np.ndarray) -> dict[str, float]:
     return {"median": float(np.median(values)), "min": float(values.min()), "max": float(values.max())}
 
 
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine(packages: Sequence[str]) -> dict[str, Any]:
-    """What the figures were measured on."""
+    """What the figures are measured on and with: processor, threads of this process as they are now, versions, date."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    pools = {pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()}
     about: dict[str, Any] = {
         "cpu": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
+        "threads": {"usable cores": usable_cores(), **pools},
         "load_before": round(os.getloadavg()[0], 2),
+        "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
     }
     for package in packages:
@@ -57,16 +79,8 @@ def machine(packages: Sequence[str]) -> dict[str, Any]:
     return about
 
 
-def ratio_table(title: str, ratios: Mapping[str, np.ndarray]) -> Table:
-    """Median and range of each ratio (repeats,)."""
-    table = Table("ratio", "median", "range", title=title)
-    for name, ratio in ratios.items():
-        table.add_row(name, f"{np.median(ratio):.2f}", f"{ratio.min():.2f} to {ratio.max():.2f}")
-    return table
-
-
 def write(out: Path, result: Mapping[str, Any]) -> None:
-    """Writes the figures as JSON and says where."""
+    """Writes the figures, and the command that made them, as JSON."""
+    command = shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    console.print(f"written to {out}")
+    out.write_text(json.dumps({"command": command, **result}, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,190 @@
+"""Speed and rightness of clusterers and scores: python -m benchmarks.clustering [--points=3000,30000 --repeats=5]
+
+Points are drawn from a mixture of 8 Gaussians of unit variance in 32 dimensions, of unequal weights, whose centres lie
+about 8 apart; 106,000 are as many as FMA-large has tracks. Every entry of CLUSTERERS is held against the plain
+scikit-learn estimator of the same name with its default settings (of DBSCAN: eps 0.5), and its partition against the
+true components (ARI), so that a fast wrong answer shows. The six scores with their chance levels, and the silhouette
+in the reference space, are held against scikit-learn's functions over all points, exact where ours sample above 10,000.
+
+Ours and its peer take turns; medians of the repeats after a warm-up. What takes --most_seconds or more to warm up is
+not repeated and not run at the next size, and the table says so.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+from sklearn import metrics as sklearn_metrics
+from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks.measure import console, in_turn, machine, summary, write
+from benchmarks.rendering import about, clustering
+from experiments.console import run
+from musiclust.cluster import AGGLOMERATIVE_LIMIT, CLUSTERERS
+from musiclust.errors import InputError
+from musiclust.metrics import partition, reference
+
+_POINTS = flags.DEFINE_list("points", ["3000", "30000", "106000"], "How many points, in ascending order.")
+_REPEATS = flags.DEFINE_integer("repeats", 5, "Repeats after the warm-up.", lower_bound=5)
+_MOST_SECONDS = flags.DEFINE_float(
+    "most_seconds", 60.0, "What takes so long is run once and not at the next size.", lower_bound=0.0
+)
+_OUT = flags.DEFINE_string("out", "benchmarks/results/clustering.json", "Where the figures are written.")
+
+K, DIMENSIONS = 8, 32
+
+Answer = tuple[str, float]  # what it is, and how much
+
+
+def mixture(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(z (n, 32) float32, component (n,)) of n points, at least one a component."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(K, DIMENSIONS))
+    weights = rng.dirichlet(np.full(K, 5.0))
+    component = np.concatenate([np.arange(K), rng.choice(K, n - K, p=weights)])
+    return (centres[component] + rng.normal(size=(n, DIMENSIONS))).astype(np.float32), component
+
+
+def _agglomerative(z: np.ndarray) -> np.ndarray:
+    if len(z) > AGGLOMERATIVE_LIMIT:
+        raise InputError(f"{8 * len(z) ** 2 / 2e9:.1f} GB of distances")
+    return AgglomerativeClustering(K).fit_predict(z)
+
+
+# The plain estimators, z (N, L) -> labels (N,).
+PEERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "kmeans": lambda z: KMeans(K, random_state=0).fit_predict(z),
+    "gmm": lambda z: GaussianMixture(K, random_state=0).fit_predict(z),
+    "agglomerative": _agglomerative,
+    "dbscan": lambda z: DBSCAN().fit_predict(z),
+    "hdbscan": lambda z: HDBSCAN(copy=True).fit_predict(z),  # pyright: ignore[reportArgumentType]
+}
+
+
+def _six_scores(z: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> float:
+    """As a script would have them of scikit-learn, without chance levels; the silhouette is returned."""
+    table = contingency_matrix(truth, labels)
+    scores = [
+        sklearn_metrics.silhouette_score(z, labels),
+        sklearn_metrics.calinski_harabasz_score(z, labels),
+        sklearn_metrics.davies_bouldin_score(z, labels),
+        sklearn_metrics.adjusted_rand_score(truth, labels),
+        sklearn_metrics.normalized_mutual_info_score(truth, labels),
+        table.max(axis=0).sum() / table.sum(),
+    ]
+    return float(scores[0])
+
+
+def _in_reference_space(z: np.ndarray, labels: np.ndarray) -> float:
+    space = PCA(reference.MAX_DIMENSIONS).fit_transform(StandardScaler().fit_transform(z))
+    return float(sklearn_metrics.silhouette_score(space, labels))
+
+
+def tasks(z: np.ndarray, component: np.ndarray) -> Mapping[str, tuple[Callable[[], Answer], Callable[[], Answer]]]:
+    """What is measured -> (ours, the peer's); both return their answer."""
+
+    def ari(labels: np.ndarray) -> Answer:
+        return "ARI", float(sklearn_metrics.adjusted_rand_score(component, labels))
+
+    found = {
+        name: (
+            lambda ours=ours: ari(ours(z, k=K, seed=0).labels),
+            lambda name=name: ari(PEERS[name](z)),
+        )
+        for name, ours in CLUSTERERS.items()
+    }
+    labels = np.where(np.arange(len(z)) % 10, component, (component + 1) % K)  # a tenth is wrong
+    return found | {
+        "six scores": (
+            lambda: ("silhouette", partition.score(z, labels, component)["silhouette"]),
+            lambda: ("silhouette", _six_scores(z, labels, component)),
+        ),
+        "of them the silhouette": (
+            lambda: ("silhouette", partition.silhouette(z, labels)),
+            lambda: ("silhouette", float(sklearn_metrics.silhouette_score(z, labels))),
+        ),
+        "reference space and silhouette": (
+            lambda: ("silhouette", reference.reference_silhouette(reference.reference_space([z]), labels)),
+            lambda: ("silhouette", _in_reference_space(z, labels)),
+        ),
+    }
+
+
+class Contender:
+    """One of two in a row: keeps the answer, and the reason where there is none."""
+
+    def __init__(self, work: Callable[[], Answer], why: str = "") -> None:
+        self.work, self.why, self.answer = work, why, ""
+
+    def __call__(self) -> float | None:
+        if self.why:
+            return math.inf
+        try:
+            what, value = self.work()
+        except InputError as error:
+            self.why = str(error).partition(":")[0]
+            return math.inf
+        self.answer = f"{what} {value:.3f}"
+        return None
+
+    def record(self, seconds: np.ndarray) -> dict[str, Any]:
+        if self.why:
+            return {"why": self.why}
+        return {"seconds": summary(seconds), "repeats": len(seconds), "answer": self.answer}
+
+
+def measure(n: int, repeats: int, most_seconds: float, too_slow: dict[tuple[str, str], str]) -> list[dict[str, Any]]:
+    """The rows of n points. too_slow: (what, who) -> why not at the next size; added to."""
+    z, component = mixture(n)
+    rows = []
+    for what, works in tasks(z, component).items():
+        pair = {
+            who: Contender(work, too_slow.get((what, who), ""))
+            for who, work in zip(("ours", "scikit-learn"), works, strict=True)
+        }
+        taken = in_turn(pair, repeats, most_seconds)
+        row: dict[str, Any] = {"points": n, "what": what}
+        row |= {who: contender.record(taken[who]) for who, contender in pair.items()}
+        if not any(contender.why for contender in pair.values()):
+            row["ratio"] = summary(taken["scikit-learn"] / taken["ours"])
+        for who, seconds in taken.items():
+            if seconds[0] >= most_seconds and not pair[who].why:
+                too_slow[what, who] = f"not run: {seconds[0]:.0f} s at {n:,} points"
+        rows.append(row)
+    return rows
+
+
+def main(argv: Sequence[str]) -> None:
+    try:
+        sizes = [int(n) for n in _POINTS.value]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 100 or sizes != sorted(set(sizes)):
+        raise InputError(f"--points={','.join(_POINTS.value)}: give ascending whole numbers of at least 100")
+    result: dict[str, Any] = {
+        "machine": machine(["scikit-learn", "scipy", "numpy"]),
+        "k": K,
+        "dimensions": DIMENSIONS,
+        "most_seconds": _MOST_SECONDS.value,
+        "rows": [],
+    }
+    too_slow: dict[tuple[str, str], str] = {}
+    for n in sizes:
+        result["rows"] += measure(n, _REPEATS.value, _MOST_SECONDS.value, too_slow)
+        write(Path(_OUT.value), result)
+        console.print(f"{n:,} points: done")
+    for section in clustering(result):
+        console.print(section.rich())
+    console.print(about(result), soft_wrap=True)
+    console.print(f"written to {_OUT.value}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,135 @@
+"""A benchmark's result as tables: `sections(name, result)`, printed by the benchmark itself and by benchmarks.tables.
+
+A figure is a median with its range over the repeats, "1.66 (1.57 to 1.76)"; a ratio is taken within each repeat.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.table import Table
+
+Result = Mapping[str, Any]
+Row = tuple[str, ...]
+
+
+class Section(NamedTuple):
+    """One table."""
+
+    title: str
+    header: Row
+    rows: Sequence[Row]
+
+    def rich(self) -> Table:
+        table = Table(*self.header, title=self.title)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        lines = ["| " + " | ".join(row) + " |" for row in (self.header, ("---",) * len(self.header), *self.rows)]
+        return f"**{self.title}**\n\n" + "\n".join(lines) + "\n"
+
+
+def number(value: float) -> str:
+    """Three digits that mean something."""
+    if abs(value) >= 100 or not np.isfinite(value):
+        return f"{value:,.0f}"
+    return f"{value:#.3g}"
+
+
+def figure(summary: Mapping[str, float]) -> str:
+    """Median and range."""
+    return f"{number(summary['median'])} ({number(summary['min'])} to {number(summary['max'])})"
+
+
+def about(result: Result) -> str:
+    """The machine, threads, versions and date in one line."""
+    machine = dict(result["machine"])
+    date = machine.pop("date", result.get("date", "without a date"))
+    threads = machine.pop("threads", {})
+    threads = threads.items() if isinstance(threads, Mapping) else [("threads", threads)]
+    parts = [f"{machine.pop('cpu')}", *(f"{name} {value}" for name, value in (*machine.items(), *threads))]
+    return f"{date}: {', '.join(parts)}"
+
+
+def training(result: Result) -> list[Section]:
+    """A row for each contender of each preset."""
+    rows: list[Row] = []
+    products: dict[str, list[float]] = {}
+    for preset, figures in result["models"].items():
+        for name, one in figures["contenders"].items():
+            first = name == "ours"
+            rows.append(
+                (
+                    f"{preset}, {figures['tracks']:,} x {figures['epochs']}" if first else "",
+                    name,
+                    figure(one["seconds"]),
+                    "" if first else figure(one["ratio"]),
+                    "" if first else f"{100 * one['loss_gap']:+.1f} %",
+                    f"{100 * one['share']['median']:.0f} %",
+                    f"{one['threads']}" if one["device"] == "cpu" else one["device"],
+                )
+            )
+            products.setdefault("JAX" if first else "PyTorch", []).append(one["large_product"]["median"])
+        rows += [("", name, why, "", "", "", "") for name, why in figures["left_out"].items()]
+    header = ("preset, tracks x epochs", "who", "s", "s / ours", "loss", "share of product", "threads or device")
+    compilation = {preset: figures["compilation"] for preset, figures in result["models"].items()}
+    rates: list[Row] = [
+        (f"product of 2048 x 2048 float32, {library}", f"{number(np.median(rate) / 1e9)} GFLOP/s")
+        for library, rate in products.items()
+    ]
+    rates += [(f"compilation of {preset}", f"{seconds:.1f} s") for preset, seconds in compilation.items()]
+    return [Section("Training of one model", header, rows), Section("Beside it", ("what", "figure"), rates)]
+
+
+def features(result: Result) -> list[Section]:
+    """Time and speed by stage, and ratios."""
+    clips = f"{result['clips']} clips of {result['seconds']:g} s, one thread"
+    speed = [
+        (stage, figure(one["milliseconds"]), figure(one["clips_per_second"])) for stage, one in result["stages"].items()
+    ]
+    ratios = [(name, figure(ratio)) for name, ratio in result["ratios"].items()]
+    return [
+        Section(f"Features: {clips}", ("stage", "ms a clip", "clips/s a core"), speed),
+        Section("Ratios of times", ("ratio", "figure"), ratios),
+    ]
+
+
+def clustering(result: Result) -> list[Section]:
+    """A row for each clusterer and score at each number of points."""
+
+    def cells(one: Mapping[str, Any]) -> Row:
+        if "why" in one:
+            return (one["why"], "")
+        once = f"{number(one['seconds']['median'])}, once"
+        return (figure(one["seconds"]) if one["repeats"] > 1 else once, one["answer"])
+
+    rows = [
+        (
+            f"{row['points']:,}",
+            row["what"],
+            *cells(row["ours"]),
+            *cells(row["scikit-learn"]),
+            figure(row["ratio"]) if "ratio" in row else "",
+        )
+        for row in result["rows"]
+    ]
+    title = f"Clustering: a mixture of {result['k']} Gaussians in {result['dimensions']} dimensions"
+    header = ("points", "what", "ours, s", "answer", "scikit-learn, s", "answer", "its time / ours")
+    return [Section(title, header, rows)]
+
+
+def population(result: Result) -> list[Section]:
+    """Whatever was measured, beside its target."""
+    rows = [(row["what"], figure(row["figure"]), str(row.get("target") or "")) for row in result["rows"]]
+    return [Section("Populations", ("what", "figure", "target"), rows)]
+
+
+# name of a benchmark, and of its result -> its tables
+TABLES: dict[str, Callable[[Result], list[Section]]] = {
+    "training": training,
+    "population": population,
+    "features": features,
+    "clustering": clustering,
+}

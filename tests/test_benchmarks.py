@@ -1,0 +1,197 @@
+"""The benchmarks: how time is taken, their data, their tables, their command lines. No timing is tested."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import contenders, rendering, tables
+from benchmarks.measure import in_turn, machine, summary
+from musiclust.errors import InputError
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_data_are_standardised_and_the_same_in_every_process():
+    job = contenders.job("fma_cvae", 50, 1)
+    assert job.beta == 1.0
+    assert job.batch_size == 256
+    x, cond = contenders.synthetic(job)
+    assert x.shape == (50, 20)
+    assert cond.shape == (50, 1)
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(x.std(axis=0), 1, atol=1e-6)
+    np.testing.assert_array_equal(x, contenders.synthetic(job)[0])
+    assert contenders.synthetic(contenders.job("gtzan_conv", 9, 1))[0].shape == (9, 128, 431)
+
+
+def test_pythae_takes_part_only_where_it_can(monkeypatch):
+    monkeypatch.setattr(contenders, "find_spec", lambda name: None if name == "pythae" else object())
+    assert contenders.contenders(contenders.job("fma_beta", 9, 1))[1] == {"pythae": "not installed"}
+    assert "pythae" in contenders.contenders(contenders.job("fma_cvae", 9, 1))[1]
+    monkeypatch.setattr(contenders, "find_spec", lambda name: object())
+    assert "pythae" in contenders.contenders(contenders.job("fma_vae", 9, 1))[0]
+    assert "pythae" not in contenders.contenders(contenders.job("fma_conv", 9, 1))[0]
+    monkeypatch.setattr(contenders, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="PyTorch is not installed"):
+        contenders.contenders(contenders.job("fma_vae", 9, 1))
+
+
+def test_contenders_take_turns_and_the_warm_up_does_not_count():
+    order = []
+
+    def contender(name, told):
+        def work():
+            order.append(name)
+            return told[order.count(name) - 1]
+
+        return work
+
+    taken = in_turn({"a": contender("a", [9.0, 1.0, 2.0]), "b": contender("b", [9.0, 3.0, 4.0])}, 2)
+    assert "".join(order) == "ababab"
+    np.testing.assert_array_equal(taken["a"], [1.0, 2.0])
+    np.testing.assert_array_equal(taken["b"], [3.0, 4.0])
+    assert summary(np.array([3.0, 1.0, 2.0, 9.0, 0.5])) == {"median": 2.0, "min": 0.5, "max": 9.0}
+
+
+def test_what_is_too_slow_is_run_once():
+    calls = []
+    taken = in_turn({"slow": lambda: calls.append("slow") or 5.0, "quick": lambda: 0.1}, 3, most_seconds=5.0)
+    assert calls == ["slow"]
+    np.testing.assert_array_equal(taken["slow"], [5.0])
+    np.testing.assert_array_equal(taken["quick"], [0.1] * 3)
+    taken = in_turn({"impossible": lambda: math.inf}, 3)
+    np.testing.assert_array_equal(taken["impossible"], [np.inf])
+
+
+def test_a_contender_that_tells_nothing_is_timed():
+    (seconds,) = in_turn({"sum": lambda: None}, 2).values()
+    assert seconds.shape == (2,)
+    assert (seconds > 0).all()
+
+
+def test_the_machine_is_named_with_threads_and_date():
+    about = machine(["numpy", "no-such-package"])
+    assert about["numpy"] == np.__version__
+    assert about["no-such-package"] == "not installed"
+    assert about["threads"]["usable cores"] >= 1
+    assert len(about["date"].split("-")) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0123456, "0.0123"), (1.5, "1.50"), (12.34, "12.3"), (123.4, "123"), (12345.6, "12,346")]
+)
+def test_numbers_have_three_digits(value, text):
+    assert rendering.number(value) == text
+
+
+def spread(median):
+    return {"median": median, "min": 0.9 * median, "max": 1.1 * median}
+
+
+def results(folder):
+    """A folder with a result of every benchmark but features."""
+    about = {"cpu": "A processor", "cores": 2, "threads": {"usable cores": 2}, "date": "2026-11-22", "python": "3.11"}
+    contender = {"large_product": spread(1.2e11), "share": spread(0.3), "threads": 2, "device": "cpu", "last_loss": 1.0}
+    field = {
+        "ours": contender | {"seconds": spread(1.5), "ratio": spread(1.0), "loss_gap": 0.0},
+        "idiomatic": contender | {"seconds": spread(6.0), "ratio": spread(4.0), "loss_gap": -0.004},
+    }
+    preset = {"tracks": 3081, "epochs": 20, "compilation": 4.2, "contenders": field}
+    clustered = {
+        "points": 30_000,
+        "what": "agglomerative",
+        "ours": {"why": "needs 7 GB"},
+        "scikit-learn": {"seconds": spread(75.0), "repeats": 1, "answer": "ARI 0.500"},
+    }
+    made = {
+        "training": {"machine": about, "models": {"fma_beta": preset | {"left_out": {"pythae": "not installed"}}}},
+        "clustering": {"machine": about, "k": 8, "dimensions": 32, "rows": [clustered]},
+        "population": {
+            "machine": {"cpu": "Another"},
+            "date": "2026-11-23",
+            "rows": [{"what": "256 models", "figure": spread(0.55), "target": "0.6 at most"}],
+        },
+    }
+    folder.mkdir()
+    for name, result in made.items():
+        (folder / f"{name}.json").write_text(json.dumps({"command": f"python -m benchmarks.{name}"} | result))
+    return folder
+
+
+def test_tables_of_a_folder_of_results(tmp_path):
+    text = tables.markdown(results(tmp_path / "results"))
+    assert "`python -m benchmarks.training`, 2026-11-22: A processor, cores 2, python 3.11, usable cores 2" in text
+    assert "| fma_beta, 3,081 x 20 | ours | 1.50 (1.35 to 1.65) |" in text
+    assert "|  | idiomatic | 6.00 (5.40 to 6.60) | 4.00 (3.60 to 4.40) | -0.4 % | 30 % | 2 |" in text
+    assert "|  | pythae | not installed |" in text
+    assert "| compilation of fma_beta | 4.2 s |" in text
+    assert "| 30,000 | agglomerative | needs 7 GB |  | 75.0, once | ARI 0.500 |  |" in text
+    assert "2026-11-23: Another" in text
+    assert "| 256 models | 0.550 (0.495 to 0.605) | 0.6 at most |" in text
+    assert f"features: not measured; python -m benchmarks.features --out={tmp_path}/results/features.json" in text
+
+
+def test_a_result_of_another_version_is_named(tmp_path):
+    path = results(tmp_path / "results") / "training.json"
+    path.write_text('{"command": "", "machine": {"cpu": ""}, "models": {"fma_vae": {"ratio": 1}}}')
+    with pytest.raises(InputError, match=r"training\.json: not a result of this version .* make it anew"):
+        tables.markdown(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("tables", "--results=/nowhere"), "--results=/nowhere: no such folder"),
+        (("training", "--models=fma_beta,nonsense"), "--models=fma_beta,nonsense: choose from fma_vae"),
+        (("training", "--repeats=2"), "flag --repeats=2"),
+    ],
+)
+def test_a_bad_flag_is_one_line(command, says):
+    name, *arguments = command
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def run(name, out, *arguments):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", f"benchmarks.{name}", f"--out={out / name}.json", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_clustering_from_points_to_table(tmp_path):
+    done = run("clustering", tmp_path, "--points=100,200", "--most_seconds=0.000001")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "clustering.json").read_text())
+    assert result["command"].startswith("python -m benchmarks.clustering --out=")
+    first = {row["what"]: row for row in result["rows"] if row["points"] == 100}
+    assert set(first) >= {"kmeans", "gmm", "agglomerative", "dbscan", "hdbscan", "six scores"}
+    assert all(row[who]["repeats"] == 1 for row in first.values() for who in ("ours", "scikit-learn"))
+    for scores in ("six scores", "of them the silhouette", "reference space and silhouette"):
+        assert first[scores]["ours"]["answer"] == first[scores]["scikit-learn"]["answer"]
+    assert {row["ours"]["why"] for row in result["rows"] if row["points"] == 200} == {"not run: 0 s at 100 points"}
+    assert "| 100 | kmeans |" in tables.markdown(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+def test_training_and_features_from_nothing_to_table(tmp_path):
+    done = run(
+        "training", tmp_path, "--models=fma_cvae,gtzan_conv", "--epochs=3", "--conv_epochs=1", "--spectrograms=8"
+    )
+    assert "not the same training" in done.stderr or done.returncode == 0, done.stderr  # too short to be the same
+    done = run("features", tmp_path, "--clips=1", "--seconds=2")
+    assert done.returncode == 0, done.stderr
+    text = tables.markdown(tmp_path)
+    assert "| gtzan_conv, 8 x 1 | ours |" in text
+    assert "| ours, all of these |" in text
