@@ -31,13 +31,13 @@ from sklearn.neighbors import NearestNeighbors
 from experiments import inputs
 from experiments.configs import PRESETS
 from experiments.console import Report, console, progress, run
-from experiments.plan import compilation_cache, demo_store
+from experiments.plan import demo_store, set_up_jax
 from experiments.published.fma import FMA
 from experiments.scoring import replica
 from musiclust import store, train
 from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
-from musiclust.fit import fit, product
+from musiclust.fit import fit, prepare, product
 from musiclust.metrics import latent
 from musiclust.metrics.partition import nmi, purity, score
 from musiclust.metrics.reference import reference_silhouette, silhouette_null
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
     missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
         raise InputError(f"the page needs {' and '.join(missing)}: pip install 'musiclust[viz]'")
-    compilation_cache(_CACHE_DIR.value)
+    set_up_jax(_CACHE_DIR.value)
     root = Path(_STORE.value).expanduser() if _STORE.value else demo_store(_CACHE_DIR.value)
     out = Path(_OUT.value).expanduser()
     size = QUICK if _QUICK.value else FULL
@@ -172,14 +172,15 @@ def _sweep(data: inputs.Inputs, k: int, size: Size, report: Report) -> tuple[dic
     on how long a network was trained.
     """
     batch_size = max(2, min(256, -(-len(data.tracks) // _STEPS_PER_EPOCH)))
-    recipe = train.Recipe(epochs=size.epochs, batch_size=batch_size)
+    recipe = train.Recipe(batch_size=batch_size)
     model = MODELS["beta_vae"](input_shape=data.data.x.shape[1:], latent_dim=32)
     settings = product(range(size.seeds), size.betas, (1e-3,))
     title = f"training beta_vae x {len(settings)}"
     report(title, 0, size.epochs)
     with tempfile.TemporaryDirectory() as scratch:
+        prepared = prepare(model, recipe, data.data, settings=settings, epochs=size.epochs)
         states = fit(
-            model, recipe, data.data, settings=settings, fusion=data.fusion, root=Path(scratch), meta={},
+            prepared, fusion=data.fusion, root=Path(scratch), meta={},
             checkpoint_seconds=float("inf"), on_epochs=lambda done, _: report(title, done, size.epochs),
         ).checkpoint.states  # fmt: skip
     seen = jax.tree.map(jnp.asarray, data.data)

@@ -12,14 +12,16 @@ from musiclust.errors import InputError
 
 @dataclass(frozen=True)
 class Config:
-    """One run. Seeds, betas and learning rates are swept as a product, in one compiled program.
+    """One run. Seeds, betas, learning rates and bootstrap resamples are swept as a product, in one program.
 
     Attributes:
       model: in MODELS. features: blocks of the store, "lyrics" only where the store has it.
       fusion: in FUSIONS. scaling: in SCALINGS. weights: of the blocks in the weighted fusion, () for the usual ones.
       condition: "none", "modality" (which blocks the track has), a label's name (one-hot), "label" for the one scored
         against, or either with ":code" (one column, the code over the largest).
-      latent_dim: L. options: further attributes of the model. neighbours: as in train.Recipe.
+      latent_dim: L. options: further attributes of the model. neighbours, patience, precision: as in train.Recipe.
+      bootstrap: numbers of bootstrap resamples, 0 for the tracks themselves. max_memory: GiB that training may take, 0
+        for the usual share.
       clusterer: in CLUSTERERS; each groups every latent space, the first one's groups are shown. k: clusters; 0 for as
         many as the label has classes, without labels 8.
       label: scored against, never seen by training; "" for the store's first.
@@ -36,11 +38,15 @@ class Config:
     seed: tuple[int, ...] = (0,)
     beta: tuple[float, ...] = (1.0,)
     learning_rate: tuple[float, ...] = (1e-3,)
+    bootstrap: tuple[int, ...] = (0,)
     epochs: int = 100
     batch_size: int = 256
     schedule: str = "step"
     beta_schedule: str = "constant"
     neighbours: float = 0.0
+    patience: int = 0
+    precision: str = "float32"
+    max_memory: float = 0.0
     clusterer: tuple[str, ...] = ("kmeans",)
     k: int = 0
     label: str = ""

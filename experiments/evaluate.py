@@ -12,7 +12,7 @@ from absl import flags
 
 from experiments import inputs, results
 from experiments.console import console, progress, run
-from experiments.plan import compilation_cache, read_plan
+from experiments.plan import read_plan, set_up_jax
 from experiments.scoring import score_all
 from musiclust import checkpoint
 from musiclust.errors import InputError
@@ -25,7 +25,7 @@ _RUN = flags.DEFINE_string("run", None, "The run to restore: a folder under runs
 def main(argv: list[str]) -> int:
     if not _RUN.value:
         raise InputError("name the run to evaluate: --run=runs/...")
-    compilation_cache(_CACHE_DIR.value)
+    set_up_jax(_CACHE_DIR.value)
     plan = read_plan(Path(_RUN.value).expanduser())
     root = plan.run_dir / "checkpoints"
     names = ["model"] if plan.config.model == "autoencoder" else ["model", "autoencoder"]

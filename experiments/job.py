@@ -3,8 +3,8 @@
 config.json   checkpoints/model/   checkpoints/autoencoder/   checkpoints/clusters/   metrics.json
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments import inputs, results
@@ -14,7 +14,7 @@ from experiments.plan import Plan, write_plan
 from experiments.scoring import Scored, score_all, unconditioned
 from musiclust import checkpoint
 from musiclust.errors import InputError
-from musiclust.fit import Fitted, fit, product
+from musiclust.fit import Fitted, Prepared, fit, prepare, product
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS, Model
 from musiclust.train import Recipe, Setting
@@ -42,7 +42,6 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     """
     check(plan.config)
     data = inputs.load(plan.config, plan.store)
-    build_model(plan.config, data.fusion, data.data.x.shape[1:])
     if not resume:
         write_plan(plan)  # only now: a run that cannot start leaves nothing behind
     fitted, autoencoder = _train(plan, data, report, resume, checkpoint_seconds)
@@ -84,31 +83,37 @@ def _train(
 ) -> tuple[Fitted, checkpoint.Checkpoint | None]:
     """The model's population and, unless it is one itself, the autoencoder of the baseline, one for each seed."""
     config, x = plan.config, data.data.x
-    recipe = Recipe(config.epochs, config.batch_size, config.schedule, config.beta_schedule, config.neighbours)
-
-    def train(name: str, model: Model, seen: Data, settings: list[Setting]) -> Fitted:
-        title = f"training {name}" + (f" x {len(settings)}" if len(settings) > 1 else "")
-        report(title, 0, recipe.epochs)
-        return fit(
-            model,
-            recipe,
-            seen,
-            settings=settings,
-            fusion=data.fusion,
-            root=Path(plan.run_dir / "checkpoints" / name),
-            meta={"config": config.to_json()},
-            resume=resume,
-            checkpoint_seconds=checkpoint_seconds,
-            on_epochs=lambda done, _: report(title, done, recipe.epochs),
-        )
-
+    limit = int(config.max_memory * 2**30) or None
+    recipe = Recipe(
+        config.batch_size, config.schedule, config.beta_schedule, config.neighbours, config.patience, config.precision
+    )
     model = build_model(config, data.fusion, x.shape[1:])
-    fitted = train("model", model, data.data, product(config.seed, config.beta, config.learning_rate))
-    if config.model == "autoencoder":
-        return fitted, None
-    # An image has tens of thousands of columns: the baseline's first layer is kept narrow.
-    hidden = (512, 256, 128) if x.ndim == 2 else (128, 64)
-    baseline = MODELS["autoencoder"](input_shape=x.shape[1:], latent_dim=config.latent_dim, hidden=hidden)
-    settings = product(config.seed, config.beta[:1], config.learning_rate[:1])
-    recipe = replace(recipe, neighbours=0.0)
-    return fitted, train("autoencoder", baseline, unconditioned(data.data), settings).checkpoint
+    settings = product(config.seed, config.beta, config.learning_rate, config.bootstrap)
+    works: dict[str, tuple[Model, Recipe, Data, list[Setting]]] = {"model": (model, recipe, data.data, settings)}
+    if config.model != "autoencoder":
+        # An image has tens of thousands of columns: the baseline's first layer is kept narrow.
+        hidden = (512, 256, 128) if x.ndim == 2 else (128, 64)
+        baseline = MODELS["autoencoder"](input_shape=x.shape[1:], latent_dim=config.latent_dim, hidden=hidden)
+        settings = product(config.seed, config.beta[:1], config.learning_rate[:1])
+        works["autoencoder"] = baseline, replace(recipe, neighbours=0.0), unconditioned(data.data), settings
+
+    def ready(model: Model, recipe: Recipe, seen: Data, settings: list[Setting]) -> Prepared:
+        return prepare(model, recipe, seen, settings=settings, epochs=config.epochs, max_memory=limit)
+
+    fitted: dict[str, Fitted] = {}
+    # One compiles while the other trains.
+    with ThreadPoolExecutor(len(works)) as pool:
+        coming = {name: pool.submit(ready, *work) for name, work in works.items()}
+        for name, work in works.items():
+            title = f"training {name}" + (f" x {len(work[3])}" if len(work[3]) > 1 else "")
+            report(title, 0, config.epochs)
+            fitted[name] = fit(
+                coming[name].result(),
+                fusion=data.fusion,
+                root=plan.run_dir / "checkpoints" / name,
+                meta={"config": config.to_json()},
+                resume=resume,
+                checkpoint_seconds=checkpoint_seconds,
+                on_epochs=lambda done, _, title=title: report(title, done, config.epochs),
+            )
+    return fitted["model"], fitted["autoencoder"].checkpoint if "autoencoder" in fitted else None

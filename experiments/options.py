@@ -12,7 +12,7 @@ from musiclust.errors import InputError
 from musiclust.fusion import FUSIONS, SCALINGS
 from musiclust.models import MODELS
 from musiclust.objectives import BETA_SCHEDULES
-from musiclust.train import SCHEDULES
+from musiclust.train import PRECISIONS, SCHEDULES
 
 flags.DEFINE_enum("model", None, list(MODELS), "Which network; its defaults are in experiments/configs.py.")
 flags.DEFINE_enum("preset", None, list(PRESETS), "A published row: every setting at once; other flags override it.")
@@ -25,6 +25,9 @@ flags.DEFINE_integer("latent_dim", None, "Latent dimensions.", lower_bound=1)
 flags.DEFINE_multi_string("seed", None, "Seeds, comma-separated; with --beta and --learning_rate a product is swept.")
 flags.DEFINE_multi_string("beta", None, "Weights of the KL term, comma-separated.")
 flags.DEFINE_multi_string("learning_rate", None, "Adam's peak step sizes, comma-separated.")
+flags.DEFINE_multi_string(
+    "bootstrap", None, "Bootstrap resamples of the tracks to train on, by number (1-20); 0 is the tracks themselves."
+)
 flags.DEFINE_integer("epochs", None, "Passes over the data.", lower_bound=1)
 flags.DEFINE_integer("batch_size", None, "Tracks a step, at most.", lower_bound=2)
 flags.DEFINE_enum("schedule", None, list(SCHEDULES), "Of the learning rate.")
@@ -32,6 +35,11 @@ flags.DEFINE_enum("beta_schedule", None, list(BETA_SCHEDULES), "Of beta.")
 flags.DEFINE_float(
     "neighbours", None, "Weight of the stochastic-neighbour term, in multiples of the columns; 1 is usual.", 0.0
 )
+flags.DEFINE_integer(
+    "patience", None, "Stop a replica whose loss has not improved for so many epochs; 0: never.", lower_bound=0
+)
+flags.DEFINE_enum("precision", None, list(PRECISIONS), "Of the factors of matrix products in training.")
+flags.DEFINE_float("max_memory", None, "GiB that training may take; by default half of the machine's.", 0.0)
 flags.DEFINE_list("clusterer", None, f"What groups the latents, one or several of {', '.join(CLUSTERERS)}.")
 flags.DEFINE_integer("k", None, "Clusters; by default as many as the label has classes.", lower_bound=2)
 flags.DEFINE_string("label", None, "The label to score against; by default the store's first.")
@@ -47,9 +55,12 @@ _TRAINING = (
     "schedule",
     "beta_schedule",
     "neighbours",
+    "patience",
+    "precision",
+    "max_memory",
 )
 _PLAIN = (*_TRAINING, "k", "label")
-_LISTS = {"seed": int, "beta": float, "learning_rate": float, "weights": float}
+_LISTS = {"seed": int, "beta": float, "learning_rate": float, "bootstrap": int, "weights": float}
 NAMES = ("model", "preset", "features", "clusterer", *_PLAIN, *_LISTS)  # every flag that makes a Config
 
 

@@ -1,6 +1,7 @@
 """What a run was asked for, as its config.json keeps it: shared by the scripts that start, restore and use runs."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from experiments.console import cache_root, check_stop, console, default_store
 from musiclust import store
 from musiclust.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Plan(NamedTuple):
@@ -50,8 +51,11 @@ def read_plan(run_dir: Path) -> Plan:
         raise InputError(f"{path} is damaged or of another version ({error}): start the run anew") from error
 
 
-def compilation_cache(cache_dir: str | None) -> None:
-    """Compiled programs are kept in the user's cache: compiling takes longer than training."""
+def set_up_jax(cache_dir: str | None) -> None:
+    """To be called before anything else of JAX. Each core of a CPU is a device, so that replicas train side by side, and
+    compiled programs are kept in the user's cache: compiling takes longer than training."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jax.config.update("jax_num_cpu_devices", cores)
     jax.config.update("jax_compilation_cache_dir", str(cache_root(cache_dir) / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 

@@ -25,7 +25,7 @@ from experiments.console import Report as Progress
 from experiments.console import console, progress, run
 from experiments.fusions import feature_fusions, latent_fusions, lyrics_quality
 from experiments.job import carry_out
-from experiments.plan import Plan, compilation_cache, demo_store, read_plan
+from experiments.plan import Plan, demo_store, read_plan, set_up_jax
 from experiments.published import REPORTS, RUNS
 from experiments.published.rows import HYBRID_BETA_CONV, LATENTS, LEVELS, Report, ScoreTable
 from experiments.values import numbers
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
         raise InputError(f"--level={','.join(_LEVEL.value)}: choose from {', '.join(LEVELS)}")
     started = time.monotonic()
     seeds = numbers("seed", [_SEED.value], int)
-    compilation_cache(_CACHE_DIR.value)
+    set_up_jax(_CACHE_DIR.value)
     report = REPORTS[_REPORT.value]
     root = (Path(_STORE.value).expanduser() if _STORE.value else demo_store(_CACHE_DIR.value)).absolute()
     out = Path(_OUT.value or f"reproductions/{_REPORT.value}").expanduser()

@@ -19,7 +19,7 @@ from absl import flags
 from experiments import inputs, options, results
 from experiments.console import console, progress, run
 from experiments.job import carry_out, check
-from experiments.plan import Plan, compilation_cache, demo_store, read_plan
+from experiments.plan import Plan, demo_store, read_plan, set_up_jax
 from musiclust.errors import InputError
 
 _STORE = flags.DEFINE_string("store", None, "Folder of features; by default the demo corpus, rendered when needed.")
@@ -32,7 +32,7 @@ flags.adopt_module_key_flags(options)
 
 def main(argv: list[str]) -> int:
     started = time.monotonic()
-    compilation_cache(_CACHE_DIR.value)
+    set_up_jax(_CACHE_DIR.value)
     plan = _resumed() if _RESUME.value else _new()
     console.print(f"run: {plan.run_dir}", markup=False, soft_wrap=True)
     with progress() as report:

@@ -19,7 +19,8 @@ from musiclust.cluster import CLUSTERERS
 from musiclust.metrics import latent
 from musiclust.metrics.partition import score
 from musiclust.metrics.reference import reference_silhouette, silhouette_null
-from musiclust.types import Clustering, Data, Posterior, TrainState
+from musiclust.population import replica
+from musiclust.types import Clustering, Data, Posterior
 
 Row = dict[str, Any]
 
@@ -90,11 +91,6 @@ def score_all(
     return Scored(rows, chosen, posteriors[chosen], groups[chosen])
 
 
-def replica(states: TrainState, index: int) -> TrainState:
-    """One replica of a population."""
-    return jax.tree.map(lambda leaf: leaf[index], states)
-
-
 def unconditioned(data: Data) -> Data:
     """The data without conditions, as the autoencoder sees them."""
     return Data(data.x, data.cond[:, :0])
@@ -144,6 +140,7 @@ def _model_row(config: Config, model: Checkpoint, r: int, q: Posterior, judged: 
         "seed": setting.seed,
         "beta": setting.beta if variational else None,
         "learning_rate": setting.learning_rate,
+        "bootstrap": setting.resample,
         "flags": flags + _degenerate(judged["scores"]),
         "loss": float(model.history.loss[r, -1]),
         "reconstruction": float(model.history.reconstruction[r, -1]),
@@ -159,6 +156,7 @@ def _baseline_row(name: str, seed: int, judged: Row) -> Row:
         "seed": seed,
         "beta": None,
         "learning_rate": None,
+        "bootstrap": 0,
         "flags": _degenerate(judged["scores"]),
         "loss": None,
         "reconstruction": None,

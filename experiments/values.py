@@ -17,8 +17,8 @@ def numbers(flag: str, given: list[str], kind: type) -> tuple[Any, ...]:
                 values.append(kind(text))
         except ValueError as error:
             raise InputError(f"--{flag}: {text!r} is not a number; write --{flag}=0,1,2") from error
-    if flag == "seed" and any(not 0 <= value < 2**31 for value in values):
-        raise InputError("--seed: a seed is a whole number from 0 to 2147483647")
+    if kind is int and any(not 0 <= value < 2**31 for value in values):
+        raise InputError(f"--{flag}: a {flag} is a whole number from 0 to 2147483647")
     if flag == "beta" and any(not 0 <= value < float("inf") for value in values):
         raise InputError("--beta: a weight of the KL term is a number from 0 up")
     if flag == "learning_rate" and any(not 0 < value < float("inf") for value in values):

@@ -22,13 +22,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from musiclust import train
+from musiclust import population, train
 from musiclust.errors import InputError
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS, Model
 from musiclust.types import Data, History, TrainState
 
-FORMAT = 1
+FORMAT = 2
 _OVERHEAD = 2**20  # bytes of a checkpoint's metadata, amply
 
 
@@ -173,7 +173,7 @@ def _manager(root: Path, options: ocp.CheckpointManagerOptions | None = None) ->
 def _abstract(model: Model, replicas: int, conditions: int) -> PyTree:
     """Shapes and types of a population's states, with keys as their words."""
     data = Data(jnp.zeros((1, *model.input_shape)), jnp.zeros((1, conditions)))
-    states = jax.eval_shape(lambda seeds: train.init_population(model, seeds, data), jnp.arange(replicas))
+    states = jax.eval_shape(lambda seeds: population.init(model, seeds, data), jnp.arange(replicas))
     return jax.eval_shape(_words, states)
 
 

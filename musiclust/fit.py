@@ -1,4 +1,7 @@
-"""A population trained from its first epoch to its last: in chunks, with checkpoints, resumable.
+"""A population trained from its first epoch to its last: in chunks of epochs, with checkpoints, resumable.
+
+    prepared = prepare(model, recipe, data, settings=..., epochs=100)     # lays out and compiles
+    fitted = fit(prepared, fusion=..., root=..., meta=...)
 
 The chunks are one compiled program; between two of them the losses are looked at, progress is told, and a checkpoint is
 written when the last one is old enough.
@@ -6,22 +9,38 @@ written when the last one is old enough.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product as combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
-from musiclust import checkpoint, train
+from musiclust import checkpoint, population, train
 from musiclust.errors import InputError
 from musiclust.fusion import Fusion
 from musiclust.models import Model
 from musiclust.train import Setting
-from musiclust.types import Data, History, Hyper
+from musiclust.types import Data, History, Hyper, TrainState
 
 _CHUNK_EPOCHS = 10
 _CHUNK_VALUES = 10_000_000  # of features seen in a chunk: a second or so for vectors, ten for spectrograms on a CPU
+
+
+class Prepared(NamedTuple):
+    """A population that is ready to train: what of, on which data, laid out how, and its compiled program."""
+
+    model: Model
+    recipe: train.Recipe
+    data: Data
+    settings: tuple[Setting, ...]
+    epochs: int
+    chunk: int
+    layout: population.Layout
+    program: population.Program
+    compile_seconds: float
 
 
 class Fitted(NamedTuple):
@@ -32,25 +51,51 @@ class Fitted(NamedTuple):
     training_seconds: float
 
 
-def product(seeds: Sequence[int], betas: Sequence[float], learning_rates: Sequence[float]) -> list[Setting]:
-    """Every combination; seeds vary fastest, then betas."""
-    return [Setting(seed, beta, rate) for rate in learning_rates for beta in betas for seed in seeds]
+def product(
+    seeds: Sequence[int], betas: Sequence[float], learning_rates: Sequence[float], resamples: Sequence[int] = (0,)
+) -> list[Setting]:
+    """Every combination; seeds vary fastest, then resamples, then betas."""
+    return [Setting(s, b, rate, r) for rate, b, r, s in combinations(learning_rates, betas, resamples, seeds)]
 
 
-def chunk_epochs(epochs: int, values: int) -> int:
+def chunk_epochs(values: int) -> int:
     """Epochs between two looks at the losses, for a population that sees that many feature values an epoch.
 
     Progress is told, Ctrl-C heard and a checkpoint possible after each chunk, so that it may not last long.
     """
-    return max(1, min(_CHUNK_EPOCHS, epochs, _CHUNK_VALUES // values))
+    return max(1, min(_CHUNK_EPOCHS, _CHUNK_VALUES // values))
 
 
-def fit(
+def prepare(
     model: Model,
     recipe: train.Recipe,
     data: Data,
     *,
     settings: Sequence[Setting],
+    epochs: int,
+    max_memory: int | None = None,
+) -> Prepared:
+    """Lays out R replicas and compiles their program; may run in a thread of its own.
+
+    Args:
+      settings: of the R replicas.
+      max_memory: bytes that training may take; see `population.arrange`.
+
+    Raises:
+      InputError: if not even one replica fits.
+    """
+    each = population.footprint(model, recipe, data)
+    layout = population.arrange(len(settings), jax.local_device_count(), each, max_memory)
+    chunk = chunk_epochs(len(settings) * data.x.size)
+    started = time.perf_counter()
+    program = population.compiled(model, recipe, chunk, layout, data)
+    seconds = time.perf_counter() - started
+    return Prepared(model, recipe, data, tuple(settings), epochs, chunk, layout, program, seconds)
+
+
+def fit(
+    prepared: Prepared,
+    *,
     fusion: Fusion,
     root: Path,
     meta: Mapping[str, Any],
@@ -58,10 +103,9 @@ def fit(
     checkpoint_seconds: float = 20.0,
     on_epochs: Callable[[int, History], None] = lambda epochs, history: None,
 ) -> Fitted:
-    """Trains R replicas for `recipe.epochs` epochs and leaves the checkpoint under `root`.
+    """Trains the replicas and leaves the checkpoint under `root`.
 
     Args:
-      settings: of the R replicas.
       fusion, meta: go into the checkpoint with the states.
       resume: go on from the latest checkpoint under `root`, if there is one; the end is that of the unbroken run.
       checkpoint_seconds: the least time between two checkpoints; the last epoch always gets one.
@@ -71,43 +115,61 @@ def fit(
     Raises:
       InputError: when a loss is not finite; it names replica, epoch and last good checkpoint.
     """
-    data = jax.tree.map(jnp.asarray, data)
-    hypers = Hyper(
-        jnp.asarray([setting.beta for setting in settings], jnp.float32),
-        jnp.asarray([setting.learning_rate for setting in settings], jnp.float32),
-    )
-    states = train.init_population(model, jnp.asarray([setting.seed for setting in settings]), data)
-    done, history = 0, _no_history(len(settings), model.latent_dim)
+    model, recipe, data, settings, epochs, chunk, layout, program, compile_seconds = prepared
+    replicas, conditions = len(settings), int(data.cond.shape[1])
+    here = jax.tree.map(jnp.asarray, data)
+    hypers, seeds = _hypers(settings)
+    started = time.perf_counter()
+    saved = checkpoint.restore(root) if resume and checkpoint.latest_epoch(root) is not None else None
+    if saved:
+        done, history, groups = saved.epoch, saved.history, population.split(layout, saved.states)
+    else:
+        done, history = 0, _no_history(replicas, model.latent_dim)
+        groups = [program.init(part, here) for part in population.split(layout, seeds)]
+    given = [population.place(layout, part) for part in population.split(layout, hypers)]
+    shared = population.place(layout, here, shared=True)
 
     def current() -> checkpoint.Checkpoint:
-        conditions = int(data.cond.shape[1])
-        return checkpoint.Checkpoint(done, model, recipe, tuple(settings), states, history, fusion, conditions, meta)
+        states = population.from_host(population.join([population.to_host(part) for part in groups], replicas))
+        return checkpoint.Checkpoint(done, model, recipe, settings, states, history, fusion, conditions, meta)
 
-    if resume and checkpoint.latest_epoch(root) is not None:
-        saved = checkpoint.restore(root)
-        done, history, states = saved.epoch, saved.history, saved.states
-    chunk = chunk_epochs(recipe.epochs, len(settings) * data.x.size)
-    width = train.population_width(len(settings))
-    started = time.perf_counter()
-    step = train.population.lower(model, recipe, chunk, width, states, hypers, data, done).compile()
-    compiled = time.perf_counter()
-    saved_at, last_good = compiled, done
-    while done < recipe.epochs:
-        states, part = step(states, hypers, data, done)
-        part = jax.tree.map(lambda rows: np.asarray(rows)[:, : recipe.epochs - done], part)  # noqa: B023
+    saved_at, last_good = time.perf_counter(), done
+    while done < epochs:
+        parts = []
+        for index, hyper in enumerate(given):
+            states, part = program.train(
+                population.place(layout, groups[index]), hyper, shared, *_numbers(layout, done, epochs)
+            )
+            # One group stays where it is; of several, those that wait make room.
+            groups[index] = states if layout.groups == 1 else population.from_host(population.to_host(states))
+            parts.append(part)
+        part = jax.tree.map(lambda rows: np.asarray(rows)[:, : epochs - done], population.join(parts, replicas))  # noqa: B023
         _check_finite(part, done, settings, root, last_good)
         history = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=1), history, part)
-        done = min(done + chunk, recipe.epochs)
+        done = min(done + chunk, epochs)
+        if recipe.patience:
+            history, stopped = _frozen(history, groups, recipe, replicas, len(data.x), epochs)
+            done = epochs if stopped else done
         try:
             on_epochs(done, part)
         except KeyboardInterrupt:
             checkpoint.save(root, current())
             raise
-        if done == recipe.epochs or time.perf_counter() - saved_at > checkpoint_seconds:
+        if done == epochs or time.perf_counter() - saved_at > checkpoint_seconds:
             checkpoint.save(root, current())
             saved_at, last_good = time.perf_counter(), done
-    finished = time.perf_counter()
-    return Fitted(current(), compiled - started, finished - compiled)
+    return Fitted(current(), compile_seconds, time.perf_counter() - started)
+
+
+def _hypers(settings: Sequence[Setting]) -> tuple[Hyper, np.ndarray]:
+    """(hypers, seeds), (R,) each."""
+    seeds, betas, rates, resamples = zip(*settings, strict=True)
+    hypers = Hyper(np.array(betas, np.float32), np.array(rates, np.float32), np.array(resamples, np.int32))
+    return hypers, np.array(seeds, np.int32)
+
+
+def _numbers(layout: population.Layout, *numbers: int) -> list[jax.Array]:
+    return [population.place(layout, jnp.int32(number), shared=True) for number in numbers]
 
 
 def _no_history(replicas: int, latent_dim: int) -> History:
@@ -116,6 +178,27 @@ def _no_history(replicas: int, latent_dim: int) -> History:
         np.zeros((replicas, 0), np.float32),
         np.zeros((replicas, 0, latent_dim), np.float32),
     )
+
+
+def _frozen(
+    history: History, groups: Sequence[TrainState], recipe: train.Recipe, replicas: int, tracks: int, epochs: int
+) -> tuple[History, bool]:
+    """The history with a stopped replica's last numbers in all later epochs, and whether all have stopped: then it is
+    as long as the run."""
+    step, stale = (np.concatenate([np.asarray(part) for part in leaves])[:replicas] for leaves in _stopping(groups))
+    stopped = bool((stale >= recipe.patience).all())
+    trained = step // recipe.batches(tracks)[0]
+    length = epochs if stopped else history.loss.shape[1]
+    rows = np.minimum(np.arange(length)[None], np.maximum(trained, 1)[:, None] - 1)
+
+    def frozen(values: np.ndarray) -> np.ndarray:
+        return np.stack([of_one[numbers] for of_one, numbers in zip(values, rows, strict=True)])
+
+    return jax.tree.map(frozen, history), stopped
+
+
+def _stopping(groups: Sequence[TrainState]) -> tuple[PyTree, PyTree]:
+    return [states.step for states in groups], [states.stale for states in groups]
 
 
 def _check_finite(part: History, done: int, settings: Sequence[Setting], root: Path, last_good: int) -> None:

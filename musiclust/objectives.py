@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Key
 
+from musiclust.noise import counter_normal
 from musiclust.types import Posterior
 
 # Bounds and steps of the bisection for the log of a track's precision, distances being in units of their mean. At the
@@ -48,7 +48,7 @@ def elbo(
 
 def sample(q: Posterior, key: Key[Array, ""]) -> Float[Array, "B L"]:
     """One draw from q for each track, differentiable in mean and logvar."""
-    return q.mean + jnp.exp(0.5 * q.logvar) * jax.random.normal(key, q.mean.shape, q.mean.dtype)
+    return q.mean + jnp.exp(0.5 * q.logvar) * counter_normal(key, q.mean.shape)
 
 
 def neighbour_affinities(
@@ -130,29 +130,24 @@ def _squared_distances(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
     return jnp.maximum(square[:, None] + square[None] - 2 * product, 0.0)
 
 
-def constant_beta(steps: int) -> optax.Schedule:
+def constant_beta(progress: Any) -> Any:
     """Beta from the first step."""
-    return optax.constant_schedule(1.0)
+    return jnp.ones_like(progress, dtype=jnp.float32)
 
 
-def linear_beta(steps: int) -> optax.Schedule:
-    """Beta rises linearly from 0 over the first 30 % of the steps (Bowman et al., CoNLL 2016)."""
-    return optax.linear_schedule(0.0, 1.0, max(1, round(0.3 * steps)))
+def linear_beta(progress: Any) -> Any:
+    """Beta rises linearly from 0 over the first 30 % of the run (Bowman et al., CoNLL 2016)."""
+    return jnp.minimum(1.0, progress / 0.3)
 
 
-def cyclical_beta(steps: int) -> optax.Schedule:
+def cyclical_beta(progress: Any) -> Any:
     """Four cycles, each rising linearly from 0 for its first half (Fu et al., NAACL 2019)."""
-    period = max(1, steps // 4)
-
-    def schedule(step: Any) -> Any:
-        rising = jnp.minimum(1.0, (step % period) / (0.5 * period))
-        return jnp.where(step < 4 * period, rising, 1.0)
-
-    return schedule
+    cycle = 4 * progress
+    return jnp.where(cycle < 4, jnp.minimum(1.0, 2 * (cycle % 1)), 1.0)
 
 
-# name -> (steps of the whole run -> (step -> factor of beta, 0 to 1))
-BETA_SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {
+# name -> (share of the whole run that is done, 0 to 1 -> factor of beta, 0 to 1)
+BETA_SCHEDULES: dict[str, Callable[[Any], Any]] = {
     "constant": constant_beta,
     "linear": linear_beta,
     "cyclical": cyclical_beta,

@@ -1,10 +1,10 @@
-"""Training: one replica as pure functions; a population is the same under vmap.
+"""Training one replica, as pure functions; `musiclust.population` runs many of them as one program.
 
-    state = init_state(model, recipe, key, data)
-    state, history = run_epochs(model, recipe, epochs, state, hyper, data, first_epoch)
+    state = init_state(model, key, data)
+    state, history = run_epochs(model, recipe, chunk, state, hyper, data, first_epoch, epochs)
 
-`model`, `recipe` and `epochs` are static, everything else is traced: a sweep over seeds, betas and learning rates is
-`population(...)` of stacked states and hypers, one compiled program. Data are the same for all replicas.
+`model`, `recipe` and `chunk` are static, everything else is traced: another seed, beta, learning rate, bootstrap
+resample or number of epochs is the same program.
 
 Every random draw is a function of (state.key, what it is for, epoch or step), never of what was drawn before: a run
 resumed from a checkpoint is the unbroken run, and a replica in a population is the replica alone.
@@ -14,20 +14,23 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from musiclust import objectives
 from musiclust.models import Model
 from musiclust.types import Data, History, Hyper, Posterior, TrainState
 
-_INIT, _SHUFFLE, _SAMPLE, _DROPOUT, _EVALUATE = range(5)
+_INIT, _SHUFFLE, _SAMPLE, _DROPOUT, _EVALUATE, _RESAMPLE = range(6)
 _ENCODE_BATCH = 256
+_IMPROVEMENT = 1e-3  # of the best loss so far, below which an epoch does not count as better
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -35,20 +38,24 @@ class Recipe:
     """What of training is fixed for a whole population.
 
     Attributes:
-      epochs: of the whole run; the cosine and the schedules of beta are stretched over them.
       batch_size: tracks in a step, at most. N tracks make ceil(N / batch_size) batches of equal size; where that does
         not come out even, the last one is filled up with tracks that count for BatchNorm only, not for the loss.
       schedule: of the learning rate, one of SCHEDULES.
       beta_schedule: one of objectives.BETA_SCHEDULES.
       neighbours: weight of the stochastic-neighbour term, in multiples of the number of features D; 1 is the weight
         of scvis (Ding et al., Nature Communications 2018) and VAE-SNE, 0 trains without it.
+      patience: a replica stops after so many epochs in a row whose loss was not lower than the best one by a
+        thousandth of it; epochs in which beta's schedule moves do not count. 0: it never stops.
+      precision: of the factors of matrix products in training, one of PRECISIONS; sums, parameters and evaluation are
+        float32 always.
     """
 
-    epochs: int = 100
     batch_size: int = 256
     schedule: str = "step"
     beta_schedule: str = "constant"
     neighbours: float = 0.0
+    patience: int = 0
+    precision: str = "float32"
 
     def batches(self, tracks: int) -> tuple[int, int]:
         """(batches an epoch, tracks a batch)."""
@@ -57,39 +64,44 @@ class Recipe:
 
 
 class Setting(NamedTuple):
-    """What tells one replica of a population from another."""
+    """What tells one replica of a population from another.
+
+    resample: 0 for the tracks themselves, n for the n-th bootstrap resample of them (Efron, Annals of Statistics 1979),
+    the same for every seed.
+    """
 
     seed: int
     beta: float
     learning_rate: float
+    resample: int = 0
 
     def __str__(self) -> str:
-        return f"seed {self.seed}, beta {self.beta:g}, learning rate {self.learning_rate:g}"
+        resample = f", bootstrap {self.resample}" if self.resample else ""
+        return f"seed {self.seed}, beta {self.beta:g}, learning rate {self.learning_rate:g}{resample}"
 
 
-def step_decay(steps_per_epoch: int, epochs: int) -> optax.Schedule:
+# Schedules are functions of the epochs done and of the share of the run that they are, so that another number of
+# epochs or of tracks is the same program.
+Schedule = Callable[[Any, Any], Any]
+
+
+def step_decay(epoch: Any, progress: Any) -> Any:
     """Halved every 20 epochs, as in the first report."""
-    return optax.exponential_decay(1.0, 20 * steps_per_epoch, 0.5, staircase=True)
+    return optax.exponential_decay(1.0, 20, 0.5, staircase=True)(epoch)
 
 
-def cosine(steps_per_epoch: int, epochs: int) -> optax.Schedule:
-    """Linear warm-up over the first 5 % of the steps, then a cosine to 0 (Loshchilov and Hutter, ICLR 2017)."""
-    steps = steps_per_epoch * epochs
-    warmup = math.ceil(0.05 * steps)
-    return optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, max(steps, warmup + 1))
+def cosine(epoch: Any, progress: Any) -> Any:
+    """Linear warm-up over the first 5 % of the run, then a cosine to 0 (Loshchilov and Hutter, ICLR 2017)."""
+    return optax.warmup_cosine_decay_schedule(0.0, 1.0, 50, 1000)(1000 * progress)
 
 
-def constant(steps_per_epoch: int, epochs: int) -> optax.Schedule:
+def constant(epoch: Any, progress: Any) -> Any:
     """The learning rate itself throughout."""
-    return optax.constant_schedule(1.0)
+    return optax.constant_schedule(1.0)(epoch)
 
 
-# name -> (steps an epoch, epochs -> (step -> factor of the learning rate))
-SCHEDULES: dict[str, Callable[[int, int], optax.Schedule]] = {
-    "step": step_decay,
-    "cosine": cosine,
-    "constant": constant,
-}
+# name -> (epochs done, share of the run done -> factor of the learning rate)
+SCHEDULES: dict[str, Schedule] = {"step": step_decay, "cosine": cosine, "constant": constant}
 
 _ADAM = optax.scale_by_adam()
 
@@ -110,6 +122,8 @@ def init_state(model: Model, key: Key[Array, ""], data: Data) -> TrainState:
         batch_stats=variables.get("batch_stats", {}),
         opt_state=_ADAM.init(params),
         key=key,
+        best=jnp.full((), jnp.inf, jnp.float32),
+        stale=jnp.zeros((), jnp.int32),
     )
 
 
@@ -121,14 +135,44 @@ def _forward(
     return q, z, model.decode(z, batch.cond, train)
 
 
+def objective(
+    model: Model,
+    recipe: Recipe,
+    state: TrainState,
+    beta: Float[Array, ""],
+    batch: Data,
+    weight: Float[Array, " B"],
+    params: PyTree,
+) -> tuple[Float[Array, ""], tuple[tuple[Float[Array, ""], Float[Array, ""], Float[Array, " L"]], PyTree]]:
+    """What a step descends, as a function of `params`, with (sums, batch statistics) beside it; see `train_step`."""
+    keys = {name: jax.random.fold_in(jax.random.fold_in(state.key, use), state.step) for name, use in _KEYS.items()}
+    variables = {"params": params, "batch_stats": state.batch_stats}
+    (q, z, reconstruction), updated = nn.apply(_forward, model, mutable=["batch_stats"])(
+        variables, batch, keys["sample"], True, rngs={"dropout": keys["dropout"]}
+    )
+    loss, (error, kl) = objectives.elbo(reconstruction, batch.x, q, beta)
+    sums = (weight @ loss, weight @ error, weight @ kl)
+    total = sums[0] / weight.sum()
+    if recipe.neighbours:
+        flat = batch.x.reshape(len(batch.x), -1)
+        affinities = objectives.neighbour_affinities(flat, weight)
+        divergence = objectives.neighbour_divergence(affinities, z, weight)
+        total = total + recipe.neighbours * flat.shape[1] * divergence
+    return total, (sums, updated.get("batch_stats", {}))
+
+
+_KEYS = {"sample": _SAMPLE, "dropout": _DROPOUT}
+
+
 def train_step(
     model: Model,
     recipe: Recipe,
-    steps_per_epoch: int,
     state: TrainState,
     hyper: Hyper,
     batch: Data,
     weight: Float[Array, " B"],
+    epoch: Float[Array, ""] | float,
+    progress: Float[Array, ""] | float,
 ) -> tuple[TrainState, tuple[Float[Array, ""], Float[Array, ""], Float[Array, " L"]]]:
     """One step of Adam on the weighted mean of the negative ELBO, and of the neighbour term if the recipe has one.
 
@@ -138,63 +182,60 @@ def train_step(
 
     Args:
       weight: 1 for a track that counts, 0 for one that fills the batch up.
+      epoch: epochs done before this step, with a fraction; progress: what share of the run they are.
 
     Returns:
       The next state, and (loss, squared error, KL per dimension) summed over the tracks that count.
     """
-    dropout_key = jax.random.fold_in(jax.random.fold_in(state.key, _DROPOUT), state.step)
-    sample_key = jax.random.fold_in(jax.random.fold_in(state.key, _SAMPLE), state.step)
-    beta = hyper.beta * objectives.BETA_SCHEDULES[recipe.beta_schedule](recipe.epochs * steps_per_epoch)(state.step)
-    apply = nn.apply(_forward, model, mutable=["batch_stats"])
-
-    def objective(params):
-        variables = {"params": params, "batch_stats": state.batch_stats}
-        (q, z, reconstruction), updated = apply(variables, batch, sample_key, True, rngs={"dropout": dropout_key})
-        loss, (error, kl) = objectives.elbo(reconstruction, batch.x, q, beta)
-        sums = (weight @ loss, weight @ error, weight @ kl)
-        total = sums[0] / weight.sum()
-        if recipe.neighbours:
-            flat = batch.x.reshape(len(batch.x), -1)
-            affinities = objectives.neighbour_affinities(flat, weight)
-            divergence = objectives.neighbour_divergence(affinities, z, weight)
-            total = total + recipe.neighbours * flat.shape[1] * divergence
-        return total, (sums, updated.get("batch_stats", {}))
-
-    gradients, (sums, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
+    beta = hyper.beta * objectives.BETA_SCHEDULES[recipe.beta_schedule](progress)
+    with jax.default_matmul_precision(recipe.precision):
+        descended = partial(objective, model, recipe, state, beta, batch, weight)
+        gradients, (sums, batch_stats) = jax.grad(descended, has_aux=True)(state.params)
     updates, opt_state = _ADAM.update(gradients, state.opt_state)
-    rate = hyper.learning_rate * SCHEDULES[recipe.schedule](steps_per_epoch, recipe.epochs)(state.step)
+    rate = hyper.learning_rate * SCHEDULES[recipe.schedule](epoch, progress)
     params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
-    return TrainState(state.step + 1, params, batch_stats, opt_state, state.key), sums
+    following = state._replace(step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state)
+    return following, sums
 
 
 def run_epochs(
     model: Model,
     recipe: Recipe,
-    epochs: int,
+    chunk: int,
     state: TrainState,
     hyper: Hyper,
     data: Data,
-    first_epoch: Int[Array, ""] | int = 0,
+    first_epoch: Int[Array, ""] | int,
+    epochs: Int[Array, ""] | int,
 ) -> tuple[TrainState, History]:
-    """Trains one replica from `first_epoch` on for `epochs`, each over all tracks in an order of its own.
+    """Trains one replica from `first_epoch` on for `chunk` epochs, each over all tracks in an order of its own.
 
-    Epochs past `recipe.epochs` leave the state as it is, so that a run is chunks of one length and compiles once;
-    their History rows are zero.
+    Epochs past `epochs`, the length of the whole run, and those of a replica that has stopped (`Recipe.patience`) leave
+    the state as it is; their History rows are zero.
     """
     n = len(data.x)
     count, size = recipe.batches(n)
     weight = jnp.concatenate([jnp.ones(n), jnp.zeros(count * size - n)]).reshape(count, size)
+    resampled = resample(hyper.resample, n)
+    settled = objectives.BETA_SCHEDULES[recipe.beta_schedule]
 
     def one_epoch(state: TrainState, epoch: Int[Array, ""]) -> tuple[TrainState, History]:
         order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(state.key, _SHUFFLE), epoch), n)
-        order = jnp.concatenate([order, order[: count * size - n]]).reshape(count, size)
+        rows = resampled[jnp.concatenate([order, order[: count * size - n]])]
+        # Gathered once: a gather a step costs as much as a layer.
+        batches = jax.tree.map(lambda leaf: leaf[rows].reshape(count, size, *leaf.shape[1:]), data)
+        elapsed = epoch + jnp.arange(count) / count
 
-        def one_step(state, rows_and_weight):
-            rows, weight = rows_and_weight
-            return train_step(model, recipe, count, state, hyper, Data(data.x[rows], data.cond[rows]), weight)
+        def one_step(state, given):
+            return train_step(model, recipe, state, hyper, *given)
 
-        state, sums = jax.lax.scan(one_step, state, (order, weight))
+        state, sums = jax.lax.scan(one_step, state, (batches, weight, elapsed, elapsed / epochs))
         loss, error, kl = (part.sum(axis=0) / n for part in sums)
+        if recipe.patience:
+            moves = (settled(epoch / epochs) != 1.0) | (settled((epoch + 1) / epochs) != 1.0)
+            better = moves | (loss < state.best - _IMPROVEMENT * jnp.abs(state.best))
+            best = jnp.where(moves, jnp.inf, jnp.minimum(loss, state.best))
+            state = state._replace(best=best, stale=jnp.where(better, 0, state.stale + 1))
         return state, History(loss, error, kl)
 
     def no_epoch(state: TrainState, epoch: Int[Array, ""]) -> tuple[TrainState, History]:
@@ -202,49 +243,18 @@ def run_epochs(
         return state, zeros
 
     def body(state: TrainState, epoch: Int[Array, ""]) -> tuple[TrainState, History]:
-        return jax.lax.cond(epoch < recipe.epochs, one_epoch, no_epoch, state, epoch)
+        due = epoch < epochs
+        if recipe.patience:
+            due &= state.stale < recipe.patience
+        return jax.lax.cond(due, one_epoch, no_epoch, state, epoch)
 
-    return jax.lax.scan(body, state, first_epoch + jnp.arange(epochs))
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=(4,))
-def population(
-    model: Model,
-    recipe: Recipe,
-    epochs: int,
-    width: int,
-    states: TrainState,
-    hypers: Hyper,
-    data: Data,
-    first_epoch: Int[Array, ""] | int,
-) -> tuple[TrainState, History]:
-    """`run_epochs` of R replicas as one program: states and hypers have a leading axis R, data are shared.
-
-    Args:
-      width: how many replicas run side by side under vmap; the groups of that size follow each other. See
-        `population_width`.
-    """
-
-    def one(replica: tuple[TrainState, Hyper]) -> tuple[TrainState, History]:
-        return run_epochs(model, recipe, epochs, *replica, data, first_epoch)
-
-    return jax.lax.map(one, (states, hypers), batch_size=width if width > 1 else None)
+    return jax.lax.scan(body, state, first_epoch + jnp.arange(chunk))
 
 
-def population_width(replicas: int) -> int:
-    """All replicas side by side on an accelerator, which one small model leaves idle; one by one on a CPU.
-
-    On a CPU vmap gains no time, and batched matrix products round differently from single ones: Adam's first steps
-    are nearly the sign of the gradient and turn such a difference of 1e-7 into 1e-3 within ten steps. One by one, a
-    replica's numbers are to the last bit those of the same run alone.
-    """
-    return 1 if jax.default_backend() == "cpu" else replicas
-
-
-@partial(jax.jit, static_argnums=0)
-def init_population(model: Model, seeds: Int[Array, " R"], data: Data) -> TrainState:
-    """The states of R replicas, each that of its own seed; only the shapes of `data` matter."""
-    return jax.vmap(lambda seed: init_state(model, jax.random.key(seed), data))(seeds)
+def resample(number: Int[Array, ""], tracks: int) -> Int[Array, " N"]:
+    """Rows of the tracks: all of them in order for number 0, else drawn with replacement, a function of the number."""
+    key = jax.random.fold_in(jax.random.key(_RESAMPLE), number)
+    return jnp.where(number > 0, jax.random.randint(key, (tracks,), 0, tracks), jnp.arange(tracks))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -104,13 +104,15 @@ class Data(NamedTuple):
 
 
 class Hyper(NamedTuple):
-    """Traced scalars, so that a sweep over them is one program; (R,) each under `train.population`.
+    """Traced scalars, so that a sweep over them is one program; (R,) each in a `musiclust.population`.
 
     beta: weight of the KL term, >= 0 (Higgins et al., ICLR 2017). learning_rate: Adam's peak step size, > 0.
+    resample: number of a bootstrap resample of the tracks, 0 for the tracks themselves.
     """
 
     beta: Float[AnyArray, "*R"]
     learning_rate: Float[AnyArray, "*R"]
+    resample: Int[AnyArray, "*R"]
 
 
 class Posterior(NamedTuple):
@@ -123,7 +125,8 @@ class Posterior(NamedTuple):
 class TrainState(NamedTuple):
     """One replica between two steps. Arrays only; functions are arguments.
 
-    `key` never changes: every random draw folds the step into it, so that a resumed run is the unbroken run.
+    `key` never changes: every random draw folds the step into it, so that a resumed run is the unbroken run. `best` is
+    the lowest loss of an epoch so far, `stale` the epochs since; both stay as they are without early stopping.
     """
 
     step: Int[AnyArray, "*R"]
@@ -131,6 +134,8 @@ class TrainState(NamedTuple):
     batch_stats: PyTree
     opt_state: PyTree
     key: Key[Array, "*R"]
+    best: Float[AnyArray, "*R"]
+    stale: Int[AnyArray, "*R"]
 
 
 class History(NamedTuple):

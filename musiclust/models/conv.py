@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from musiclust.models.convolution import Conv, ConvTranspose
-from musiclust.models.layers import BatchNorm, Dropout
+from musiclust.models.layers import Dense, NormRelu
 from musiclust.types import Posterior
 
 # (window, stride) of each layer along each axis
@@ -59,46 +59,44 @@ class ConvVAE(nn.Module):
             spaces.append(tuple(-(-n // stride) for n in spaces[-1]))
         self.spaces = spaces
         pairs = list(zip(self.channels, layers, strict=True))
-        self.convs = [Conv(width, (window,) * rank, (stride,) * rank) for width, (window, stride) in pairs]
-        self.conv_norms = [_norm() for _ in pairs]
-        self.squeeze, self.squeeze_norm = nn.Dense(self.dense), _norm()
-        self.mean, self.logvar = nn.Dense(self.latent_dim), nn.Dense(self.latent_dim)
-        self.expand, self.expand_norm = nn.Dense(self.dense), _norm()
-        self.unflatten, self.unflatten_norm = nn.Dense(math.prod(spaces[-1]) * self.channels[-1]), _norm()
+        self.convs = [
+            Conv(width, (window,) * rank, (stride,) * rank, use_bias=False) for width, (window, stride) in pairs
+        ]
+        self.conv_norms = [self._norm() for _ in pairs]
+        self.squeeze, self.squeeze_norm = Dense(self.dense, use_bias=False), self._norm()
+        self.heads = Dense(2 * self.latent_dim)  # mean and logvar in one product
+        self.expand, self.expand_norm = Dense(self.dense, use_bias=False), self._norm()
+        self.unflatten = Dense(math.prod(spaces[-1]) * self.channels[-1], use_bias=False)
+        self.unflatten_norm = self._norm()
         # A window of 3 cannot cover a stride of 5: there the input is repeated and the convolution has stride 1.
         self.repeats = [stride if stride > 3 else 1 for _, stride in reversed(layers)]
         widths = [*self.channels[-2::-1], 1]
         self.transposed = [
-            ConvTranspose(width, (3,) * rank, (stride // repeat,) * rank)
+            ConvTranspose(width, (3,) * rank, (stride // repeat,) * rank, use_bias=width == 1)
             for width, (_, stride), repeat in zip(widths, reversed(layers), self.repeats, strict=True)
         ]
-        self.transposed_norms = [_norm() for _ in widths[:-1]]
-        self.drop = Dropout(self.dropout)
+        self.transposed_norms = [self._norm() for _ in widths[:-1]]
+
+    def _norm(self) -> NormRelu:
+        return NormRelu(affine=False, dropout=self.dropout)
 
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
         """q(z | x) of a batch; `cond` is not looked at."""
         h = x[..., None]
         for conv, norm in zip(self.convs, self.conv_norms, strict=True):
-            h = self._activate(norm, conv(h), train)
-        h = self._activate(self.squeeze_norm, self.squeeze(h.reshape(len(x), -1)), train)
-        return Posterior(self.mean(h), self.logvar(h))
+            h = norm(conv(h), train)
+        h = self.squeeze_norm(self.squeeze(h.reshape(len(x), -1)), train)
+        return Posterior(*jnp.split(self.heads(h), 2, axis=1))
 
     def decode(self, z: Float[Array, "B _"], cond: Float[Array, "B C"], train: bool) -> Float[Array, "B *D"]:
         """The mean of p(x | z), in the shape of the input."""
-        h = self._activate(self.expand_norm, self.expand(z), train)
-        h = self._activate(self.unflatten_norm, self.unflatten(h), train)
+        h = self.expand_norm(self.expand(z), train)
+        h = self.unflatten_norm(self.unflatten(h), train)
         h = h.reshape(len(z), *self.spaces[-1], self.channels[-1])
         for i, (conv, repeat, space) in enumerate(zip(self.transposed, self.repeats, self.spaces[-2::-1], strict=True)):
             for axis in range(1, h.ndim - 1):
                 h = jnp.repeat(h, repeat, axis=axis)
             h = conv(h)[(slice(None), *map(slice, space))]
             if i < len(self.transposed_norms):
-                h = self._activate(self.transposed_norms[i], h, train)
+                h = self.transposed_norms[i](h, train)
         return h[..., 0]
-
-    def _activate(self, norm: nn.BatchNorm, h: Float[Array, "B *H"], train: bool) -> Float[Array, "B *H"]:
-        return self.drop(nn.relu(norm(h, use_running_average=not train)), train)
-
-
-def _norm() -> nn.BatchNorm:
-    return BatchNorm(use_scale=False, use_bias=False)

@@ -16,38 +16,50 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from musiclust.models.layers import factor_type, product
+
 _LAYOUT = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
 
 
 class Conv(nn.Module):
-    """`nn.Conv(features, window, strides, padding="SAME")`: (B, *n, C) -> (B, *ceil(n / strides), features)."""
+    """`nn.Conv(features, window, strides, padding="SAME")`: (B, *n, C) -> (B, *ceil(n / strides), features).
+
+    Without its bias where a NormRelu follows, which has it.
+    """
 
     features: int
     window: Sequence[int]
     strides: Sequence[int]
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "B *N C"]) -> Float[Array, "B *M F"]:
         shape = (*self.window, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return self.product(x, kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+        y = self.convolve(x, kernel)
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.features,)).reshape((1,) * (x.ndim - 1) + (-1,))
 
-    def product(self, x: Float[Array, "B *N C"], kernel: Float[Array, "..."]) -> Float[Array, "B *M F"]:
+    def convolve(self, x: Float[Array, "B *N C"], kernel: Float[Array, "..."]) -> Float[Array, "B *M F"]:
         if jax.default_backend() == "cpu":
             return convolve(x, kernel, self.strides)
         layout = _LAYOUT[len(self.window)]
-        return jax.lax.conv_general_dilated(x, kernel, self.strides, "SAME", dimension_numbers=layout)
+        return jax.lax.conv_general_dilated(
+            *_factors(x, kernel), self.strides, "SAME", dimension_numbers=layout
+        ).astype(x.dtype)
 
 
 class ConvTranspose(Conv):
     """`nn.ConvTranspose(features, window, strides, padding="SAME")`: (B, *n, C) -> (B, *(n * strides), features)."""
 
-    def product(self, x: Float[Array, "B *N C"], kernel: Float[Array, "..."]) -> Float[Array, "B *M F"]:
+    def convolve(self, x: Float[Array, "B *N C"], kernel: Float[Array, "..."]) -> Float[Array, "B *M F"]:
         if jax.default_backend() == "cpu":
             return convolve_transpose(x, kernel, self.strides)
         layout = _LAYOUT[len(self.window)]
-        return jax.lax.conv_transpose(x, kernel, self.strides, "SAME", dimension_numbers=layout)
+        return jax.lax.conv_transpose(*_factors(x, kernel), self.strides, "SAME", dimension_numbers=layout).astype(
+            x.dtype
+        )
 
 
 def convolve(x: Float[Array, "B *N C"], kernel: Float[Array, "..."], strides: Sequence[int]) -> Float[Array, "B *M F"]:
@@ -65,7 +77,7 @@ def convolve(x: Float[Array, "B *N C"], kernel: Float[Array, "..."], strides: Se
         for offset in itertools.product(*map(range, window))
     ]
     rows = jnp.concatenate(patches, axis=-1).reshape(-1, math.prod(window) * channels)
-    return (rows @ kernel.reshape(-1, features)).reshape(len(x), *out, features)
+    return product(rows, kernel.reshape(-1, features)).reshape(len(x), *out, features)
 
 
 def convolve_transpose(
@@ -80,7 +92,7 @@ def convolve_transpose(
     space = x.shape[1:-1]
     taps = math.prod(window)
     flat = kernel.reshape(taps, channels, features).transpose(1, 0, 2).reshape(channels, taps * features)
-    products = (x.reshape(-1, channels) @ flat).reshape(len(x), *space, taps, features)
+    products = product(x.reshape(-1, channels), flat).reshape(len(x), *space, taps, features)
     phases: dict[tuple[int, ...], list[Array]] = {}
     for tap, offset in enumerate(itertools.product(*map(range, window))):
         where = [_tap(i, k, s) for i, k, s in zip(offset, window, strides, strict=True)]
@@ -94,6 +106,10 @@ def convolve_transpose(
     interleaved = [axis for i in range(rank) for axis in (rank + 1 + i, i)]
     out = [n * s for n, s in zip(space, strides, strict=True)]
     return grid.transpose(rank, *interleaved, 2 * rank + 1).reshape(len(x), *out, features)
+
+
+def _factors(x: Float[Array, "B *N C"], kernel: Float[Array, "..."]) -> tuple[Array, Array]:
+    return x.astype(factor_type()), kernel.astype(factor_type())
 
 
 def _phases(strides: Sequence[int]) -> itertools.product:

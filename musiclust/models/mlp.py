@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from musiclust.models.layers import DenseStack
+from musiclust.models.layers import Dense, DenseStack
 from musiclust.types import Posterior
 
 
@@ -37,15 +37,13 @@ class VAE(nn.Module):
 
     def setup(self) -> None:
         self.encoder = DenseStack(self.hidden)
-        self.mean = nn.Dense(self.latent_dim)
-        self.logvar = nn.Dense(self.latent_dim)
+        self.heads = Dense(2 * self.latent_dim)  # mean and logvar in one product
         self.decoder = DenseStack(self.hidden[::-1])
-        self.output = nn.Dense(math.prod(self.input_shape))
+        self.output = Dense(math.prod(self.input_shape))
 
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
         """q(z | x) of a batch; `cond` is not looked at."""
-        h = self.encoder(x.reshape(len(x), -1), train)
-        return Posterior(self.mean(h), self.logvar(h))
+        return Posterior(*jnp.split(self.heads(self.encoder(x.reshape(len(x), -1), train)), 2, axis=1))
 
     def decode(self, z: Float[Array, "B _"], cond: Float[Array, "B C"], train: bool) -> Float[Array, "B *D"]:
         """The mean of p(x | z), in the shape of the input."""
@@ -57,7 +55,11 @@ class Autoencoder(VAE):
 
     variational = False
 
+    def setup(self) -> None:
+        super().setup()
+        self.code = Dense(self.latent_dim)
+
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
         """The code of a batch as a posterior of variance zero (logvar is -inf)."""
-        code = self.mean(self.encoder(x.reshape(len(x), -1), train))
+        code = self.code(self.encoder(x.reshape(len(x), -1), train))
         return Posterior(code, jnp.full_like(code, -jnp.inf))

@@ -16,7 +16,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from musiclust.models.layers import DenseStack, counter_bits
+from musiclust.models.layers import Dense, DenseStack
+from musiclust.noise import counter_bits, keep_threshold
 from musiclust.types import Posterior
 
 _LOGVAR_LIMIT = 10.0
@@ -26,7 +27,8 @@ class PresentBatchNorm(nn.Module):
     """BatchNorm (Ioffe and Szegedy, ICML 2015) over the tracks that are present: (B, H) -> (B, H).
 
     A batch with fewer than two of them, which has no variance, is normalised by the running statistics and leaves
-    those as they are; `nn.BatchNorm` under a mask of zeros would make them NaN. Otherwise it is layers.BatchNorm.
+    those as they are; `nn.BatchNorm` under a mask of zeros would make them NaN. Otherwise it is the BatchNorm of
+    layers.NormRelu.
     """
 
     @nn.compact
@@ -59,7 +61,7 @@ class PresentStack(nn.Module):
     widths: Sequence[int]
 
     def setup(self) -> None:
-        self.dense = [nn.Dense(width) for width in self.widths]
+        self.dense = [Dense(width) for width in self.widths]
         self.norm = [PresentBatchNorm() for _ in self.widths]
 
     def __call__(self, x: Float[Array, "B D"], present: Bool[Array, " B"], train: bool) -> Float[Array, "B H"]:
@@ -102,7 +104,7 @@ class MultimodalVAE(nn.Module):
         self.encoders = [PresentStack(self.hidden) for _ in self.columns]
         # Every track has a z, also one to impute a modality from: these statistics are of all tracks.
         self.decoders = [DenseStack(self.hidden[::-1]) for _ in self.columns]
-        self.outputs = [nn.Dense(width) for width in self.columns]
+        self.outputs = [Dense(width) for width in self.columns]
 
     def decode(self, z: Float[Array, "B _"], cond: Float[Array, "B C"], train: bool) -> Float[Array, "B *D"]:
         """The mean of p(x | z), in the shape of the input; 0 in the columns of each modality that cond is 0 for.
@@ -141,8 +143,7 @@ class MultimodalVAE(nn.Module):
         words = counter_bits(self.make_rng("dropout"), present.shape)
         most = jnp.uint32(2**32 - 1)
         lowest = jnp.where(present, words, most).min(axis=1, keepdims=True)
-        threshold = jnp.uint32(min(round((1.0 - self.drop) * 2**32), 2**32 - 1))
-        return present & ((words < threshold) | (words == lowest))
+        return present & ((words < keep_threshold(1.0 - self.drop)) | (words == lowest))
 
     def _spread(self, present: Bool[Array, "B M"]) -> Bool[Array, "B D"]:
         """The mask of modalities as a mask of columns."""
@@ -163,8 +164,8 @@ class PoEVAE(MultimodalVAE):
 
     def setup(self) -> None:
         super().setup()
-        self.means = [nn.Dense(self.latent_dim) for _ in self.columns]
-        self.logvars = [nn.Dense(self.latent_dim) for _ in self.columns]
+        self.means = [Dense(self.latent_dim) for _ in self.columns]
+        self.logvars = [Dense(self.latent_dim) for _ in self.columns]
 
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
         """q(z | x) of a batch: the product of the prior and of the experts of the modalities that a track has."""
@@ -192,13 +193,13 @@ class AttentionVAE(MultimodalVAE):
 
     def setup(self) -> None:
         super().setup()
-        self.tokens = [nn.Dense(self.width) for _ in self.columns]
+        self.tokens = [Dense(self.width) for _ in self.columns]
         initial = nn.initializers.normal(1.0)
         self.kind = self.param("kind", initial, (len(self.columns), self.width))
         self.query = self.param("query", initial, (self.queries, self.width))
         self.attention = nn.MultiHeadDotProductAttention(self.heads)
         self.joint = DenseStack((self.width,))
-        self.mean, self.logvar = nn.Dense(self.latent_dim), nn.Dense(self.latent_dim)
+        self.mean, self.logvar = Dense(self.latent_dim), Dense(self.latent_dim)
 
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
         """q(z | x) of a batch, from the modalities that a track has. A track without any gets one and the same."""
