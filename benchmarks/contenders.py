@@ -1,4 +1,4 @@
-"""Who trains in training.py, each in a process of its own that is kept for all repeats.
+"""Who trains in training.py, each in a process of its own that is kept for all repeats; population.py's train so too.
 
 A network is described without JAX or torch (`Job`), so that a process loads only the one it works with. A process first
 tells how it is set up, then answers each seed with (seconds, loss of the last epoch, FLOP/s of a large product).
@@ -6,6 +6,7 @@ tells how it is set up, then answers each seed with (seconds, loss of the last e
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -48,7 +49,8 @@ class Job(NamedTuple):
 class SetUp(NamedTuple):
     """What a contender tells before its first training.
 
-    seconds: of compilation. threads: that it may use. device: by name. flop: of one training, told by ours alone.
+    seconds: of compilation, without a cache. threads: that it may use. device: by name. flop: of one training, told by
+    ours alone.
     """
 
     seconds: float
@@ -91,34 +93,41 @@ def large_matrix() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(_MATRIX, _MATRIX)).astype(np.float32)
 
 
-def ours(pipe: Connection, job: Job) -> None:
-    """musiclust.train: the whole run as one compiled program."""
+def ours(pipe: Connection, job: Job, precision: str = "float32") -> None:
+    """musiclust: the whole run as one compiled program of one replica, without a checkpoint."""
     import jax
     import jax.numpy as jnp
 
     from benchmarks.flops import training_flop
-    from musiclust import train
+    from musiclust import population, train
     from musiclust.models import MODELS
     from musiclust.types import Data, Hyper
 
+    jax.config.update("jax_enable_compilation_cache", False)  # compilation is told as it is the first time
+    layout = population.Layout(1, 1, 1, 1)
     data = Data(*map(jnp.asarray, synthetic(job)))
     model = MODELS[job.model](input_shape=job.input_shape, latent_dim=job.latent_dim, **job.options)
-    recipe = train.Recipe(epochs=job.epochs, batch_size=job.batch_size)
-    hypers = Hyper(jnp.array([job.beta]), jnp.array([1e-3]))
-    states = train.init_population(model, jnp.arange(1), data)
+    recipe = train.Recipe(batch_size=job.batch_size, precision=precision)
     start = time.perf_counter()
-    program = train.population.lower(model, recipe, job.epochs, 1, states, hypers, data, 0).compile()
+    program = population.compiled(model, recipe, job.epochs, layout, data)
     compilation = time.perf_counter() - start
     flop = training_flop(model, job.tracks, job.conditions, job.epochs)
     pipe.send(SetUp(compilation, usable_cores(), jax.devices()[0].device_kind, flop))
+    hypers = population.place(layout, Hyper(jnp.array([job.beta]), jnp.array([1e-3]), jnp.array([0])))
+    given = population.place(layout, (data, jnp.int32(0), jnp.int32(job.epochs)), shared=True)
     matrix, square = jnp.asarray(large_matrix()), jax.jit(lambda a: a @ a)
     while (seed := pipe.recv()) is not None:
-        states = jax.block_until_ready(train.init_population(model, jnp.array([seed]), data))
+        states = jax.block_until_ready(population.place(layout, program.init(jnp.array([seed]), data)))
         start = time.perf_counter()
-        _, history = jax.block_until_ready(program(states, hypers, data, 0))
+        _, history = jax.block_until_ready(program.train(states, hypers, *given))
         seconds = time.perf_counter() - start
         rate = product_rate(lambda: square(matrix).block_until_ready())
         pipe.send((seconds, float(history.loss[0, -1]), rate))
+
+
+def ours_bfloat16(pipe: Connection, job: Job) -> None:
+    """The same with factors of products rounded to bfloat16."""
+    ours(pipe, job, "bfloat16")
 
 
 def _peer(pipe: Connection, job: Job, loop: str) -> None:
@@ -159,7 +168,7 @@ def pythae(pipe: Connection, job: Job) -> None:
     _peer(pipe, job, "pythae")
 
 
-Work = Callable[[Connection, Job], None]
+Work = Callable[[Connection, Any], None]  # of a Job, or of what else it is to train
 
 
 def contenders(job: Job) -> tuple[dict[str, Work], dict[str, str]]:
@@ -170,7 +179,8 @@ def contenders(job: Job) -> tuple[dict[str, Work], dict[str, str]]:
     """
     if find_spec("torch") is None:
         raise InputError("PyTorch is not installed, and without it there is no peer: pip install torch")
-    works: dict[str, Work] = {"ours": ours, "idiomatic": idiomatic, "written": written}
+    works: dict[str, Work] = {"ours": ours, "ours, bfloat16": ours_bfloat16}
+    works |= {"idiomatic": idiomatic, "written": written}
     if job.conditions or len(job.input_shape) > 1 or job.model == "conv_vae":
         return works, {"pythae": "fully connected networks without conditions only"}
     if find_spec("pythae") is None:
@@ -181,19 +191,21 @@ def contenders(job: Job) -> tuple[dict[str, Work], dict[str, str]]:
 class Contender:
     """A process that trains when asked to, once for each call, with a new seed; remembers losses and rates.
 
+    `set_up` is what it tells first.
+
     Raises:
       InputError: if the process ends early; its own words precede.
     """
 
-    def __init__(self, work: Work, job: Job) -> None:
-        self.name = work.__name__
+    def __init__(self, name: str, work: Work, job: Any) -> None:
+        self.name = name
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_start, args=(work, theirs, job), daemon=True)
         self.process.start()
         theirs.close()
-        self.set_up: SetUp = self._answer()
-        self.losses: list[float] = []
+        self.set_up: Any = self._answer()
+        self.losses: list[Any] = []
         self.rates: list[float] = []
 
     def __call__(self) -> float:
@@ -214,7 +226,8 @@ class Contender:
         self.process.join()
 
 
-def _start(work: Work, pipe: Connection, job: Job) -> None:
+def _start(work: Work, pipe: Connection, job: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends its daemons
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # several processes share the accelerator
     with contextlib.suppress(BrokenPipeError, EOFError):  # the parent is gone
         work(pipe, job)

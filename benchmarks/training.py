@@ -1,10 +1,11 @@
 """Speed of training one model: python -m benchmarks.training [--models=fma_vae,... --epochs=20 --repeats=5]
 
-Ours is a whole run as one compiled program. The peers (contenders.py) are the PyTorch loop that most people write, the
-same well written, and pythae's trainer where it is installed: same network, initial scale, dropout, data, batches and
-schedule, checked to reach the same loss within 2 %, as means over the repeats' seeds. Each contender works in a process
-of its own, kept for all repeats, which take turns; each may use every core. Compilation is not in the times and is told
-apart. Data are drawn on the spot: 8 factors and noise, 3,081 tracks of columns, or spectrograms of 128 x 431.
+Ours is a whole run as one compiled program, in float32 and with factors of products rounded to bfloat16. The peers
+(contenders.py) are the PyTorch loop that most people write, the same well written, and pythae's trainer where it is
+installed: same network, initial scale, dropout, data, batches and schedule. All are checked to reach the same loss
+within 2 %, as means over the repeats' seeds. Each contender works in a process of its own, kept for all repeats, which
+take turns; each may use every core. Compilation, without a cache, is not in the times and is told apart. Data are drawn
+on the spot: 8 factors and noise, 3,081 tracks of columns, or spectrograms of 128 x 431.
 
 Beside each time stands the share of the rate of a large product of matrices, measured in the same process after each
 run, that the training's own products reach.
@@ -36,7 +37,7 @@ LOSS_GAP = 0.02
 def measure(job: Job, repeats: int) -> dict[str, Any]:
     """All figures of one preset."""
     works, left_out = contenders(job)
-    field = {name: Contender(work, job) for name, work in works.items()}
+    field = {name: Contender(name, work, job) for name, work in works.items()}
     taken = in_turn(field, repeats)
     for contender in field.values():
         contender.stop()

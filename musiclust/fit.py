@@ -84,6 +84,7 @@ def prepare(
     Raises:
       InputError: if not even one replica fits.
     """
+    data = jax.tree.map(jnp.asarray, data)
     each = population.footprint(model, recipe, data)
     layout = population.arrange(len(settings), jax.local_device_count(), each, max_memory)
     chunk = chunk_epochs(len(settings) * data.x.size)
@@ -117,7 +118,6 @@ def fit(
     """
     model, recipe, data, settings, epochs, chunk, layout, program, compile_seconds = prepared
     replicas, conditions = len(settings), int(data.cond.shape[1])
-    here = jax.tree.map(jnp.asarray, data)
     hypers, seeds = _hypers(settings)
     started = time.perf_counter()
     saved = checkpoint.restore(root) if resume and checkpoint.latest_epoch(root) is not None else None
@@ -125,9 +125,9 @@ def fit(
         done, history, groups = saved.epoch, saved.history, population.split(layout, saved.states)
     else:
         done, history = 0, _no_history(replicas, model.latent_dim)
-        groups = [program.init(part, here) for part in population.split(layout, seeds)]
+        groups = [program.init(part, data) for part in population.split(layout, seeds)]
     given = [population.place(layout, part) for part in population.split(layout, hypers)]
-    shared = population.place(layout, here, shared=True)
+    shared = population.place(layout, data, shared=True)
 
     def current() -> checkpoint.Checkpoint:
         states = population.from_host(population.join([population.to_host(part) for part in groups], replicas))

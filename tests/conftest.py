@@ -15,6 +15,7 @@ from musiclust import store  # noqa: E402
 from musiclust.types import Block, Tracks  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 8)  # so that populations are sharded
 # Most of the time of a test is compilation; tests that need the program as users run it ask for `optimised`.
 jax.config.update("jax_disable_most_optimizations", True)
 

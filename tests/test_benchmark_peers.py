@@ -89,14 +89,22 @@ def parts(case) -> tuple[Any, Any, Data]:
     return model, {"params": drawn(state.params, -0.2), "batch_stats": drawn(state.batch_stats, 0.01)}, data
 
 
-def dense(name, tree):
-    return {f"{name}.weight": np.asarray(tree["kernel"]).T, f"{name}.bias": np.asarray(tree["bias"])}
+def dense(name, tree, bias):
+    """A dense layer's, whose bias may stand with the norm that follows."""
+    return {f"{name}.weight": np.asarray(tree["kernel"]).T, f"{name}.bias": np.asarray(bias["bias"])}
+
+
+def heads(tree):
+    """Mean and logvar, which are one product here."""
+    halves = {name: np.split(np.asarray(leaf), 2, axis=-1) for name, leaf in tree.items()}
+    mean, logvar = ({name: half[i] for name, half in halves.items()} for i in range(2))
+    return dense("mean", mean, mean) | dense("logvar", logvar, logvar)
 
 
 def norm(name, stats, tree=None):
     found = {f"{name}.running_mean": stats["mean"], f"{name}.running_var": stats["var"]}
     if tree is not None:
-        found |= {f"{name}.weight": tree["scale"], f"{name}.bias": tree["bias"]}
+        found |= {f"{name}.weight": tree["scale"], f"{name}.bias": tree["shift"]}
     return {key: np.asarray(value) for key, value in found.items()}
 
 
@@ -106,11 +114,10 @@ def fully_connected_weights(variables):
     found = {}
     for stack in ("encoder", "decoder"):
         for i in range(len(stats[stack])):
-            found |= dense(f"{stack}.{3 * i}", params[stack][f"dense_{i}"])
-            found |= norm(f"{stack}.{3 * i + 1}", stats[stack][f"norm_{i}"], params[stack][f"norm_{i}"])
-    for head in ("mean", "logvar", "output"):
-        found |= dense(head, params[head])
-    return found
+            follows = params[stack][f"norm_{i}"]
+            found |= dense(f"{stack}.{3 * i}", params[stack][f"dense_{i}"], follows)
+            found |= norm(f"{stack}.{3 * i + 1}", stats[stack][f"norm_{i}"], follows)
+    return found | heads(params["heads"]) | dense("output", params["output"], params["output"])
 
 
 def convolutional_weights(variables, shape, channels):
@@ -122,24 +129,27 @@ def convolutional_weights(variables, shape, channels):
     order = np.moveaxis(order, -1, 0).ravel()
     found = {}
     for i in range(4):
-        for kind, axes in (("convs", (rank + 1, rank)), ("transposed", (rank, rank + 1))):
-            tree = params[f"{kind}_{i}"]
-            kernel = np.asarray(tree["kernel"])
+        for kind, follows, axes in (
+            ("convs", "conv_norms", (rank + 1, rank)), ("transposed", "transposed_norms", (rank, rank + 1))
+        ):  # fmt: skip
+            kernel = np.asarray(params[f"{kind}_{i}"]["kernel"])
             name = f"{kind}.{i}"
             if kind == "transposed":
                 kernel = np.flip(kernel, axis=tuple(range(rank)))
                 name += ".1" if rank == 1 and i == 3 else ""  # 0 repeats its input
             found[f"{name}.weight"] = np.ascontiguousarray(kernel.transpose(*axes, *range(rank)))
-            found[f"{name}.bias"] = np.asarray(tree["bias"])
+            bias = params.get(f"{follows}_{i}", params[f"{kind}_{i}"])  # no norm follows the last one
+            found[f"{name}.bias"] = np.asarray(bias["bias"])
         found |= norm(f"conv_activations.{i}.0", stats[f"conv_norms_{i}"])
         if i < 3:
             found |= norm(f"transposed_activations.{i}.0", stats[f"transposed_norms_{i}"])
     for layer in ("squeeze", "expand", "unflatten"):
-        found |= dense(f"{layer}.0", params[layer]) | norm(f"{layer}.1.0", stats[f"{layer}_norm"])
+        found |= dense(f"{layer}.0", params[layer], params[f"{layer}_norm"])
+        found |= norm(f"{layer}.1.0", stats[f"{layer}_norm"])
     found["squeeze.0.weight"] = found["squeeze.0.weight"][:, order]
     for name in ("0.weight", "0.bias", "1.0.running_mean", "1.0.running_var"):
         found[f"unflatten.{name}"] = found[f"unflatten.{name}"][order]
-    return found | dense("mean", params["mean"]) | dense("logvar", params["logvar"])
+    return found | heads(params["heads"])
 
 
 # name -> (model, shape, conditions, latent dimensions, options, are weights copied?)
@@ -200,8 +210,12 @@ def test_the_peer_has_as_many_parameters_and_products(told, name):
 @pytest.mark.parametrize("name", ["fma_cvae", "fma_conv", "gtzan_conv"])
 def test_the_peer_starts_at_flax_scale(told, name):
     """LeCun normal: a variance of 1 / fan-in, which is all axes of a Flax kernel but the last."""
-    kernels = [leaf for leaf in jax.tree.leaves(network_and_shapes(CASES[name])[1]) if leaf.ndim > 1]
-    expected = sorted((kernel.size, math.prod(kernel.shape[:-1]) ** -0.5) for kernel in kernels)
+    expected = []
+    for path, kernel in jax.tree.leaves_with_path(network_and_shapes(CASES[name])[1]):
+        if kernel.ndim > 1:
+            layers = 2 if path[0].key == "heads" else 1
+            expected += [(kernel.size // layers, math.prod(kernel.shape[:-1]) ** -0.5)] * layers
+    expected.sort()
     for (size, deviation), (elements, found) in zip(expected, sorted(map(tuple, told[0]["scales"][name])), strict=True):
         assert elements == size
         assert found == pytest.approx(deviation, rel=4 / (2 * size) ** 0.5)

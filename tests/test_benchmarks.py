@@ -5,15 +5,18 @@ import math
 import os
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import contenders, rendering, tables
+from benchmarks import contenders, first_epoch, rendering, replicas, tables
 from benchmarks.measure import in_turn, machine, summary
+from musiclust import store
 from musiclust.errors import InputError
+from musiclust.population import Footprint, Layout
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +39,8 @@ def test_pythae_takes_part_only_where_it_can(monkeypatch):
     assert contenders.contenders(contenders.job("fma_beta", 9, 1))[1] == {"pythae": "not installed"}
     assert "pythae" in contenders.contenders(contenders.job("fma_cvae", 9, 1))[1]
     monkeypatch.setattr(contenders, "find_spec", lambda name: object())
-    assert "pythae" in contenders.contenders(contenders.job("fma_vae", 9, 1))[0]
+    works = contenders.contenders(contenders.job("fma_vae", 9, 1))[0]
+    assert list(works) == ["ours", "ours, bfloat16", "idiomatic", "written", "pythae"]
     assert "pythae" not in contenders.contenders(contenders.job("fma_conv", 9, 1))[0]
     monkeypatch.setattr(contenders, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="PyTorch is not installed"):
@@ -101,6 +105,7 @@ def results(folder):
     contender = {"large_product": spread(1.2e11), "share": spread(0.3), "threads": 2, "device": "cpu", "last_loss": 1.0}
     field = {
         "ours": contender | {"seconds": spread(1.5), "ratio": spread(1.0), "loss_gap": 0.0},
+        "ours, bfloat16": contender | {"seconds": spread(1.2), "ratio": spread(0.8), "loss_gap": 0.001},
         "idiomatic": contender | {"seconds": spread(6.0), "ratio": spread(4.0), "loss_gap": -0.004},
     }
     preset = {"tracks": 3081, "epochs": 20, "compilation": 4.2, "contenders": field}
@@ -116,8 +121,12 @@ def results(folder):
         "population": {
             "machine": {"cpu": "Another"},
             "date": "2026-11-23",
-            "rows": [{"what": "256 models", "figure": spread(0.55), "target": "0.6 at most"}],
+            "rows": [
+                {"what": "256 models", "figure": spread(0.55), "target": "0.6 at most"},
+                {"what": "MB a replica", "figure": summary(np.array([12.34])), "target": ""},
+            ],
         },
+        "start": {"machine": about, "rows": [{"what": "cold", "figure": spread(11.0), "target": "12 at most"}]},
     }
     folder.mkdir()
     for name, result in made.items():
@@ -130,11 +139,15 @@ def test_tables_of_a_folder_of_results(tmp_path):
     assert "`python -m benchmarks.training`, 2026-11-22: A processor, cores 2, python 3.11, usable cores 2" in text
     assert "| fma_beta, 3,081 x 20 | ours | 1.50 (1.35 to 1.65) |" in text
     assert "|  | idiomatic | 6.00 (5.40 to 6.60) | 4.00 (3.60 to 4.40) | -0.4 % | 30 % | 2 |" in text
+    assert "|  | ours, bfloat16 | 1.20 (1.08 to 1.32) | 0.800 (0.720 to 0.880) | +0.1 % |" in text
     assert "|  | pythae | not installed |" in text
-    assert "| compilation of fma_beta | 4.2 s |" in text
+    assert "| compilation of fma_beta, no cache | 4.2 s |" in text
+    assert "float32, PyTorch | 120 GFLOP/s |" in text
     assert "| 30,000 | agglomerative | needs 7 GB |  | 75.0, once | ARI 0.500 |  |" in text
     assert "2026-11-23: Another" in text
     assert "| 256 models | 0.550 (0.495 to 0.605) | 0.6 at most |" in text
+    assert "| MB a replica | 12.3 |  |" in text
+    assert "| cold | 11.0 (9.90 to 12.1) | 12 at most |" in text
     assert f"features: not measured; python -m benchmarks.features --out={tmp_path}/results/features.json" in text
 
 
@@ -151,6 +164,8 @@ def test_a_result_of_another_version_is_named(tmp_path):
         (("tables", "--results=/nowhere"), "--results=/nowhere: no such folder"),
         (("training", "--models=fma_beta,nonsense"), "--models=fma_beta,nonsense: choose from fma_vae"),
         (("training", "--repeats=2"), "flag --repeats=2"),
+        (("population", "--replicas=0"), "flag --replicas=0"),
+        (("start", "--cold=0"), "flag --cold=0"),
     ],
 )
 def test_a_bad_flag_is_one_line(command, says):
@@ -181,6 +196,86 @@ def test_clustering_from_points_to_table(tmp_path):
         assert first[scores]["ours"]["answer"] == first[scores]["scikit-learn"]["answer"]
     assert {row["ours"]["why"] for row in result["rows"] if row["points"] == 200} == {"not run: 0 s at 100 points"}
     assert "| 100 | kmeans |" in tables.markdown(tmp_path)
+
+
+def study(models, epochs, alone_epochs=2):
+    job = contenders.job("fma_beta", 30, epochs)._replace(input_shape=(4,), latent_dim=2, options={"hidden": (8,)})
+    return replicas.Study(job, models, alone_epochs)
+
+
+def test_a_population_trains_its_chunks_and_each_replica_as_alone(monkeypatch):
+    """Ten replicas on the eight devices of the tests in two groups, 12 epochs in chunks of ten."""
+    toy = study(10, 12)
+    settings = toy.settings()
+    assert [(one.seed, one.beta) for one in settings[:5]] == [(0, 1.0), (0, 2.0), (0, 4.0), (0, 8.0), (1, 1.0)]
+    alone = replicas.Trainer(toy, settings[:1])
+    assert alone.told().layout == Layout(1, 1, 1, 1)
+    each = alone.told().each
+    monkeypatch.setattr("musiclust.population.memory", lambda: 8 * (3 * each.state + each.step))
+    together = replicas.Trainer(toy, settings)
+    assert together.told().layout == Layout(8, 1, 1, 2)
+    assert together.told().planned > each.state
+    together.begin(settings)
+    parts = [together.train(1)[1] for _ in range(3)]
+    assert [part.shape for part in parts] == [(10, 10), (10, 2), (10, 10)]  # the third begins to count again
+    whole = np.concatenate(parts[:2], axis=1)
+    for turn in range(2):
+        alone.begin([settings[toy.alone(turn)]])
+        seconds, losses = alone.train(12)
+        assert seconds > 0
+        np.testing.assert_array_equal(losses[0], whole[toy.alone(turn)])
+
+
+def test_figures_of_a_population():
+    """By hand: 4 models x 10 epochs; an epoch of all takes 2 s, 2 epochs of one alone 3 s."""
+    toy = study(4, 10)
+    assert [toy.alone(turn) for turn in range(3)] == [0, 1, 2]
+    told = replicas.Told(1.0, "cpu", Layout(2, 1, 2, 1), 1, Footprint(3_000_000, 5_000_000), 16_000_000, 4e9)
+    company = [np.full((4, 1), 100.0), np.full((4, 1), 90.0), np.full((4, 1), 80.0)]
+    single = [np.array([[100.0, 90.0]]), np.array([[100.0, 90.9]]), np.array([[100.0, 90.0]])]
+    found = replicas.figures(
+        toy,
+        {"alone": told, "together": told},
+        {"alone": np.array([3.0, 3.0]), "together": np.array([2.0, 2.0])},
+        {"alone": single, "together": company},
+        np.array([16e9, 32e9]),
+    )
+    medians = [row["figure"]["median"] for row in found["rows"]]
+    # 20 s for four; 15 s; 5 / 15; 4e9 x 10 / 5; half and a quarter; 2 x 3 + 5 / 2; 16 / 2.
+    np.testing.assert_allclose(medians[:-1], [5.0, 15.0, 1 / 3, 8.0, 0.375, 8.5, 8.0])
+    np.testing.assert_allclose(found["rows"][-1]["figure"]["max"], 1 - 90 / 90.9)
+    assert found["rows"][2]["target"] == "0.6 at most"
+    assert found["layout"] == {"devices": 2, "width": 1, "rounds": 2, "groups": 1}
+    assert found["scaled"] == "from 1 epochs of the population and 2 of the one alone in each repeat to 10"
+
+
+def test_the_clock_stops_at_the_line_and_a_failure_is_told():
+    says = "import time; print('training model: 0 of 10'); print('training model: 10 of 10'); time.sleep(0.5)"
+    began = time.perf_counter()
+    seconds = first_epoch.seconds_until(first_epoch.TRAINED, [sys.executable, "-c", says])
+    assert 0 < seconds <= time.perf_counter() - began - 0.5
+    with pytest.raises(InputError, match=r"exit status 3 of a run that should print 'training model: .*: no more"):
+        first_epoch.seconds_until(first_epoch.TRAINED, [sys.executable, "-c", "print('no more'); raise SystemExit(3)"])
+    with pytest.raises(InputError, match=r"exit status 0 .* of 10"):
+        first_epoch.seconds_until(first_epoch.TRAINED, [sys.executable, "-c", "print('training model: 0 of 10')"])
+
+
+def test_the_store_to_start_with_can_be_read(tmp_path):
+    root = first_epoch.make_store(tmp_path / "store")
+    assert len(store.load_tracks(root)) == first_epoch.TRACKS
+    assert store.load_block(root, "mfcc_mean").values.shape == (first_epoch.TRACKS, first_epoch.COLUMNS)
+
+
+@pytest.mark.slow
+def test_populations_and_starts_from_nothing_to_table(tmp_path):
+    done = run("population", tmp_path, "--replicas=3", "--epochs=3", "--tracks=60", "--columns=4")
+    assert done.returncode == 0, done.stderr
+    done = run("start", tmp_path, "--warm=1", "--cold=1")
+    assert done.returncode == 0, done.stderr
+    text = tables.markdown(tmp_path)
+    assert "| 3 models x 3 epochs of 60 x 4, s a model |" in text
+    assert "| largest difference of a loss from the one alone | 0.00 | 0 |" in text
+    assert "| warm cache, s |" in text
 
 
 @pytest.mark.slow

@@ -5,17 +5,18 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from musiclust import checkpoint, train
+from musiclust import checkpoint, population, train
 from musiclust.errors import InputError
-from musiclust.fit import chunk_epochs, fit, product
+from musiclust.fit import chunk_epochs, fit, prepare, product
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS
 from musiclust.types import Data
 
-RECIPE = train.Recipe(epochs=25, batch_size=16)
+RECIPE = train.Recipe(batch_size=16)
 FUSION = Fusion(
     "concat", ("mfcc_mean",), ({"mean": np.arange(5.0, dtype=np.float32), "factor": np.ones(5, np.float32)},)
 )
@@ -28,11 +29,10 @@ def data() -> Data:
     return Data(rng.normal(size=(40, 5)).astype(np.float32), np.ones((40, 1), np.float32))
 
 
-def run(data, root, *, settings=SETTINGS, name="cvae", **options):
+def run(data, root, *, settings=SETTINGS, name="cvae", recipe=RECIPE, epochs=25, max_memory=None, **options):
     model = MODELS[name](input_shape=(5,), latent_dim=2, hidden=(8,))
-    return fit(
-        model, RECIPE, data, settings=settings, fusion=FUSION, root=root, meta={"note": "é"}, **options
-    ).checkpoint
+    prepared = prepare(model, recipe, data, settings=settings, epochs=epochs, max_memory=max_memory)
+    return fit(prepared, fusion=FUSION, root=root, meta={"note": "é"}, **options).checkpoint
 
 
 def assert_same(one, other):
@@ -40,17 +40,10 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "values", "chunk"),
-    [
-        (100, 320 * 404, 10),
-        (7, 320 * 404, 7),
-        (100, 3081 * 404, 8),
-        (80, 320 * 128 * 431, 1),
-        (100, 256 * 3081 * 20, 1),
-    ],
+    ("values", "chunk"), [(320 * 404, 10), (3081 * 404, 8), (320 * 128 * 431, 1), (256 * 3081 * 20, 1)]
 )
-def test_chunks_are_short_where_epochs_are_long(epochs, values, chunk):
-    assert chunk_epochs(epochs, values) == chunk
+def test_chunks_are_short_where_epochs_are_long(values, chunk):
+    assert chunk_epochs(values) == chunk
 
 
 def test_restored_is_saved(data, tmp_path):
@@ -127,10 +120,8 @@ def test_a_loss_that_is_not_finite_names_replica_epoch_and_checkpoint(data, tmp_
     broken = Data(data.x.copy(), data.cond)
     broken.x[3, 2] = np.inf
     run(data, tmp_path / "good")
-    longer = train.Recipe(epochs=40, batch_size=16)
-    model = MODELS["cvae"](input_shape=(5,), latent_dim=2, hidden=(8,))
     with pytest.raises(InputError, match=r"epoch 26 .* last good checkpoint is .*good/25"):
-        fit(model, longer, broken, settings=SETTINGS, fusion=FUSION, root=tmp_path / "good", meta={}, resume=True)
+        run(broken, tmp_path / "good", epochs=40, resume=True)
 
 
 def test_no_checkpoint_and_other_versions_are_named(data, tmp_path):
@@ -140,7 +131,7 @@ def test_no_checkpoint_and_other_versions_are_named(data, tmp_path):
     record = next((tmp_path / "model" / "25" / "record").glob("*metadata*"))
     content = json.loads(record.read_text())
     record.write_text(json.dumps(content | {"format": 99}))
-    with pytest.raises(InputError, match="checkpoint of format 99, this version reads 1"):
+    with pytest.raises(InputError, match="checkpoint of format 99, this version reads 2"):
         checkpoint.restore(tmp_path / "model")
     record.write_text(
         json.dumps(content | {"model": {"name": "vae", "options": {"input_shape": [5], "latent_dim": 2}}})
@@ -156,3 +147,44 @@ def test_arrays_round_trip(tmp_path):
     assert_same(checkpoint.restore_arrays(tmp_path / "clusters"), arrays)
     with pytest.raises(InputError, match="is missing"):
         checkpoint.restore_arrays(tmp_path / "none")
+
+
+def test_replicas_in_groups_that_fit_memory_are_the_same(data, tmp_path):
+    """Five replicas two by two: the groups wait in the host's memory for their next chunk."""
+    settings = product((0, 1, 2, 3, 4), (1.0,), (1e-3,))
+    together = run(data, tmp_path / "together", settings=settings)
+    model = MODELS["cvae"](input_shape=(5,), latent_dim=2, hidden=(8,))
+    each = population.footprint(model, RECIPE, jax.tree.map(jnp.asarray, data))
+    limit = jax.local_device_count() * (2 * each.state + each.step)
+    layout = population.arrange(5, 2, each, 2 * (2 * each.state + each.step))
+    assert (layout.devices, layout.groups, layout.places) == (2, 3, 2)
+    with pytest.raises(InputError, match="raise --max_memory"):
+        run(data, tmp_path / "none", settings=settings, max_memory=limit // 3)
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(jax, "local_device_count", lambda: 2)
+    with monkey.context():
+        grouped = run(data, tmp_path / "grouped", settings=settings, max_memory=2 * (2 * each.state + each.step))
+    monkey.undo()
+    assert_same(grouped.history, together.history)
+    assert_same(grouped.states.params, together.states.params)
+    assert_same(jax.random.key_data(grouped.states.key), jax.random.key_data(together.states.key))
+
+
+def test_early_stopping_freezes_the_history_and_ends_the_run(data, tmp_path):
+    """Of two replicas one cannot learn: it stops. When all have, the rest of the run is not trained."""
+    recipe = train.Recipe(batch_size=16, patience=6)
+    settings = [SETTINGS[0]._replace(beta=0.01, learning_rate=rate) for rate in (1e-30, 3e-2)]
+    told = []
+    stopped = run(data, tmp_path / "both", settings=settings, recipe=recipe, on_epochs=lambda done, _: told.append(done))
+    steps = np.asarray(stopped.states.step) // recipe.batches(40)[0]
+    assert steps[0] < 25
+    assert stopped.history.loss.shape == (2, 25)
+    np.testing.assert_array_equal(stopped.history.loss[0, steps[0] :], stopped.history.loss[0, steps[0] - 1])
+    assert len(set(stopped.history.loss[1].tolist())) == 25
+    assert told == [10, 20, 25]
+    alone = run(data, tmp_path / "alone", settings=settings[:1], recipe=recipe, epochs=1000)
+    assert alone.history.loss.shape == (1, 1000)
+    assert alone.epoch == 1000
+    np.testing.assert_array_equal(alone.history.loss[0, :25], stopped.history.loss[0])
+    again = run(data, tmp_path / "alone", settings=settings[:1], recipe=recipe, epochs=1000, resume=True)
+    assert_same(again.history, alone.history)

@@ -5,14 +5,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 
 from experiments.configs import PRESETS
 from musiclust import train
 from musiclust.models import MODELS
 from musiclust.models.convolution import Conv, ConvTranspose
-from musiclust.models.layers import Dropout, counter_bits
 from musiclust.types import Data
+
+
+def initial(model, data):
+    """Compiled whole: operation by operation it takes long."""
+    return jax.jit(lambda: train.init_state(model, jax.random.key(0), data))()
 
 
 def parameters(preset: str, columns: int, conditions: int = 0) -> int:
@@ -53,19 +56,21 @@ def test_convolutions_equal_those_of_flax(ours, flax, shape, window, strides):
     """Same parameters, same values, same gradients."""
     x = jax.random.normal(jax.random.key(0), shape)
     one, other = ours(6, window, strides), flax(6, window, strides)
-    variables = one.init(jax.random.key(1), x)
-    jax.tree.map(np.testing.assert_array_equal, variables, other.init(jax.random.key(1), x))
-    variables = jax.tree.map(lambda leaf: leaf + 0.1, variables)
+    variables = jax.jit(one.init)(jax.random.key(1), x)
 
+    def everything(layer):
+        def loss(variables, x):
+            y = layer.apply(variables, x)
+            return jnp.sin(y).sum(), y
+
+        return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(jax.tree.map(lambda v: v + 0.1, variables), x)
+
+    gradients, y = everything(one)
     with jax.numpy_rank_promotion("allow"):
-        np.testing.assert_allclose(one.apply(variables, x), other.apply(variables, x), atol=2e-5)
-
-        def loss(layer, variables, x):
-            return jnp.sin(layer.apply(variables, x)).sum()
-
-        ours_gradients = jax.grad(loss, argnums=(1, 2))(one, variables, x)
-        flax_gradients = jax.grad(loss, argnums=(1, 2))(other, variables, x)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), ours_gradients, flax_gradients)
+        jax.tree.map(np.testing.assert_array_equal, variables, jax.jit(other.init)(jax.random.key(1), x))
+        expected_gradients, expected = everything(other)
+    np.testing.assert_allclose(y, expected, atol=2e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), gradients, expected_gradients)
 
 
 @pytest.mark.parametrize("kind", [Conv, ConvTranspose])
@@ -73,19 +78,19 @@ def test_convolutions_equal_those_of_flax(ours, flax, shape, window, strides):
 def test_other_backends_get_xlas_convolutions_of_the_same_values(kind, shape, window, strides, monkeypatch):
     x = jax.random.normal(jax.random.key(0), shape)
     layer = kind(6, window, strides)
-    variables = layer.init(jax.random.key(1), x)
-    ours = layer.apply(variables, x)
+    variables = jax.jit(layer.init)(jax.random.key(1), x)
+    ours = jax.jit(layer.apply)(variables, x)
     assert "conv_general_dilated" not in str(jax.make_jaxpr(layer.apply)(variables, x))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert "conv_general_dilated" in str(jax.make_jaxpr(layer.apply)(variables, x))
-    np.testing.assert_allclose(layer.apply(variables, x), ours, atol=2e-5)
+    np.testing.assert_allclose(jax.jit(lambda *given: layer.apply(*given))(variables, x), ours, atol=2e-5)
 
 
 @pytest.mark.parametrize("shape", [(141,), (16, 37), (128, 431)])
 def test_conv_vae_restores_any_length(shape):
     model = MODELS["conv_vae"](input_shape=shape, latent_dim=3, channels=(2, 3, 4, 5), dense=6)
     data = Data(jnp.zeros((2, *shape)), jnp.zeros((2, 0)))
-    state = train.init_state(model, jax.random.key(0), data)
+    state = initial(model, data)
     assert train.reconstruct(model, state, data).shape == (2, *shape)
 
 
@@ -93,9 +98,10 @@ def test_conv_vae_decoder_reaches_every_feature():
     """A transposed window of 3 with stride 5 would leave two outputs in five to the bias alone."""
     model = MODELS["conv_vae"](input_shape=(140,))
     data = Data(jnp.zeros((1, 140)), jnp.zeros((1, 0)))
-    state = train.init_state(model, jax.random.key(0), data)
+    state = initial(model, data)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
 
+    @jax.jit
     def decode(z):
         return model.apply(variables, z, data.cond, False, method="decode")
 
@@ -115,36 +121,6 @@ def test_conv_vae_takes_one_or_two_axes():
 def test_cvae_stands_beside_x_and_beside_z():
     model = MODELS["cvae"](input_shape=(5,), latent_dim=2, hidden=(8,))
     data = Data(jnp.ones((1, 5)), jnp.zeros((1, 3)))
-    state = train.init_state(model, jax.random.key(0), data)
+    state = initial(model, data)
     assert state.params["encoder"]["dense_0"]["kernel"].shape == (5 + 3, 8)
     assert state.params["decoder"]["dense_0"]["kernel"].shape == (2 + 3, 8)
-
-
-def test_dropout_bits_are_uniform_and_independent():
-    keys = jax.random.split(jax.random.key(0), 64)
-    bits = np.asarray(jax.vmap(lambda key: counter_bits(key, (4096,)))(keys))
-    unit = bits / 2**32
-    assert stats.kstest(unit.ravel(), "uniform").pvalue > 1e-3
-    # Each of the 32 bits is fair.
-    ones = ((bits[..., None] >> np.arange(32, dtype=np.uint32)) & 1).mean(axis=(0, 1))
-    assert abs(ones - 0.5).max() < 5 * 0.5 / np.sqrt(bits.size)
-    # Neighbours in the counter, and the same counter under different keys, are uncorrelated.
-    bound = 5 / np.sqrt(unit.size)
-    assert abs(np.corrcoef(unit[:, :-1].ravel(), unit[:, 1:].ravel())[0, 1]) < bound
-    assert abs(np.corrcoef(unit[:-1].ravel(), unit[1:].ravel())[0, 1]) < bound
-    assert len(np.unique(bits)) > 0.999 * bits.size
-
-
-def test_dropout_bits_under_vmap_are_those_of_each_key():
-    keys = jax.random.split(jax.random.key(3), 5)
-    together = jax.vmap(lambda key: counter_bits(key, (7, 9)))(keys)
-    for key, bits in zip(keys, together, strict=True):
-        np.testing.assert_array_equal(counter_bits(key, (7, 9)), bits)
-
-
-def test_dropout_keeps_the_expectation():
-    x = jnp.ones((200, 500))
-    y = Dropout(0.2).apply({}, x, True, rngs={"dropout": jax.random.key(0)})
-    assert float((y == 0).mean()) == pytest.approx(0.2, abs=0.01)
-    assert float(y.mean()) == pytest.approx(1.0, abs=0.01)
-    np.testing.assert_array_equal(Dropout(0.2).apply({}, x, False), x)

@@ -1,20 +1,21 @@
 """Models of several modalities: what is missing is not looked at, and what is there is put together rightly."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from musiclust import train
+from musiclust import population, train
 from musiclust.cluster import kmeans
 from musiclust.fusion import fuse, modality_mask
 from musiclust.metrics.partition import nmi
 from musiclust.models import MODELS
-from musiclust.models.layers import BatchNorm
 from musiclust.models.multimodal import PresentBatchNorm, product_of_experts
+from musiclust.population import Layout, replica
 from musiclust.types import Block, Data, Hyper, Posterior
 
 MULTIMODAL = [name for name, kind in MODELS.items() if kind.multimodal]
@@ -36,25 +37,31 @@ def toy() -> Data:
 @cache
 def initial(name):
     model, data = small(name), toy()
-    return model, data, replica(train.init_population(model, jnp.arange(1), data))
+    return model, data, replica(population.init(model, jnp.arange(1), data), 0)
 
 
-def trained(model, data, seeds=(0,), epochs=2, rate=1e-3, beta=1.0, **recipe):
-    states = train.init_population(model, jnp.asarray(seeds), data)
-    hypers = Hyper(jnp.full(len(seeds), beta), jnp.full(len(seeds), rate))
-    return train.population(model, train.Recipe(epochs=epochs, **recipe), epochs, 1, states, hypers, data, 0)
-
-
-def replica(states, r=0):
-    return jax.tree.map(lambda leaf: leaf[r], states)
+def trained(model, data, seeds=(0,), epochs=2, rate=1e-3, beta=1.0, width=1, **recipe):
+    """On one device, `width` replicas side by side."""
+    r = len(seeds)
+    states = population.init(model, jnp.asarray(seeds), data)
+    hypers = Hyper(jnp.full(r, beta), jnp.full(r, rate), jnp.zeros(r, jnp.int32))
+    layout = Layout(1, width, r // width, 1)
+    return population.run_group(model, train.Recipe(**recipe), epochs, layout, states, hypers, data, 0, epochs)
 
 
 def call(model, state, method, *args, key=None) -> Any:
     """A method of the model at a state; what a key is given for may move the running statistics, which are dropped."""
+    *arrays, training = args
+    return compiled(model, state, method, arrays, training, key)
+
+
+@partial(jax.jit, static_argnames=("model", "method", "training"))
+def compiled(model, state, method, arrays, training, key):
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     if key is None:
-        return model.apply(variables, *args, method=method)
-    return model.apply(variables, *args, method=method, rngs={"dropout": key}, mutable=["batch_stats"])[0]
+        return model.apply(variables, *arrays, training, method=method)
+    rngs = {"dropout": key}
+    return model.apply(variables, *arrays, training, method=method, rngs=rngs, mutable=["batch_stats"])[0]
 
 
 def test_product_of_experts_is_the_formula():
@@ -92,14 +99,15 @@ def test_running_statistics_are_of_present_tracks(there):
     old = {"batch_stats": {"mean": jnp.arange(4.0), "var": jnp.arange(1.0, 5.0)}}
     old["params"] = {"scale": jnp.full(4, 2.0), "bias": jnp.full(4, 0.5)}
     ours: Any = PresentBatchNorm()
-    y, updated = ours.apply(old, x, present, True, mutable=["batch_stats"])
-    usual: Any = BatchNorm(use_running_average=there < 2)
-    expected, statistics = usual.apply(old, x[: max(there, 1)], mutable=["batch_stats"])
+    y, updated = jax.jit(lambda: ours.apply(old, x, present, True, mutable=["batch_stats"]))()
+    usual: Any = nn.BatchNorm(there < 2, momentum=0.9, epsilon=1e-5)
+    with jax.numpy_rank_promotion("allow"):
+        expected, statistics = jax.jit(lambda: usual.apply(old, x[: max(there, 1)], mutable=["batch_stats"]))()
+        evaluator: Any = nn.BatchNorm(True, momentum=0.9, epsilon=1e-5)
+        evaluated = evaluator.apply(old, x)
     np.testing.assert_allclose(y[:there], expected[:there], rtol=1e-4, atol=1e-5)
     for name, value in (statistics.get("batch_stats") or old["batch_stats"]).items():
         np.testing.assert_allclose(updated["batch_stats"][name], value, rtol=1e-5)
-    evaluator: Any = BatchNorm(use_running_average=True)
-    evaluated = evaluator.apply(old, x)
     np.testing.assert_allclose(ours.apply(old, x, present, False), evaluated, rtol=1e-5, atol=1e-6)
 
 
@@ -138,7 +146,7 @@ def test_nothing_is_learned_from_what_is_missing(name):
     data = Data(data.x, jnp.asarray(COND * [1, 0, 1], jnp.float32))
     data = data._replace(x=data.x.at[:, 4:7].set(0))
     states, history = trained(model, data, epochs=5)
-    before, after = initial(name)[2].params, replica(states).params
+    before, after = initial(name)[2].params, replica(states, 0).params
     for part in ("encoders_1", "decoders_1", "outputs_1"):
         jax.tree.map(np.testing.assert_array_equal, before[part], after[part])
     assert (before["encoders_0"]["dense_0"]["kernel"] != after["encoders_0"]["dense_0"]["kernel"]).any()
@@ -185,8 +193,8 @@ def test_a_missing_modality_is_imputed_from_the_others(name, optimised):
     data = Data(jnp.asarray(truth * np.repeat(cond, (8, 6), axis=1)), jnp.asarray(cond))
     model = MODELS[name](input_shape=(14,), latent_dim=4, modalities=(8, 6), **(SMALL[name] | {"hidden": (32, 16)}))
     states, _ = trained(model, data, epochs=150, rate=5e-3, beta=0.1, batch_size=128, schedule="cosine")
-    z = train.encode(model, replica(states), data).mean
-    imputed = np.asarray(call(model, replica(states), "decode", z, jnp.ones((400, 2)), False))
+    z = train.encode(model, replica(states, 0), data).mean
+    imputed = np.asarray(call(model, replica(states, 0), "decode", z, jnp.ones((400, 2)), False))
     error = np.mean((imputed[::5, 8:] - truth[::5, 8:]) ** 2)
     by_mean = np.mean((truth[1::5, 8:].mean(axis=0) - truth[::5, 8:]) ** 2)
     assert error < 0.3 * by_mean
@@ -202,7 +210,7 @@ def test_a_replica_in_a_population_is_the_replica_alone(name):
     q = train.encode(model, replica(states, 1), data)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
-        q, train.encode(model, replica(alone_states), data),
+        q, train.encode(model, replica(alone_states, 0), data),
     )  # fmt: skip
     assert len(set(np.asarray(history.loss[:, -1]).tolist())) == 3
 
@@ -211,13 +219,8 @@ def test_a_replica_in_a_population_is_the_replica_alone(name):
 def test_side_by_side_under_vmap_hides_the_same():
     """One step of three replicas together: the bits are those of each replica's key."""
     model, data = small("poe_vae"), toy()
-    states = train.init_population(model, jnp.arange(3), data)
-    hypers = Hyper(jnp.ones(3), jnp.full(3, 1e-3))
-    losses = [
-        train.population(model, train.Recipe(epochs=1), 1, width, jax.tree.map(jnp.copy, states), hypers, data, 0)[1]
-        for width in (1, 3)
-    ]
-    np.testing.assert_allclose(losses[0].loss, losses[1].loss, rtol=1e-5)
+    losses = [trained(model, data, seeds=(0, 1, 2), epochs=1, width=width)[1].loss for width in (1, 3)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
 def stack(columns, *widths):
@@ -241,7 +244,7 @@ def test_one_modality_needs_neither_widths_nor_mask(name):
     model = MODELS[name](input_shape=(3, 4), latent_dim=3, **SMALL[name])
     x = jax.random.normal(jax.random.key(0), (5, 3, 4))
     without, ones = Data(x, jnp.zeros((5, 0))), Data(x, jnp.ones((5, 1)))
-    state = train.init_state(model, jax.random.key(0), without)
+    state = replica(population.init(model, jnp.arange(1), without), 0)
     assert train.reconstruct(model, state, without).shape == (5, 3, 4)
     jax.tree.map(np.testing.assert_array_equal, train.encode(model, state, without), train.encode(model, state, ones))
 
