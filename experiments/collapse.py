@@ -183,7 +183,7 @@ def _sweep(data: inputs.Inputs, k: int, size: Size, report: Report) -> tuple[dic
             prepared, fusion=data.fusion, root=Path(scratch), meta={},
             checkpoint_seconds=float("inf"), on_epochs=lambda done, _: report(title, done, size.epochs),
         ).checkpoint.states  # fmt: skip
-    seen = jax.tree.map(jnp.asarray, data.data)
+    seen, reference = jax.tree.map(jnp.asarray, data.data), data.reference()
     rows, partitions = [], []
     for index, setting in enumerate(settings):
         q = jax.tree.map(np.asarray, train.encode(model, replica(states, index), seen))
@@ -195,7 +195,7 @@ def _sweep(data: inputs.Inputs, k: int, size: Size, report: Report) -> tuple[dic
             "beta": setting.beta,
             **scores,
             "silhouette_null": silhouette_null(q.mean, k=k, seed=setting.seed),
-            "reference_silhouette": reference_silhouette(data.reference, labels, seed=setting.seed),
+            "reference_silhouette": reference_silhouette(reference, labels, seed=setting.seed),
             "active_units": latent.active_units(q.mean),
             "effective_dimensions": _effective_dimensions(q.mean),
             "total_kl": latent.total_kl(q.mean, q.logvar),
@@ -211,7 +211,7 @@ def _sweep(data: inputs.Inputs, k: int, size: Size, report: Report) -> tuple[dic
         "epochs": size.epochs,
         "steps": size.epochs * recipe.batches(len(data.tracks))[0],
         "latent_dim": model.latent_dim,
-        "reference_null": silhouette_null(data.reference, k=k, seed=0),
+        "reference_null": silhouette_null(reference, k=k, seed=0),
         "by_beta": [{"beta": beta, **_summaries(same, keys)} for beta, same in by_beta.items()],
         "change": {"from": first, "to": last}
         | {

@@ -10,7 +10,6 @@ import numpy as np
 from experiments.configs import Config
 from musiclust import fusion, store
 from musiclust.errors import InputError
-from musiclust.metrics.reference import reference_space
 from musiclust.types import Block, Data, Tracks
 
 # The blocks of which the reference space is made, where the store has them: what is always there, and is not words.
@@ -22,8 +21,8 @@ _NOT_REFERENCE = ("lyrics", "melspec")
 class Inputs(NamedTuple):
     """What a run knows of its tracks.
 
-    data is all that training sees; truth (N,) int32, classes and reference (N, P) are for the scores alone. label and
-    truth are None where the store has no label with two classes.
+    data is all that training sees; truth (N,) int32, classes and the values that make the reference space are for the
+    scores alone. label and truth are None where the store has no label with two classes.
     """
 
     store: Path
@@ -35,7 +34,17 @@ class Inputs(NamedTuple):
     label: str | None
     truth: np.ndarray | None
     classes: tuple[str, ...]
-    reference: np.ndarray
+    judged_by: list[np.ndarray]
+
+    def reference(self) -> np.ndarray:
+        """(N, P): the one space in which every partition of these tracks is judged; computed when called."""
+        from musiclust.metrics.reference import reference_space  # scikit-learn, which training need not wait for
+
+        return reference_space(self.judged_by)
+
+    def unconditioned(self) -> Data:
+        """The data without conditions, as the autoencoder sees them."""
+        return Data(self.data.x, self.data.cond[:, :0])
 
 
 def complete(config: Config, root: Path, *, keep_features: bool) -> Config:
@@ -97,7 +106,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
         label=label,
         truth=tracks.labels[label] if label else None,
         classes=tracks.label_names[label] if label else (),
-        reference=reference_space(values),
+        judged_by=values,
     )
 
 

@@ -5,13 +5,13 @@ config.json   checkpoints/model/   checkpoints/autoencoder/   checkpoints/cluste
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments import inputs, results
+from experiments import inputs
 from experiments.configs import Config
 from experiments.console import Report
 from experiments.plan import Plan, write_plan
-from experiments.scoring import Scored, score_all, unconditioned
 from musiclust import checkpoint
 from musiclust.errors import InputError
 from musiclust.fit import Fitted, Prepared, fit, prepare, product
@@ -20,6 +20,9 @@ from musiclust.models import MODELS, Model
 from musiclust.train import Recipe, Setting
 from musiclust.types import Data
 
+if TYPE_CHECKING:
+    from experiments.scoring import Scored
+
 
 class Done(NamedTuple):
     """results: what metrics.json holds. inputs, fitted, scored: what it came from."""
@@ -27,7 +30,7 @@ class Done(NamedTuple):
     results: dict[str, Any]
     inputs: inputs.Inputs
     fitted: Fitted
-    scored: Scored
+    scored: "Scored"
 
 
 def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_seconds: float = 20.0) -> Done:
@@ -45,6 +48,9 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     if not resume:
         write_plan(plan)  # only now: a run that cannot start leaves nothing behind
     fitted, autoencoder = _train(plan, data, report, resume, checkpoint_seconds)
+    from experiments import results  # with scikit-learn and more, loaded while training was under way
+    from experiments.scoring import score_all
+
     scored = score_all(
         plan.config,
         data,
@@ -95,15 +101,16 @@ def _train(
         hidden = (512, 256, 128) if x.ndim == 2 else (128, 64)
         baseline = MODELS["autoencoder"](input_shape=x.shape[1:], latent_dim=config.latent_dim, hidden=hidden)
         settings = product(config.seed, config.beta[:1], config.learning_rate[:1])
-        works["autoencoder"] = baseline, replace(recipe, neighbours=0.0), unconditioned(data.data), settings
+        works["autoencoder"] = baseline, replace(recipe, neighbours=0.0), data.unconditioned(), settings
 
     def ready(model: Model, recipe: Recipe, seen: Data, settings: list[Setting]) -> Prepared:
         return prepare(model, recipe, seen, settings=settings, epochs=config.epochs, max_memory=limit)
 
     fitted: dict[str, Fitted] = {}
-    # One compiles while the other trains.
+    # One compiles while the other trains, and what scoring needs is loaded meanwhile.
     with ThreadPoolExecutor(len(works)) as pool:
         coming = {name: pool.submit(ready, *work) for name, work in works.items()}
+        pool.submit(import_module, "experiments.results")
         for name, work in works.items():
             title = f"training {name}" + (f" x {len(work[3])}" if len(work[3]) > 1 else "")
             report(title, 0, config.epochs)

@@ -7,7 +7,6 @@ from absl import flags
 
 from experiments.configs import DEFAULTS, PRESETS, Config
 from experiments.values import numbers
-from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
 from musiclust.fusion import FUSIONS, SCALINGS
 from musiclust.models import MODELS
@@ -40,7 +39,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_enum("precision", None, list(PRECISIONS), "Of the factors of matrix products in training.")
 flags.DEFINE_float("max_memory", None, "GiB that training may take; by default half of the machine's.", 0.0)
-flags.DEFINE_list("clusterer", None, f"What groups the latents, one or several of {', '.join(CLUSTERERS)}.")
+flags.DEFINE_list("clusterer", None, "What groups the latents, one or several: kmeans, gmm, ...")
 flags.DEFINE_integer("k", None, "Clusters; by default as many as the label has classes.", lower_bound=2)
 flags.DEFINE_string("label", None, "The label to score against; by default the store's first.")
 FLAGS = flags.FLAGS
@@ -87,6 +86,8 @@ def from_flags() -> Config:
 
 
 def _clusterers(given: list[str]) -> tuple[str, ...]:
+    from musiclust.cluster import CLUSTERERS  # brings scikit-learn, which takes seconds to load
+
     unknown = [name for name in given if name not in CLUSTERERS]
     if unknown or not given:
         raise InputError(f"--clusterer={','.join(given)}: choose from {', '.join(CLUSTERERS)}")

@@ -52,8 +52,8 @@ def read_plan(run_dir: Path) -> Plan:
 
 
 def set_up_jax(cache_dir: str | None) -> None:
-    """To be called before anything else of JAX. Each core of a CPU is a device, so that replicas train side by side, and
-    compiled programs are kept in the user's cache: compiling takes longer than training."""
+    """To be called before anything else of JAX: each core of a CPU is a device, so that replicas train side by side;
+    compiled programs are kept in the user's cache, since compiling takes longer than training."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jax.config.update("jax_num_cpu_devices", cores)
     jax.config.update("jax_compilation_cache_dir", str(cache_root(cache_dir) / "xla"))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import inputs, options, results
+from experiments import inputs, options
 from experiments.console import console, progress, run
 from experiments.job import carry_out, check
 from experiments.plan import Plan, demo_store, read_plan, set_up_jax
@@ -37,6 +37,8 @@ def main(argv: list[str]) -> int:
     console.print(f"run: {plan.run_dir}", markup=False, soft_wrap=True)
     with progress() as report:
         done = carry_out(plan, report, resume=_RESUME.value, checkpoint_seconds=_CHECKPOINT_SECONDS.value)
+    from experiments import results  # loaded while the job was under way
+
     page = results.write_people_files(plan.run_dir, done.results, done.inputs, done.fitted.checkpoint, done.scored)
     cond = done.inputs.data.cond
     if cond.shape[1] and (cond == cond[:1]).all():

@@ -20,7 +20,7 @@ from musiclust.metrics import latent
 from musiclust.metrics.partition import score
 from musiclust.metrics.reference import reference_silhouette, silhouette_null
 from musiclust.population import replica
-from musiclust.types import Clustering, Data, Posterior
+from musiclust.types import Clustering, Posterior
 
 Row = dict[str, Any]
 
@@ -49,7 +49,7 @@ def score_all(
       autoencoder: the trained baseline, a replica a seed; None where the model is one itself.
       on_row: told (rows done, rows in all).
     """
-    data = jax.tree.map(jnp.asarray, inputs.data)
+    data, plain = (jax.tree.map(jnp.asarray, seen) for seen in (inputs.data, inputs.unconditioned()))
     judge = Judge(inputs, config.clusterer, k=config.k, seed=config.seed[0])
     replicas, seeds = len(model.settings), config.seed
     total = len(config.clusterer) * (replicas + len(seeds) * (len(BASELINES) + (autoencoder is not None)))
@@ -80,7 +80,7 @@ def score_all(
             rows += [_baseline_row(name, seed, row) for _, row in scored]
     if autoencoder is not None:
         for r, setting in enumerate(autoencoder.settings):
-            code = train.encode(autoencoder.model, replica(autoencoder.states, r), unconditioned(data)).mean
+            code = train.encode(autoencoder.model, replica(autoencoder.states, r), plain).mean
             scored = told(judge(np.asarray(code), seed=setting.seed))
             trained = {
                 "learning_rate": setting.learning_rate,
@@ -89,11 +89,6 @@ def score_all(
             }
             rows += [_baseline_row("autoencoder", setting.seed, row) | trained for _, row in scored]
     return Scored(rows, chosen, posteriors[chosen], groups[chosen])
-
-
-def unconditioned(data: Data) -> Data:
-    """The data without conditions, as the autoencoder sees them."""
-    return Data(data.x, data.cond[:, :0])
 
 
 class Judge:
@@ -105,6 +100,7 @@ class Judge:
 
     def __init__(self, inputs: Inputs, clusterers: tuple[str, ...], *, k: int, seed: int) -> None:
         self.inputs, self.clusterers, self.k, self.seed = inputs, clusterers, k, seed
+        self.reference = inputs.reference()
         self._reference_nulls: dict[int, float] = {}
 
     def __call__(self, z: np.ndarray, *, seed: int) -> list[tuple[Clustering, Row]]:
@@ -117,8 +113,8 @@ class Judge:
             scores = score(z, labels, self.inputs.truth, seed=self.seed)
             found = int(scores["n_clusters"])
             scores["silhouette_null"] = self._null(nulls, z, found)
-            scores["reference_silhouette"] = reference_silhouette(self.inputs.reference, labels, seed=self.seed)
-            scores["reference_null"] = self._null(self._reference_nulls, self.inputs.reference, found)
+            scores["reference_silhouette"] = reference_silhouette(self.reference, labels, seed=self.seed)
+            scores["reference_null"] = self._null(self._reference_nulls, self.reference, found)
             sizes = np.bincount(labels[labels >= 0]).tolist()
             judged.append((clustering, {"clusterer": name, "sizes": sizes, "scores": scores}))
         return judged

@@ -12,9 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import yeojohnson
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import PowerTransformer
 
 from musiclust.errors import InputError
 from musiclust.types import Block
@@ -132,6 +129,8 @@ def _scaled(block: Block, arrays: Arrays, image: bool) -> np.ndarray:
 
 def _powered(values: np.ndarray, exponent: np.ndarray) -> np.ndarray:
     """Each column under the power transform of its exponent (Yeo & Johnson, Biometrika 2000); float64."""
+    from scipy.stats import yeojohnson  # takes a second to load, and few runs need it
+
     powered = np.empty(values.shape)
     for column, power in enumerate(exponent):
         powered[:, column] = yeojohnson(values[:, column].astype(np.float64), float(power))
@@ -150,6 +149,8 @@ def _standard(block: Block, image: bool, power: bool) -> dict[str, np.ndarray]:
         exponent = np.ones(values.shape[1], np.float32)
         varies = _varies(values.mean(axis=0), values.std(axis=0))
         if varies.any():
+            from sklearn.preprocessing import PowerTransformer
+
             exponent[varies] = PowerTransformer(standardize=False).fit(values[:, varies]).lambdas_
         arrays["exponent"] = exponent
         values = _powered(values, exponent)
@@ -241,6 +242,8 @@ def _principal(blocks: Sequence[Block], scaled: Sequence[Arrays], weights: np.nd
 
 def _pca(values: np.ndarray) -> np.ndarray:
     """The principal axes of values (N, D): (D, P) float32, P at most 64."""
+    from sklearn.decomposition import PCA
+
     pca = PCA(min(COMPONENTS, *values.shape), random_state=0)
     with np.errstate(invalid="ignore"):  # of constant values the explained share, not asked for, is 0 / 0
         pca.fit(values)

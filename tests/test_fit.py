@@ -175,7 +175,9 @@ def test_early_stopping_freezes_the_history_and_ends_the_run(data, tmp_path):
     recipe = train.Recipe(batch_size=16, patience=6)
     settings = [SETTINGS[0]._replace(beta=0.01, learning_rate=rate) for rate in (1e-30, 3e-2)]
     told = []
-    stopped = run(data, tmp_path / "both", settings=settings, recipe=recipe, on_epochs=lambda done, _: told.append(done))
+    stopped = run(
+        data, tmp_path / "both", settings=settings, recipe=recipe, on_epochs=lambda done, _: told.append(done)
+    )
     steps = np.asarray(stopped.states.step) // recipe.batches(40)[0]
     assert steps[0] < 25
     assert stopped.history.loss.shape == (2, 25)

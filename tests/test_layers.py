@@ -16,6 +16,8 @@ from musiclust.models.layers import Dense, NormRelu, normalise_relu, product
 from musiclust.noise import hashed, keep_threshold
 from musiclust.types import Data
 
+fused: Any = normalise_relu
+
 # axes -> (shape of the input, our layer without its bias, Flax's with it)
 FOLLOWED: dict[str, tuple[tuple[int, ...], Any, Any]] = {
     "2-D": ((9, 4), Dense(6, use_bias=False), nn.Dense(6)),
@@ -41,13 +43,13 @@ def test_norm_relu_is_flaxs_bias_norm_and_relu(axes, affine, train):
     )
     running = {"mean": drawn(6), "var": drawn(6)}
 
-    def ours(params, x):
+    def ours(params, x) -> Any:
         own = {name: value for name, value in params.items() if name != "kernel"}
         norm: Any = NormRelu(affine)
         h = layer.apply({"params": {"kernel": params["kernel"]}}, x)
         return norm.apply({"params": own, "batch_stats": running}, h, train, mutable=["batch_stats"])
 
-    def flax(params, x):
+    def flax(params, x) -> Any:
         own = {"scale": params["scale"], "bias": params["shift"]} if affine else {}
         norm: Any = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, use_scale=affine, use_bias=affine)
         h = with_bias.apply({"params": {"kernel": params["kernel"], "bias": params["bias"]}}, x)
@@ -81,7 +83,7 @@ def test_norm_relu_of_one_row_is_the_shift():
     """A batch of one has no variance: finite, and nothing is to be learned of it but the shift."""
     y = jnp.array([[3.0, -2.0, 0.5]])
     scale, shift, words = jnp.full(3, 2.0), jnp.array([1.0, -1.0, 0.5]), jnp.zeros(2, jnp.uint32)
-    h, back = jax.vjp(lambda y, scale, shift: normalise_relu(1.0, y, scale, shift, words)[0], y, scale, shift)
+    h, back = jax.vjp(lambda y, scale, shift: fused(1.0, y, scale, shift, words)[0], y, scale, shift)
     np.testing.assert_allclose(h, [[1.0, 0.0, 0.5]], atol=1e-3)
     for_y, for_scale, for_shift = back(jnp.ones((1, 3)))
     np.testing.assert_array_equal(for_y, np.zeros((1, 3)))
@@ -132,7 +134,7 @@ def test_gradients_of_dropout_are_those_of_its_mask():
         return jnp.where(mask, jnp.maximum(normed, 0) / 0.7, 0)
 
     def ours(y, scale, shift):
-        return normalise_relu(0.7, y, scale, shift, words)[0]
+        return fused(0.7, y, scale, shift, words)[0]
 
     def value_and_gradients(function):
         h, back = jax.vjp(function, y, scale, shift)
@@ -145,13 +147,13 @@ def test_gradients_of_dropout_are_those_of_its_mask():
     for gradient, other in zip(gradients, expected_gradients, strict=True):
         np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-5)
     # Of each output by its own shift alone, and just where the output is positive.
-    through = jax.jit(jax.jacrev(ours, argnums=2))(y, scale, shift)
+    through: Any = jax.jit(jax.jacrev(ours, argnums=2))(y, scale, shift)
     let_through = np.where(np.asarray(expected) > 0, 1 / 0.7, 0)
     np.testing.assert_allclose(through, let_through[:, :, None] * np.eye(5), rtol=1e-6)
     assert 0.2 < (let_through > 0).mean() < 0.6
 
 
-def factors(function, *arguments) -> list[tuple[str, str, str]]:
+def factors(function, *arguments) -> list[tuple[str, ...]]:
     """Types of the two factors and of the sums of all products and convolutions of a program."""
     text = jax.jit(function).lower(*arguments).as_text()
     lines = re.findall(r"stablehlo\.(?:dot_general|convolution).*: \((.*), (.*)\) -> (.*)", text)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,8 @@ from musiclust.types import Posterior
 
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (1.5, 0.3), (-0.7, 2.0)])
 def test_gaussian_kl_is_the_integral(mean, deviation):
-    q, p = stats.norm(mean, deviation), stats.norm()
+    q: Any = stats.norm(mean, deviation)
+    p: Any = stats.norm()
     by_hand, _ = integrate.quad(
         lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), mean - 12 * deviation, mean + 12 * deviation
     )

@@ -148,7 +148,7 @@ def test_another_number_of_epochs_is_the_same_program(model, data):
 
 
 def test_a_replica_that_has_stopped_freezes(model, data):
-    """At a learning rate of 0 the loss only jitters: the best one comes early, and after `patience` more nothing moves."""
+    """At a learning rate of 0 the loss only jitters: after `patience` epochs without a better one nothing moves."""
     recipe = train.Recipe(patience=3)
     state = train.init_state(model, jax.random.key(0), data)
     still = jax.jit(train.run_epochs, static_argnums=(0, 1, 2))

@@ -19,7 +19,8 @@ _MOMENTUM = 0.9
 
 def factor_type() -> DTypeLike:
     """Of the factors of a product: float32, or bfloat16 under `jax.default_matmul_precision("bfloat16")`."""
-    return jnp.bfloat16 if jax.config.jax_default_matmul_precision == "bfloat16" else jnp.float32
+    precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    return jnp.bfloat16 if precision == "bfloat16" else jnp.float32
 
 
 @jax.custom_vjp
@@ -82,7 +83,7 @@ class NormRelu(nn.Module):
             gain = scale / jnp.sqrt(running_variance.value + _EPSILON)
             return nn.relu(rows * gain[None] + (shift + (bias - running_mean.value) * gain)[None]).reshape(y.shape)
         words = key_words(self.make_rng("dropout")) if self.dropout else jnp.zeros(2, jnp.uint32)
-        h, mean, variance = normalise_relu(1.0 - self.dropout, rows, scale, shift, words)
+        h, mean, variance = normalise_relu(1.0 - self.dropout, rows, scale, shift, words)  # pyright: ignore[reportGeneralTypeIssues]
         running_mean.value = _MOMENTUM * running_mean.value + (1 - _MOMENTUM) * (mean + bias)
         running_variance.value = _MOMENTUM * running_variance.value + (1 - _MOMENTUM) * variance
         return h.reshape(y.shape)
