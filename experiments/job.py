@@ -106,16 +106,19 @@ def _train(
     def ready(model: Model, recipe: Recipe, seen: Data, settings: list[Setting]) -> Prepared:
         return prepare(model, recipe, seen, settings=settings, epochs=config.epochs, max_memory=limit)
 
+    report("compiling", 0, 1)
+    first = ready(*works["model"])
+    report("compiling", 1, 1)
     fitted: dict[str, Fitted] = {}
-    # One compiles while the other trains, and what scoring needs is loaded meanwhile.
-    with ThreadPoolExecutor(len(works)) as pool:
-        coming = {name: pool.submit(ready, *work) for name, work in works.items()}
+    # The baseline's program is compiled, and what scoring needs is loaded, while the model trains.
+    with ThreadPoolExecutor(2) as pool:
         pool.submit(import_module, "experiments.results")
+        coming = {name: pool.submit(ready, *work) for name, work in works.items() if name != "model"}
         for name, work in works.items():
             title = f"training {name}" + (f" x {len(work[3])}" if len(work[3]) > 1 else "")
             report(title, 0, config.epochs)
             fitted[name] = fit(
-                coming[name].result(),
+                coming[name].result() if name in coming else first,
                 fusion=data.fusion,
                 root=plan.run_dir / "checkpoints" / name,
                 meta={"config": config.to_json()},

@@ -57,7 +57,7 @@ def set_up_jax(cache_dir: str | None) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jax.config.update("jax_num_cpu_devices", cores)
     jax.config.update("jax_compilation_cache_dir", str(cache_root(cache_dir) / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def demo_store(cache_dir: str | None) -> Path:
