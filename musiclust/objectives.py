@@ -137,7 +137,7 @@ def constant_beta(progress: Any) -> Any:
 
 def linear_beta(progress: Any) -> Any:
     """Beta rises linearly from 0 over the first 30 % of the run (Bowman et al., CoNLL 2016)."""
-    return jnp.minimum(1.0, progress / 0.3)
+    return jnp.where(progress < 0.3, progress / 0.3, 1.0)
 
 
 def cyclical_beta(progress: Any) -> Any:

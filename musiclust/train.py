@@ -46,8 +46,8 @@ class Recipe:
         of scvis (Ding et al., Nature Communications 2018) and VAE-SNE, 0 trains without it.
       patience: a replica stops after so many epochs in a row whose loss was not lower than the best one by a
         thousandth of it; epochs in which beta's schedule moves do not count. 0: it never stops.
-      precision: of the factors of matrix products in training, one of PRECISIONS; sums, parameters and evaluation are
-        float32 always.
+      precision: of the factors of the layers' products in training, one of PRECISIONS. Parameters, norms, losses and
+        evaluation are float32 always, and so are sums of products, but for an accelerator's convolutions.
     """
 
     batch_size: int = 256
