@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from musiclust import checkpoint, population, train
 from musiclust.errors import InputError
@@ -185,9 +184,9 @@ def _frozen(
 ) -> tuple[History, bool]:
     """The history with a stopped replica's last numbers in all later epochs, and whether all have stopped: then it is
     as long as the run."""
-    step, stale = (np.concatenate([np.asarray(part) for part in leaves])[:replicas] for leaves in _stopping(groups))
-    stopped = bool((stale >= recipe.patience).all())
-    trained = step // recipe.batches(tracks)[0]
+    states = population.join([{"step": part.step, "stale": part.stale} for part in groups], replicas)
+    stopped = bool((states["stale"] >= recipe.patience).all())
+    trained = states["step"] // recipe.batches(tracks)[0]
     length = epochs if stopped else history.loss.shape[1]
     rows = np.minimum(np.arange(length)[None], np.maximum(trained, 1)[:, None] - 1)
 
@@ -195,10 +194,6 @@ def _frozen(
         return np.stack([of_one[numbers] for of_one, numbers in zip(values, rows, strict=True)])
 
     return jax.tree.map(frozen, history), stopped
-
-
-def _stopping(groups: Sequence[TrainState]) -> tuple[PyTree, PyTree]:
-    return [states.step for states in groups], [states.stale for states in groups]
 
 
 def _check_finite(part: History, done: int, settings: Sequence[Setting], root: Path, last_good: int) -> None:

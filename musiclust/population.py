@@ -35,10 +35,11 @@ _SHARDED, _SHARED = PartitionSpec(_AXIS), PartitionSpec()
 
 
 class Footprint(NamedTuple):
-    """Bytes of one replica: of its state, and of what a step of it holds beside."""
+    """Bytes of one replica's state, of what a step of it holds beside, and of the data, which each device has once."""
 
     state: int
     step: int
+    data: int = 0
 
 
 class Layout(NamedTuple):
@@ -78,7 +79,7 @@ def footprint(model: Model, recipe: train.Recipe, data: Data) -> Footprint:
         return jax.vjp(lambda params: descended(params)[0], state.params)[1]
 
     kept_bytes = _bytes(jax.eval_shape(kept, state, batch))
-    return Footprint(_bytes(state), 2 * kept_bytes + 2 * _bytes(state.params) + _bytes(data))
+    return Footprint(_bytes(state), 2 * kept_bytes + 2 * _bytes(state.params) + _bytes(data), _bytes(data))
 
 
 def _bytes(tree: PyTree) -> int:
@@ -86,26 +87,27 @@ def _bytes(tree: PyTree) -> int:
 
 
 def arrange(replicas: int, devices: int, each: Footprint, max_memory: int | None = None) -> Layout:
-    """The layout with the fewest groups, then the widest, that keeps within memory.
+    """The layout on most devices, then with the fewest groups, then the widest, that keeps within memory.
 
     Args:
-      max_memory: bytes that training may take, of all devices together; None for `memory()`.
+      max_memory: bytes that training may take, of all devices together; None for `memory`.
 
     Raises:
       InputError: if not even one replica fits.
     """
-    devices = min(devices, replicas)
-    limit = memory() if max_memory is None else max_memory
-    share = math.ceil(replicas / devices)
-    for groups in range(1, share + 1):
-        each_device = math.ceil(share / groups)
-        # A group's states are there twice: those that a chunk begins with and those it ends with.
-        left = limit // devices - 2 * each_device * each.state
-        width = min(each_device, left // each.step) if side_by_side() else int(left >= each.step)
-        if width >= 1:
-            rounds = math.ceil(each_device / width)
-            return Layout(devices, math.ceil(each_device / rounds), rounds, groups)
-    needed = devices * (2 * each.state + each.step)
+    limit = 0
+    for used in range(min(devices, replicas), 0, -1):
+        limit = memory(used) if max_memory is None else max_memory
+        share = math.ceil(replicas / used)
+        for groups in range(1, share + 1):
+            each_device = math.ceil(share / groups)
+            # A group's states are there twice: those that a chunk begins with and those it ends with.
+            left = limit // used - each.data - 2 * each_device * each.state
+            width = min(each_device, left // each.step) if side_by_side() else int(left >= each.step)
+            if width >= 1:
+                rounds = math.ceil(each_device / width)
+                return Layout(used, math.ceil(each_device / rounds), rounds, groups)
+    needed = each.data + 2 * each.state + each.step
     raise InputError(
         f"training takes {needed / 2**30:.2g} GiB, {limit / 2**30:.2g} are allowed: raise --max_memory, or lower "
         "--batch_size"
@@ -117,11 +119,12 @@ def side_by_side() -> bool:
     return jax.default_backend() != "cpu"
 
 
-def memory() -> int:
-    """Bytes that training may take by default: half of the machine's memory, or four fifths of the accelerators'."""
+def memory(devices: int) -> int:
+    """Bytes that training may take by default: half of the machine's memory, or four fifths of that many
+    accelerators'."""
     if side_by_side():
         limits = [(device.memory_stats() or {}).get("bytes_limit", 2**33) for device in jax.local_devices()]
-        return int(0.8 * sum(limits))
+        return int(0.8 * min(limits)) * devices
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 

@@ -155,15 +155,14 @@ def test_replicas_in_groups_that_fit_memory_are_the_same(data, tmp_path):
     together = run(data, tmp_path / "together", settings=settings)
     model = MODELS["cvae"](input_shape=(5,), latent_dim=2, hidden=(8,))
     each = population.footprint(model, RECIPE, jax.tree.map(jnp.asarray, data))
-    limit = jax.local_device_count() * (2 * each.state + each.step)
-    layout = population.arrange(5, 2, each, 2 * (2 * each.state + each.step))
-    assert (layout.devices, layout.groups, layout.places) == (2, 3, 2)
+    one = each.data + 2 * each.state + each.step
+    assert population.arrange(5, 2, each, 2 * one) == population.Layout(2, 1, 1, 3)
     with pytest.raises(InputError, match="raise --max_memory"):
-        run(data, tmp_path / "none", settings=settings, max_memory=limit // 3)
+        run(data, tmp_path / "none", settings=settings, max_memory=one // 2)
     monkey = pytest.MonkeyPatch()
     monkey.setattr(jax, "local_device_count", lambda: 2)
     with monkey.context():
-        grouped = run(data, tmp_path / "grouped", settings=settings, max_memory=2 * (2 * each.state + each.step))
+        grouped = run(data, tmp_path / "grouped", settings=settings, max_memory=2 * one)
     monkey.undo()
     assert_same(grouped.history, together.history)
     assert_same(grouped.states.params, together.states.params)

@@ -84,6 +84,8 @@ def test_side_by_side_under_vmap_differs_by_rounding_only(data):
         # Two devices with 700 bytes each: a step of 500 leaves 200, one state coming and going.
         (5, 2, 1400, Layout(2, 1, 1, 3)),
         (5, 2, 1800, Layout(2, 1, 2, 2)),
+        # Room for one device only: better one core than none.
+        (5, 2, 1300, Layout(1, 1, 3, 2)),
     ],
 )
 def test_layouts_on_a_cpu(replicas, devices, limit, layout):
