@@ -45,8 +45,6 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     """
     check(plan.config)
     data = inputs.load(plan.config, plan.store)
-    if not resume:
-        write_plan(plan)  # only now: a run that cannot start leaves nothing behind
     fitted, autoencoder = _train(plan, data, report, resume, checkpoint_seconds)
     from experiments import results  # with scikit-learn and more, loaded while training was under way
     from experiments.scoring import score_all
@@ -109,6 +107,8 @@ def _train(
     report("compiling", 0, 1)
     first = ready(*works["model"])
     report("compiling", 1, 1)
+    if not resume:
+        write_plan(plan)  # only now: a run that cannot start leaves nothing behind
     fitted: dict[str, Fitted] = {}
     # The baseline's program is compiled, and what scoring needs is loaded, while the model trains.
     with ThreadPoolExecutor(2) as pool:
