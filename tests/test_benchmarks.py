@@ -211,7 +211,9 @@ def test_a_population_trains_its_chunks_and_each_replica_as_alone(monkeypatch):
     alone = replicas.Trainer(toy, settings[:1])
     assert alone.told().layout == Layout(1, 1, 1, 1)
     each = alone.told().each
-    monkeypatch.setattr("musiclust.population.memory", lambda: 8 * (3 * each.state + each.step))
+    monkeypatch.setattr(
+        "musiclust.population.memory", lambda devices: devices * (each.data + 3 * each.state + each.step)
+    )
     together = replicas.Trainer(toy, settings)
     assert together.told().layout == Layout(8, 1, 1, 2)
     assert together.told().planned > each.state
