@@ -152,7 +152,7 @@ def _baseline_row(name: str, seed: int, judged: Row) -> Row:
         "seed": seed,
         "beta": None,
         "learning_rate": None,
-        "bootstrap": 0,
+        "bootstrap": None,
         "flags": _degenerate(judged["scores"]),
         "loss": None,
         "reconstruction": None,

@@ -75,9 +75,9 @@ class Sheet(NamedTuple):
 def summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Mean and 95 % interval over the seeds of each setting, best first.
 
-    Rows that differ in nothing but the seed and what was measured form one entry: their settings ("name", "kind",
-    "beta", "learning_rate"), "n", "flags" (flag -> how many of the n have it), "active_units", "total_kl", "loss",
-    "reconstruction" and "scores" (name -> ...), each {"mean", "interval"}: the interval is the half-width by Student's
+    Rows that differ in nothing but seed, bootstrap resample and what was measured form one entry: their settings
+    ("name", "kind", "beta", "learning_rate"), "n", "flags" (flag -> how many of the n have it), "active_units",
+    "total_kl", "loss", "reconstruction" and "scores" (name -> ...), each {"mean", "interval"}: the interval is the half-width by Student's
     t with n - 1 degrees of freedom, NaN for n = 1. Seeds where a score is undefined are left out of it.
     """
     groups: dict[tuple, list[Mapping[str, Any]]] = {}
@@ -98,7 +98,9 @@ def results_sheet(results: Mapping[str, Any]) -> Sheet:
         return summary_sheet(results)
     order = ranked(rows)
     chosen = order.index(results["chosen"])
-    return _sheet([{**_entry([rows[index]]), "seed": rows[index]["seed"]} for index in order], chosen, over_seeds=False)
+    told = [{key: rows[index].get(key) for key in ("seed", "bootstrap")} for index in order]
+    entries = [_entry([rows[index]]) | own for index, own in zip(order, told, strict=True)]
+    return _sheet(entries, chosen, over_seeds=False)
 
 
 def summary_sheet(results: Mapping[str, Any]) -> Sheet:
@@ -143,10 +145,9 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
     values = [{**{key: entry[key] for key in _MEASURED}, **entry["scores"]} for entry in entries]
     # A score that nothing has (ARI without labels) is not a column.
     scores = [score for score in _SCORES if any(math.isfinite(value[score.key]["mean"]) for value in values)]
+    possible = {"seed": "seed", "bootstrap": "bootstrap", "beta": "beta", "learning\nrate": "learning_rate"}
     settings = [
-        (title, key)
-        for title, key in (("seed", "seed"), ("beta", "beta"), ("learning\nrate", "learning_rate"))
-        if len({entry.get(key) for entry in entries} - {None}) > 1
+        (title, key) for title, key in possible.items() if len({entry.get(key) for entry in entries} - {None}) > 1
     ]
     headers = [Cell("model", "flag"), *(Cell(title) for title, _ in settings)]
     headers += [Cell("n")] if over_seeds else []
