@@ -77,8 +77,9 @@ def summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Rows that differ in nothing but seed, bootstrap resample and what was measured form one entry: their settings
     ("name", "kind", "beta", "learning_rate"), "n", "flags" (flag -> how many of the n have it), "active_units",
-    "total_kl", "loss", "reconstruction" and "scores" (name -> ...), each {"mean", "interval"}: the interval is the half-width by Student's
-    t with n - 1 degrees of freedom, NaN for n = 1. Seeds where a score is undefined are left out of it.
+    "total_kl", "loss", "reconstruction" and "scores" (name -> ...), each {"mean", "interval"}: the
+    interval is the half-width by Student's t with n - 1 degrees of freedom, NaN for n = 1. Seeds where a score is
+    undefined are left out of it.
     """
     groups: dict[tuple, list[Mapping[str, Any]]] = {}
     for row in results["rows"]:
