@@ -25,7 +25,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.measure import console, in_turn, machine, summary, write
-from benchmarks.rendering import about, clustering
+from benchmarks.rendering import show
 from experiments.console import run
 from musiclust.cluster import AGGLOMERATIVE_LIMIT, CLUSTERERS
 from musiclust.errors import InputError
@@ -180,10 +180,7 @@ def main(argv: Sequence[str]) -> None:
         result["rows"] += measure(n, _REPEATS.value, _MOST_SECONDS.value, too_slow)
         write(Path(_OUT.value), result)
         console.print(f"{n:,} points: done")
-    for section in clustering(result):
-        console.print(section.rich())
-    console.print(about(result), soft_wrap=True)
-    console.print(f"written to {_OUT.value}")
+    show("clustering", result, Path(_OUT.value))
 
 
 if __name__ == "__main__":

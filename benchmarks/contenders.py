@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.measure import usable_cores
 from experiments.configs import PRESETS
+from experiments.console import usable_cores
 from musiclust.errors import InputError
 
 TRACKS = 3081
@@ -101,7 +101,7 @@ def ours(pipe: Connection, job: Job, precision: str = "float32") -> None:
     from benchmarks.flops import training_flop
     from musiclust import population, train
     from musiclust.models import MODELS
-    from musiclust.types import Data, Hyper
+    from musiclust.types import Data
 
     jax.config.update("jax_enable_compilation_cache", False)  # compilation is told as it is the first time
     layout = population.Layout(1, 1, 1, 1)
@@ -113,13 +113,14 @@ def ours(pipe: Connection, job: Job, precision: str = "float32") -> None:
     compilation = time.perf_counter() - start
     flop = training_flop(model, job.tracks, job.conditions, job.epochs)
     pipe.send(SetUp(compilation, usable_cores(), jax.devices()[0].device_kind, flop))
-    hypers = population.place(layout, Hyper(jnp.array([job.beta]), jnp.array([1e-3]), jnp.array([0])))
     given = population.place(layout, (data, jnp.int32(0), jnp.int32(job.epochs)), shared=True)
     matrix, square = jnp.asarray(large_matrix()), jax.jit(lambda a: a @ a)
     while (seed := pipe.recv()) is not None:
-        states = jax.block_until_ready(population.place(layout, program.init(jnp.array([seed]), data)))
+        settings = [train.Setting(seed, job.beta, 1e-3)]
+        (states,), (hyper,) = population.begin(layout, program, settings, data), population.hypers(layout, settings)
+        states, hyper = jax.block_until_ready((population.place(layout, states), hyper))
         start = time.perf_counter()
-        _, history = jax.block_until_ready(program.train(states, hypers, *given))
+        _, history = jax.block_until_ready(program.train(states, hyper, *given))
         seconds = time.perf_counter() - start
         rate = product_rate(lambda: square(matrix).block_until_ready())
         pipe.send((seconds, float(history.loss[0, -1]), rate))

@@ -21,8 +21,8 @@ from absl import flags
 from librosa import feature
 from threadpoolctl import threadpool_limits
 
-from benchmarks.measure import console, in_turn, machine, summary, write
-from benchmarks.rendering import about, features
+from benchmarks.measure import in_turn, machine, summary, write
+from benchmarks.rendering import show
 from experiments.console import run
 from musiclust.preprocess import audio
 from musiclust.preprocess.audio import BLOCKS, HOP_LENGTH, N_FFT, SAMPLE_RATE, decode, extract
@@ -224,10 +224,7 @@ def main(argv: Sequence[str]) -> None:
         "ratios": {name: summary(ratio) for name, ratio in ratios.items()},
     }
     write(Path(_OUT.value), result)
-    for section in features(result):
-        console.print(section.rich())
-    console.print(about(result), soft_wrap=True)
-    console.print(f"written to {_OUT.value}")
+    show("features", result, Path(_OUT.value))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ The genre is shown and nothing is fitted to it: the thresholds are those of `mus
 """
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import app, flags
 
 from benchmarks.gate_checks import by_genre, judge_all, measure
 from benchmarks.measure import console
+from benchmarks.rendering import markdown_table
 from musiclust.preprocess import gate
 
 _TABLE = flags.DEFINE_string("table", None, "A CSV file of tracks.")
@@ -25,11 +26,6 @@ _ONE = flags.DEFINE_string("one", "whisper_medium", "The column judged.")
 _OTHER = flags.DEFINE_string("other", "whisper_small", "The column of second opinions.")
 _GATE = flags.DEFINE_string("gate", "", "Thresholds, as of experiments.preprocess.")
 _OUT = flags.DEFINE_string("out", None, "Where the Markdown goes; nowhere by default.")
-
-
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (header, ["---"] * len(header), *rows)]
-    return "\n".join(lines) + "\n"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -44,8 +40,8 @@ def main(argv: Sequence[str]) -> None:
         rows = list(csv.DictReader(file))
     columns = _ONE.value, _OTHER.value
     verdicts = judge_all(rows, *columns, thresholds)
-    text = _markdown(("check", "figure"), measure(rows, *columns, thresholds, verdicts))
-    text += "\n" + _markdown(
+    text = markdown_table(("check", "figure"), measure(rows, *columns, thresholds, verdicts))
+    text += "\n" + markdown_table(
         ("genre", "tracks", "with a text", "with words, one transcript", "with words, both"),
         by_genre(rows, _ONE.value, verdicts),
     )

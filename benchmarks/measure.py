@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from threadpoolctl import threadpool_info
 
-from experiments.console import check_stop
+from experiments.console import check_stop, usable_cores
 
 console = Console(highlight=False, width=120)
 
@@ -50,11 +50,6 @@ def in_turn(
 def summary(values: np.ndarray) -> dict[str, float]:
     """Median and range."""
     return {"median": float(np.median(values)), "min": float(values.min()), "max": float(values.max())}
-
-
-def usable_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine(packages: Sequence[str]) -> dict[str, Any]:

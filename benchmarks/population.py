@@ -23,8 +23,8 @@ import numpy as np
 from absl import flags
 
 from benchmarks.contenders import TRACKS, Contender, job
-from benchmarks.measure import console, in_turn, machine, write
-from benchmarks.rendering import about, population
+from benchmarks.measure import in_turn, machine, write
+from benchmarks.rendering import show
 from benchmarks.replicas import Study, alone, figures, together
 from experiments.console import run
 
@@ -54,11 +54,7 @@ def main(argv: Sequence[str]) -> None:
     result = {"machine": machine(["jax", "flax", "numpy"]), "repeats": _REPEATS.value}
     result |= measure(study, _REPEATS.value)
     write(Path(_OUT.value), result)
-    for section in population(result):
-        console.print(section.rich())
-    console.print(f"{result['layout']}; scaled {result['scaled']}", soft_wrap=True)
-    console.print(about(result), soft_wrap=True)
-    console.print(f"written to {_OUT.value}")
+    show("population", result, Path(_OUT.value), f"{result['layout']}; scaled {result['scaled']}")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 A figure is a median with its range over the repeats, "1.66 (1.57 to 1.76)"; a ratio is taken within each repeat.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
+
+from benchmarks.measure import console
 
 Result = Mapping[str, Any]
 Row = tuple[str, ...]
@@ -27,8 +30,12 @@ class Section(NamedTuple):
         return table
 
     def markdown(self) -> str:
-        lines = ["| " + " | ".join(row) + " |" for row in (self.header, ("---",) * len(self.header), *self.rows)]
-        return f"**{self.title}**\n\n" + "\n".join(lines) + "\n"
+        return f"**{self.title}**\n\n{markdown_table(self.header, self.rows)}"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (header, ["---"] * len(header), *rows)]
+    return "\n".join(lines) + "\n"
 
 
 def number(value: float) -> str:
@@ -144,3 +151,12 @@ TABLES: dict[str, Callable[[Result], list[Section]]] = {
     "features": features,
     "clustering": clustering,
 }
+
+
+def show(name: str, result: Result, out: Path, note: str = "") -> None:
+    """Prints the tables of a benchmark's result, what else is to be said, the machine, and where the figures are."""
+    for section in TABLES[name](result):
+        console.print(section.rich())
+    for line in (note, about(result)) if note else (about(result),):
+        console.print(line, soft_wrap=True)
+    console.print(f"written to {out}")

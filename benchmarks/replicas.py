@@ -22,7 +22,7 @@ from musiclust import fit, population, train
 from musiclust.models import MODELS
 from musiclust.population import Footprint, Layout
 from musiclust.train import Setting
-from musiclust.types import Data, Hyper, TrainState
+from musiclust.types import Data
 
 _BETAS = (1.0, 2.0, 4.0, 8.0)
 
@@ -86,11 +86,8 @@ class Trainer:
     def begin(self, settings: Sequence[Setting]) -> None:
         """As many new replicas, before their first epoch."""
         layout, program = self.prepared.layout, self.prepared.program
-        seeds, betas, rates, resamples = (np.array(column) for column in zip(*settings, strict=True))
-        hypers = Hyper(betas.astype(np.float32), rates.astype(np.float32), resamples.astype(np.int32))
-        self.hypers = [population.place(layout, part) for part in population.split(layout, hypers)]
-        parts = population.split(layout, seeds.astype(np.int32))
-        self.groups = [self._waiting(population.place(layout, program.init(part, self.data))) for part in parts]
+        self.hypers = population.hypers(layout, settings)
+        self.groups = population.begin(layout, program, settings, self.data)
         self.replicas, self.done = len(settings), 0
         jax.block_until_ready((self.hypers, self.groups, self.shared))
 
@@ -108,18 +105,9 @@ class Trainer:
         return time.perf_counter() - start, np.concatenate(losses, axis=1)
 
     def _chunk(self) -> np.ndarray:
-        layout, parts = self.prepared.layout, []
-        numbers = population.place(layout, (jnp.int32(self.done), jnp.int32(self.prepared.epochs)), shared=True)
-        for index, hyper in enumerate(self.hypers):
-            states = population.place(layout, self.groups[index])
-            states, history = self.prepared.program.train(states, hyper, self.shared, *numbers)
-            self.groups[index] = self._waiting(states)
-            parts.append(history)
+        layout, program, epochs = self.prepared.layout, self.prepared.program, self.prepared.epochs
+        parts = population.advance(layout, program, self.groups, self.hypers, self.shared, self.done, epochs)
         return population.join(parts, self.replicas).loss
-
-    def _waiting(self, states: TrainState) -> TrainState:
-        """One group stays where it is; of several, those that wait make room."""
-        return states if self.prepared.layout.groups == 1 else population.from_host(population.to_host(states))
 
 
 def together(pipe: Connection, study: Study) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from absl import flags
 
 from benchmarks.first_epoch import COLUMNS, TRACKS, measure
-from benchmarks.measure import console, machine, summary, write
-from benchmarks.rendering import about, start
+from benchmarks.measure import machine, summary, write
+from benchmarks.rendering import show
 from experiments.console import run
 
 _WARM = flags.DEFINE_integer("warm", 5, "Runs with a warm cache.", lower_bound=1)
@@ -35,10 +35,7 @@ def main(argv: Sequence[str]) -> None:
     ]
     result: dict[str, Any] = {"machine": measured_on, "tracks": TRACKS, "columns": COLUMNS, "rows": rows}
     write(Path(_OUT.value), result)
-    for section in start(result):
-        console.print(section.rich())
-    console.print(about(result), soft_wrap=True)
-    console.print(f"written to {_OUT.value}")
+    show("start", result, Path(_OUT.value))
 
 
 if __name__ == "__main__":

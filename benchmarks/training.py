@@ -20,7 +20,7 @@ from absl import flags
 
 from benchmarks.contenders import SHAPES, TRACKS, Contender, Job, contenders, job
 from benchmarks.measure import console, in_turn, machine, summary, write
-from benchmarks.rendering import about, training
+from benchmarks.rendering import show
 from experiments.console import run
 from musiclust.errors import InputError
 
@@ -79,10 +79,7 @@ def main(argv: Sequence[str]) -> None:
         write(Path(_OUT.value), result)
         medians = [f"{name} {one['seconds']['median']:.2f} s" for name, one in figures["contenders"].items()]
         console.print(f"{preset}: {', '.join(medians)}")
-    for section in training(result):
-        console.print(section.rich())
-    console.print(about(result), soft_wrap=True)
-    console.print(f"written to {_OUT.value}")
+    show("training", result, Path(_OUT.value))
     apart = [
         f"{preset} {name} {one['loss_gap']:+.1%}"
         for preset, figures in result["models"].items()

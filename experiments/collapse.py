@@ -33,7 +33,6 @@ from experiments.configs import PRESETS
 from experiments.console import Report, console, progress, run
 from experiments.plan import demo_store, set_up_jax
 from experiments.published.fma import FMA
-from experiments.scoring import replica
 from musiclust import store, train
 from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
@@ -42,6 +41,7 @@ from musiclust.metrics import latent
 from musiclust.metrics.partition import nmi, purity, score
 from musiclust.metrics.reference import reference_silhouette, silhouette_null
 from musiclust.models import MODELS
+from musiclust.population import replica
 from musiclust.report import lessons
 from musiclust.report.tables import mean_interval
 

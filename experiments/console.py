@@ -1,4 +1,5 @@
-"""What every script shares with the person who runs it: how it starts, fails, shows progress and where it caches.
+"""What every script shares with the person who runs it: how it starts, fails, shows progress, where it caches
+and what cores it has.
 
 Exit status: 0 done, 1 something from outside is wrong (one line says what and what to do), 2 the command line is
 wrong, 130 interrupted. Results and progress go to standard output, errors to standard error.
@@ -146,6 +147,11 @@ def _plain_report() -> Report:
             quarters[description] = quarter
 
     return report
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cache_root(cache_dir: Path | str | None = None) -> Path:

@@ -14,7 +14,7 @@ from experiments.comparison import Outcomes
 from experiments.console import Report as Progress
 from experiments.plan import read_plan
 from experiments.published.rows import LATENT_FUSIONS, Report
-from experiments.scoring import Judge, Row, replica
+from experiments.scoring import Judge, Row
 from musiclust import checkpoint, store, train
 from musiclust.fusion import fuse
 from musiclust.report.comparison import Comparison, Line

@@ -1,7 +1,6 @@
 """What a run was asked for, as its config.json keeps it: shared by the scripts that start, restore and use runs."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import jax
 
 from experiments.configs import Config
-from experiments.console import cache_root, check_stop, console, default_store
+from experiments.console import cache_root, check_stop, console, default_store, usable_cores
 from musiclust import store
 from musiclust.errors import InputError
 
@@ -54,8 +53,7 @@ def read_plan(run_dir: Path) -> Plan:
 def set_up_jax(cache_dir: str | None) -> None:
     """To be called before anything else of JAX: each core of a CPU is a device, so that replicas train side by side;
     compiled programs are kept in the user's cache, since compiling takes longer than training."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jax.config.update("jax_num_cpu_devices", cores)
+    jax.config.update("jax_num_cpu_devices", usable_cores())
     jax.config.update("jax_compilation_cache_dir", str(cache_root(cache_dir) / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

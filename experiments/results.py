@@ -21,10 +21,11 @@ import numpy as np
 from experiments.configs import Config
 from experiments.console import console
 from experiments.inputs import Inputs
-from experiments.scoring import Scored, replica
+from experiments.scoring import Scored
 from musiclust import store, train
 from musiclust.checkpoint import Checkpoint
 from musiclust.metrics.latent import kl_per_dim
+from musiclust.population import replica
 from musiclust.report.reading import reading
 from musiclust.report.tables import results_table, summary, summary_table
 from musiclust.types import Data

@@ -22,7 +22,7 @@ from musiclust.errors import InputError
 from musiclust.fusion import Fusion
 from musiclust.models import Model
 from musiclust.train import Setting
-from musiclust.types import Data, History, Hyper, TrainState
+from musiclust.types import Data, History, TrainState
 
 _CHUNK_EPOCHS = 10
 _CHUNK_VALUES = 10_000_000  # of features seen in a chunk: a second or so for vectors, ten for spectrograms on a CPU
@@ -117,15 +117,15 @@ def fit(
     """
     model, recipe, data, settings, epochs, chunk, layout, program, compile_seconds = prepared
     replicas, conditions = len(settings), int(data.cond.shape[1])
-    hypers, seeds = _hypers(settings)
     started = time.perf_counter()
     saved = checkpoint.restore(root) if resume and checkpoint.latest_epoch(root) is not None else None
     if saved:
-        done, history, groups = saved.epoch, saved.history, population.split(layout, saved.states)
+        done, history = saved.epoch, saved.history
+        groups = [population.waiting(layout, part) for part in population.split(layout, saved.states)]
     else:
         done, history = 0, _no_history(replicas, model.latent_dim)
-        groups = [program.init(part, data) for part in population.split(layout, seeds)]
-    given = [population.place(layout, part) for part in population.split(layout, hypers)]
+        groups = population.begin(layout, program, settings, data)
+    given = population.hypers(layout, settings)
     shared = population.place(layout, data, shared=True)
 
     def current() -> checkpoint.Checkpoint:
@@ -134,15 +134,8 @@ def fit(
 
     saved_at, last_good = time.perf_counter(), done
     while done < epochs:
-        parts = []
-        for index, hyper in enumerate(given):
-            states, part = program.train(
-                population.place(layout, groups[index]), hyper, shared, *_numbers(layout, done, epochs)
-            )
-            # One group stays where it is; of several, those that wait make room.
-            groups[index] = states if layout.groups == 1 else population.from_host(population.to_host(states))
-            parts.append(part)
-        part = jax.tree.map(lambda rows: np.asarray(rows)[:, : epochs - done], population.join(parts, replicas))  # noqa: B023
+        parts = population.advance(layout, program, groups, given, shared, done, epochs)
+        part = jax.tree.map(lambda rows: rows[:, : epochs - done], population.join(parts, replicas))  # noqa: B023
         _check_finite(part, done, settings, root, last_good)
         history = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=1), history, part)
         done = min(done + chunk, epochs)
@@ -158,17 +151,6 @@ def fit(
             checkpoint.save(root, current())
             saved_at, last_good = time.perf_counter(), done
     return Fitted(current(), compile_seconds, time.perf_counter() - started)
-
-
-def _hypers(settings: Sequence[Setting]) -> tuple[Hyper, np.ndarray]:
-    """(hypers, seeds), (R,) each."""
-    seeds, betas, rates, resamples = zip(*settings, strict=True)
-    hypers = Hyper(np.array(betas, np.float32), np.array(rates, np.float32), np.array(resamples, np.int32))
-    return hypers, np.array(seeds, np.int32)
-
-
-def _numbers(layout: population.Layout, *numbers: int) -> list[jax.Array]:
-    return [population.place(layout, jnp.int32(number), shared=True) for number in numbers]
 
 
 def _no_history(replicas: int, latent_dim: int) -> History:

@@ -2,8 +2,8 @@
 
     layout = arrange(R, devices, footprint(model, recipe, data), max_memory)
     program = compiled(model, recipe, chunk, layout, data)
-    states = place(layout, program.init(seeds, data))
-    states, history = program.train(states, place(layout, hypers), data, first_epoch, epochs)
+    groups = begin(layout, program, settings, data)
+    parts = advance(layout, program, groups, hypers(layout, settings), data, first_epoch, epochs)    # groups go on
 
 States and hypers have a leading replica axis; data are shared. On a CPU each device (a core) trains one replica after
 the other: vmap gains no time there, and its matrix products round differently from single ones. Adam's first steps are
@@ -139,12 +139,11 @@ def compiled(model: Model, recipe: train.Recipe, chunk: int, layout: Layout, dat
     initialise = init.lower(model, seeds, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data))
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(initialise.compile)
-        one = jax.eval_shape(lambda: train.init_state(model, jax.random.key(0), data))
-        states = jax.tree.map(lambda leaf: shape(leaf, _SHARDED, places), one)
+        states = jax.tree.map(lambda leaf: shape(leaf, _SHARDED), initialise.out_info)
         scalar, number = jnp.zeros(()), jnp.zeros((), jnp.int32)
-        hypers = Hyper(*(shape(leaf, _SHARDED, places) for leaf in (scalar, scalar, number)))
+        traced = Hyper(*(shape(leaf, _SHARDED, places) for leaf in (scalar, scalar, number)))
         given = jax.tree.map(lambda leaf: shape(leaf, _SHARED), (data, number, number))
-        run = run_group.lower(model, recipe, chunk, layout, states, hypers, *given).compile()
+        run = run_group.lower(model, recipe, chunk, layout, states, traced, *given).compile()
         return Program(first.result(), run)
 
 
@@ -184,6 +183,47 @@ def init(model: Model, seeds: Int[Array, " R"], data: Data) -> TrainState:
 def place(layout: Layout, tree: PyTree, *, shared: bool = False) -> PyTree:
     """A group's arrays on its devices: sharded by replica, or, if shared, on every one."""
     return jax.device_put(tree, NamedSharding(_mesh(layout), _SHARED if shared else _SHARDED))
+
+
+def hypers(layout: Layout, settings: Sequence[train.Setting]) -> list[Hyper]:
+    """Each group's, on its devices."""
+    _, betas, rates, resamples = zip(*settings, strict=True)
+    given = Hyper(np.array(betas, np.float32), np.array(rates, np.float32), np.array(resamples, np.int32))
+    return [place(layout, part) for part in split(layout, given)]
+
+
+def begin(layout: Layout, program: Program, settings: Sequence[train.Setting], data: Data) -> list[TrainState]:
+    """Each group's states before the first epoch."""
+    seeds = np.array([setting.seed for setting in settings], np.int32)
+    return [waiting(layout, program.init(part, data)) for part in split(layout, seeds)]
+
+
+def advance(
+    layout: Layout,
+    program: Program,
+    groups: list[TrainState],
+    given: Sequence[Hyper],
+    shared: Data,
+    first_epoch: int,
+    epochs: int,
+) -> list[History]:
+    """Trains one group after the other for a chunk of epochs, and puts its new states in place of the old ones.
+
+    Args:
+      groups, given: as `begin` and `hypers` make them. shared: the data on every device. epochs: of the whole run.
+    """
+    numbers = place(layout, (jnp.int32(first_epoch), jnp.int32(epochs)), shared=True)
+    parts = []
+    for index, hyper in enumerate(given):
+        states, part = program.train(place(layout, groups[index]), hyper, shared, *numbers)
+        groups[index] = waiting(layout, states)
+        parts.append(part)
+    return parts
+
+
+def waiting(layout: Layout, states: TrainState) -> TrainState:
+    """A group's states until its next chunk: one group stays where it is; of several, those that wait make room."""
+    return states if layout.groups == 1 else from_host(to_host(states))
 
 
 def split(layout: Layout, tree: PyTree) -> list[PyTree]:

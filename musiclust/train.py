@@ -145,10 +145,12 @@ def objective(
     params: PyTree,
 ) -> tuple[Float[Array, ""], tuple[tuple[Float[Array, ""], Float[Array, ""], Float[Array, " L"]], PyTree]]:
     """What a step descends, as a function of `params`, with (sums, batch statistics) beside it; see `train_step`."""
-    keys = {name: jax.random.fold_in(jax.random.fold_in(state.key, use), state.step) for name, use in _KEYS.items()}
+    sample_key, dropout_key = (
+        jax.random.fold_in(jax.random.fold_in(state.key, use), state.step) for use in (_SAMPLE, _DROPOUT)
+    )
     variables = {"params": params, "batch_stats": state.batch_stats}
     (q, z, reconstruction), updated = nn.apply(_forward, model, mutable=["batch_stats"])(
-        variables, batch, keys["sample"], True, rngs={"dropout": keys["dropout"]}
+        variables, batch, sample_key, True, rngs={"dropout": dropout_key}
     )
     loss, (error, kl) = objectives.elbo(reconstruction, batch.x, q, beta)
     sums = (weight @ loss, weight @ error, weight @ kl)
@@ -159,9 +161,6 @@ def objective(
         divergence = objectives.neighbour_divergence(affinities, z, weight)
         total = total + recipe.neighbours * flat.shape[1] * divergence
     return total, (sums, updated.get("batch_stats", {}))
-
-
-_KEYS = {"sample": _SAMPLE, "dropout": _DROPOUT}
 
 
 def train_step(

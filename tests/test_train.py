@@ -8,7 +8,6 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from musiclust import objectives, population, train
-from musiclust.fit import product
 from musiclust.models import MODELS
 from musiclust.types import Data, Hyper
 
@@ -293,9 +292,3 @@ def test_negative_elbo_is_error_plus_kl(model, data):
     # One draw a track instead of the mean: near, and not below the KL.
     assert float(train.negative_elbo(model, state, data)) == pytest.approx(at_mean + kl, rel=0.5)
     assert float(train.negative_elbo(model, state, data)) > kl
-
-
-def test_product_is_every_combination():
-    settings = product((5, 6), (1.0,), (1e-3, 2e-3), (1, 2))
-    assert settings[:4] == [(5, 1.0, 1e-3, 1), (6, 1.0, 1e-3, 1), (5, 1.0, 1e-3, 2), (6, 1.0, 1e-3, 2)]
-    assert len(set(settings)) == 8
