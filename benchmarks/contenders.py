@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.cli.console import usable_cores
 from experiments.configs import PRESETS
-from experiments.console import usable_cores
 from musiclust.errors import InputError
 
 TRACKS = 3081
@@ -99,7 +99,7 @@ def ours(pipe: Connection, job: Job, precision: str = "float32") -> None:
     import jax.numpy as jnp
 
     from benchmarks.flops import training_flop
-    from musiclust import population, train
+    from musiclust import population, training
     from musiclust.models import MODELS
     from musiclust.types import Data
 
@@ -107,7 +107,7 @@ def ours(pipe: Connection, job: Job, precision: str = "float32") -> None:
     layout = population.Layout(1, 1, 1, 1)
     data = Data(*map(jnp.asarray, synthetic(job)))
     model = MODELS[job.model](input_shape=job.input_shape, latent_dim=job.latent_dim, **job.options)
-    recipe = train.Recipe(batch_size=job.batch_size, precision=precision)
+    recipe = training.Recipe(batch_size=job.batch_size, precision=precision)
     start = time.perf_counter()
     program = population.compiled(model, recipe, job.epochs, layout, data)
     compilation = time.perf_counter() - start
@@ -116,7 +116,7 @@ def ours(pipe: Connection, job: Job, precision: str = "float32") -> None:
     given = population.place(layout, (data, jnp.int32(0), jnp.int32(job.epochs)), shared=True)
     matrix, square = jnp.asarray(large_matrix()), jax.jit(lambda a: a @ a)
     while (seed := pipe.recv()) is not None:
-        settings = [train.Setting(seed, job.beta, 1e-3)]
+        settings = [training.Setting(seed, job.beta, 1e-3)]
         (states,), (hyper,) = population.begin(layout, program, settings, data), population.hypers(layout, settings)
         states, hyper = jax.block_until_ready((population.place(layout, states), hyper))
         start = time.perf_counter()

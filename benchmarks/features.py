@@ -23,9 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import in_turn, machine, summary, write
 from benchmarks.rendering import show
-from experiments.console import run
-from musiclust.preprocess import audio
-from musiclust.preprocess.audio import BLOCKS, HOP_LENGTH, N_FFT, SAMPLE_RATE, decode, extract
+from experiments.cli.console import run
+from musiclust.preprocess.audio import features
+from musiclust.preprocess.audio.features import BLOCKS, HOP_LENGTH, N_FFT, SAMPLE_RATE, decode, extract
 
 _CLIPS = flags.DEFINE_integer("clips", 20, "How many clips.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 10.0, "Their length.", lower_bound=1.0, upper_bound=30.0)
@@ -58,22 +58,22 @@ def _stft(y: np.ndarray, made: Made) -> Made:
 
 
 def _mel(y: np.ndarray, made: Made) -> Made:
-    mel = feature.melspectrogram(S=made["power"], sr=SAMPLE_RATE, n_mels=audio.N_MELS)
-    return {"mel": mel, "log_mel": librosa.power_to_db(mel, top_db=audio.TOP_DB)}
+    mel = feature.melspectrogram(S=made["power"], sr=SAMPLE_RATE, n_mels=features.N_MELS)
+    return {"mel": mel, "log_mel": librosa.power_to_db(mel, top_db=features.TOP_DB)}
 
 
 def _image(y: np.ndarray, made: Made) -> Made:
-    return {"melspec": audio._centre_frames(made["mel"])}
+    return {"melspec": features._centre_frames(made["mel"])}
 
 
 def _mfcc(y: np.ndarray, made: Made) -> Made:
     mfcc = feature.mfcc(S=made["log_mel"], n_mfcc=40)
     means = {"mfcc_mean": mfcc[:20].mean(axis=1, dtype=np.float64), "mfcc40": mfcc.mean(axis=1, dtype=np.float64)}
-    return means | {"mfcc_stats": audio._statistics(mfcc[:20])}
+    return means | {"mfcc_stats": features._statistics(mfcc[:20])}
 
 
 def _chroma(y: np.ndarray, made: Made) -> Made:
-    return {"chroma": audio._mean_and_std(feature.chroma_stft(S=made["power"], sr=SAMPLE_RATE))}
+    return {"chroma": features._mean_and_std(feature.chroma_stft(S=made["power"], sr=SAMPLE_RATE))}
 
 
 def _shape(y: np.ndarray, made: Made) -> Made:
@@ -118,7 +118,9 @@ def by_stage(y: np.ndarray) -> Made:
     made: Made = {}
     for stage in STAGES.values():
         made |= stage(y, made)
-    made["spectral"] = np.append(audio._mean_and_std(np.concatenate([made[name] for name in _SERIES])), made["tempo"])
+    made["spectral"] = np.append(
+        features._mean_and_std(np.concatenate([made[name] for name in _SERIES])), made["tempo"]
+    )
     return made
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.console import check_stop
+from experiments.cli.console import check_stop
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.types import Block, Tracks

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from musiclust import train
+from musiclust import training
 from musiclust.models import Model
 from musiclust.models.conv import ConvVAE
 from musiclust.types import Data
@@ -26,7 +26,7 @@ def training_flop(model: Model, tracks: int, conditions: int, epochs: int) -> fl
 def multiplications(model: Model, conditions: int) -> int:
     """In the products of all layers, for one track once forwards: each weight as often as there are places for it."""
     track = Data(jnp.zeros((1, *model.input_shape)), jnp.zeros((1, conditions)))
-    params = jax.eval_shape(lambda: train.init_state(model, jax.random.key(0), track)).params
+    params = jax.eval_shape(lambda: training.init_state(model, jax.random.key(0), track)).params
     places = _places(model) if isinstance(model, ConvVAE) else {}
     flat: dict[tuple[str, ...], Any] = dict(traverse_util.flatten_dict(params))
     return sum(

@@ -19,7 +19,7 @@ from absl import app, flags
 from benchmarks.gate_checks import by_genre, judge_all, measure
 from benchmarks.measure import console
 from benchmarks.rendering import markdown_table
-from musiclust.preprocess import gate
+from musiclust.preprocess.lyrics import gate
 
 _TABLE = flags.DEFINE_string("table", None, "A CSV file of tracks.")
 _ONE = flags.DEFINE_string("one", "whisper_medium", "The column judged.")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from musiclust.preprocess import gate
+from musiclust.preprocess.lyrics import gate
 
 _UNSUNG = re.compile(r"instrumental|no vocals", re.IGNORECASE)
 _AGREE = 0.5

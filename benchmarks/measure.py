@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from threadpoolctl import threadpool_info
 
-from experiments.console import check_stop, usable_cores
+from experiments.cli.console import check_stop, usable_cores
 
 console = Console(highlight=False, width=120)
 

@@ -17,11 +17,11 @@ import numpy as np
 from benchmarks.contenders import Job, large_matrix, product_rate, synthetic
 from benchmarks.flops import training_flop
 from benchmarks.measure import summary
-from experiments.plan import set_up_jax
-from musiclust import fit, population, train
+from experiments.study.plan import set_up_jax
+from musiclust import fit, population, training
 from musiclust.models import MODELS
 from musiclust.population import Footprint, Layout
-from musiclust.train import Setting
+from musiclust.training import Setting
 from musiclust.types import Data
 
 _BETAS = (1.0, 2.0, 4.0, 8.0)
@@ -66,7 +66,7 @@ class Trainer:
         job = study.job
         self.data = Data(*map(jnp.asarray, synthetic(job)))
         model = MODELS[job.model](input_shape=job.input_shape, latent_dim=job.latent_dim, **job.options)
-        recipe = train.Recipe(batch_size=job.batch_size)
+        recipe = training.Recipe(batch_size=job.batch_size)
         self.prepared = fit.prepare(model, recipe, self.data, settings=settings, epochs=job.epochs)
         self.shared = population.place(self.prepared.layout, self.data, shared=True)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from absl import flags
 
-from experiments import inputs, results
-from experiments.console import console, progress, run
-from experiments.plan import read_plan, set_up_jax
-from experiments.scoring import score_all
+from experiments.cli.console import console, progress, run
+from experiments.study import inputs, outputs
+from experiments.study.plan import read_plan, set_up_jax
+from experiments.study.scoring import score_all
 from musiclust import checkpoint
 from musiclust.errors import InputError
 
@@ -50,8 +50,8 @@ def main(argv: list[str]) -> int:
             lambda done, total: report("clustering and scoring", done, total),
         )
     seconds = {"compile": 0.0, "training": 0.0}
-    outcome = results.assemble(config, data, model, scored, command=plan.command, seconds=seconds)
-    results.show(outcome)
+    outcome = outputs.assemble(config, data, model, scored, command=plan.command, seconds=seconds)
+    outputs.show(outcome)
     return _compare(plan.run_dir, outcome) if own else 0
 
 
@@ -65,7 +65,7 @@ def _compare(run_dir: Path, outcome: dict[str, Any]) -> int:
         before = json.loads(path.read_text(encoding="utf-8"))["rows"]
     except (ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged: delete it to evaluate without comparing") from error
-    now = json.loads(json.dumps(results.without_nan(outcome["rows"])))
+    now = json.loads(json.dumps(outputs.without_nan(outcome["rows"])))
     if len(before) != len(now):
         raise InputError(
             f"{path} has {len(before)} rows, the run has {len(now)}: is it another run's, or an older one?"

@@ -21,9 +21,10 @@ from typing import Any
 from absl import flags
 from rich.table import Table
 
-from experiments.console import cache_root, console, default_store, progress, run
+from experiments.cli.console import cache_root, console, default_store, progress, run
 from musiclust.errors import InputError
-from musiclust.preprocess import corpora, fma, gate, lyrics, recogniser, text
+from musiclust.preprocess.corpora import base, fma, registry
+from musiclust.preprocess.lyrics import embed, gate, whisper_model, written
 from musiclust.preprocess.pipeline import Summary, preprocess
 
 
@@ -32,7 +33,7 @@ def _thresholds() -> str:
 
 
 _CORPUS = flags.DEFINE_enum(
-    "corpus", None, list(corpora.CORPORA), "by default told by the flags: table, fma, folder, and without any demo"
+    "corpus", None, list(registry.CORPORA), "by default told by the flags: table, fma, folder, and without any demo"
 )
 _AUDIO_DIR = flags.DEFINE_string(
     "audio_dir", None, "folder of audio files (folder, gtzan: its genres, fma: fma_small), or to render into (demo)"
@@ -41,7 +42,7 @@ _STORE = flags.DEFINE_string("store", None, "folder to write; the demo has a def
 _LYRICS = flags.DEFINE_enum(
     "lyrics",
     "auto",
-    list(lyrics.SOURCES),
+    list(written.SOURCES),
     "where to look for words: auto is what is written down (score, sidecar, tags) and, for tracks without any and "
     "only where --whisper_model is given, Whisper; whisper is Whisper for every track",
 )
@@ -105,11 +106,11 @@ def main(argv: list[str]) -> int:
     else:
         raise InputError("no store is named: add --store=<folder to write>")
     workers = _WORKERS.value or _cores()
-    text.choose(_EMBEDDER.value)  # a wrong name is told before anything is rendered or heard
+    embed.choose(_EMBEDDER.value)  # a wrong name is told before anything is rendered or heard
     thresholds, whisper = gate.parse(_GATE.value), _whisper()
     with progress() as report:
         corpus_request = _request(workers, lambda done, total: report("rendering", done, total))
-        corpus = corpora.CORPORA[name](corpus_request)
+        corpus = registry.CORPORA[name](corpus_request)
         summary = preprocess(
             corpus,
             root,
@@ -124,12 +125,12 @@ def main(argv: list[str]) -> int:
     return 0 if summary.used else 1
 
 
-def _whisper() -> recogniser.Settings | None:
+def _whisper() -> whisper_model.Settings | None:
     if not _WHISPER_MODEL.value and _LYRICS.value != "whisper":
         return None
     language = None if _LANGUAGE.value == "auto" else _LANGUAGE.value
-    settings = recogniser.Settings(_WHISPER_MODEL.value or "base", language, _DEVICE.value)
-    recogniser.check(settings)
+    settings = whisper_model.Settings(_WHISPER_MODEL.value or "base", language, _DEVICE.value)
+    whisper_model.check(settings)
     return settings
 
 
@@ -144,9 +145,9 @@ def _corpus() -> str:
     return name
 
 
-def _request(workers: int, progress: Callable[[int, int], None]) -> corpora.Request:
+def _request(workers: int, progress: Callable[[int, int], None]) -> base.Request:
     """What the flags say."""
-    return corpora.Request(
+    return base.Request(
         audio_dir=_path(_AUDIO_DIR.value),
         cache_dir=cache_root(_CACHE_DIR.value),
         seed=_SEED.value,
@@ -160,14 +161,14 @@ def _request(workers: int, progress: Callable[[int, int], None]) -> corpora.Requ
     )
 
 
-def _table() -> corpora.TableRequest | None:
+def _table() -> base.TableRequest | None:
     if not _TABLE.value:
         return None
     blocks = [one.partition(":") for one in _BLOCK.value]
     for name, colon, glob in blocks:
         if not (name and glob):
             raise InputError(f"--block={name}{colon}{glob} is not NAME:GLOB, as in --block='mfcc40:mfcc*'")
-    return corpora.TableRequest(
+    return base.TableRequest(
         path=Path(_TABLE.value),
         tracks_table=_path(_TRACKS_TABLE.value),
         header_rows=_HEADER_ROWS.value,

@@ -19,16 +19,17 @@ from typing import Any
 import jax
 from absl import flags
 
-from experiments import comparison, inputs
+from experiments.cli.console import Report as Progress
+from experiments.cli.console import console, progress, run
+from experiments.cli.numbers import numbers
 from experiments.configs import Config
-from experiments.console import Report as Progress
-from experiments.console import console, progress, run
-from experiments.fusions import feature_fusions, latent_fusions, lyrics_quality
-from experiments.job import carry_out
-from experiments.plan import Plan, demo_store, read_plan, set_up_jax
 from experiments.published import REPORTS, RUNS
+from experiments.published import tables as report_tables
+from experiments.published.fusion_tables import feature_fusions, latent_fusions, lyrics_quality
 from experiments.published.rows import HYBRID_BETA_CONV, LATENTS, LEVELS, Report, ScoreTable
-from experiments.values import numbers
+from experiments.study import inputs
+from experiments.study.job import carry_out
+from experiments.study.plan import Plan, demo_store, read_plan, set_up_jax
 from musiclust import checkpoint, store
 from musiclust.errors import InputError
 from musiclust.report.comparison import Comparison, write
@@ -133,14 +134,14 @@ def _digest(config: Config, root: Path) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
-def _tables(report: Report, outcomes: comparison.Outcomes, root: Path) -> list[Comparison]:
+def _tables(report: Report, outcomes: report_tables.Outcomes, root: Path) -> list[Comparison]:
     """All tables of the chosen levels, in the order of the reports."""
     levels = _LEVEL.value
-    tables = [*lyrics_quality(report, root), comparison.configurations(report, outcomes, levels)]
-    tables += comparison.losses(report, outcomes) + comparison.cluster_sizes(report, outcomes)
+    tables = [*lyrics_quality(report, root), report_tables.configurations(report, outcomes, levels)]
+    tables += report_tables.losses(report, outcomes) + report_tables.cluster_sizes(report, outcomes)
     tables += feature_fusions(report, outcomes)
-    tables += [comparison.scores(report, table, outcomes) for table in report.scores if table.level in levels]
-    return [*tables, comparison.best(report, outcomes, levels)]
+    tables += [report_tables.scores(report, table, outcomes) for table in report.scores if table.level in levels]
+    return [*tables, report_tables.best(report, outcomes, levels)]
 
 
 def _preface(report: Report, root: Path, seeds: tuple[int, ...], seconds: float) -> list[str]:

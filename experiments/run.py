@@ -16,10 +16,11 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import inputs, options
-from experiments.console import console, progress, run
-from experiments.job import carry_out, check
-from experiments.plan import Plan, demo_store, read_plan, set_up_jax
+from experiments.cli import config_flags
+from experiments.cli.console import console, progress, run
+from experiments.study import inputs
+from experiments.study.job import carry_out, check
+from experiments.study.plan import Plan, demo_store, read_plan, set_up_jax
 from musiclust.errors import InputError
 
 _STORE = flags.DEFINE_string("store", None, "Folder of features; by default the demo corpus, rendered when needed.")
@@ -27,7 +28,7 @@ _RUN_DIR = flags.DEFINE_string("run_dir", None, "Where the run is written; by de
 _RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir, with the settings it was started with.")
 _CHECKPOINT_SECONDS = flags.DEFINE_float("checkpoint_seconds", 20.0, "At least so long between checkpoints.", 0.0)
 _CACHE_DIR = flags.DEFINE_string("cache_dir", None, "In place of the user's cache folder (XDG_CACHE_HOME, ~/.cache).")
-flags.adopt_module_key_flags(options)
+flags.adopt_module_key_flags(config_flags)
 
 
 def main(argv: list[str]) -> int:
@@ -37,13 +38,13 @@ def main(argv: list[str]) -> int:
     console.print(f"run: {plan.run_dir}", markup=False, soft_wrap=True)
     with progress() as report:
         done = carry_out(plan, report, resume=_RESUME.value, checkpoint_seconds=_CHECKPOINT_SECONDS.value)
-    from experiments import results  # loaded while the job was under way
+    from experiments.study import outputs  # loaded while the job was under way
 
-    page = results.write_people_files(plan.run_dir, done.results, done.inputs, done.fitted.checkpoint, done.scored)
+    page = outputs.write_people_files(plan.run_dir, done.results, done.inputs, done.fitted.checkpoint, done.scored)
     cond = done.inputs.data.cond
     if cond.shape[1] and (cond == cond[:1]).all():
         console.print("every track has the same condition, so it tells the model nothing")
-    results.show(done.results)
+    outputs.show(done.results)
     console.print(
         f"trained in {done.fitted.training_seconds:.1f} s after {done.fitted.compile_seconds:.1f} s of compilation, "
         f"{time.monotonic() - started:.0f} s in all"
@@ -56,14 +57,14 @@ def main(argv: list[str]) -> int:
 def _resumed() -> Plan:
     if not _RUN_DIR.value:
         raise InputError("--resume needs --run_dir: the run to go on with")
-    given = [name for name in options.NAMES if flags.FLAGS[name].present] + (["store"] if _STORE.present else [])
+    given = [name for name in config_flags.NAMES if flags.FLAGS[name].present] + (["store"] if _STORE.present else [])
     if given:
         raise InputError(f"--resume takes the settings from the run: leave out --{', --'.join(given)}")
     return read_plan(Path(_RUN_DIR.value).expanduser())
 
 
 def _new() -> Plan:
-    config = options.from_flags()
+    config = config_flags.from_flags()
     root = Path(_STORE.value).expanduser() if _STORE.value else demo_store(_CACHE_DIR.value)
     completed = inputs.complete(config, root, keep_features=bool(flags.FLAGS["features"].present))
     if completed.features != config.features:

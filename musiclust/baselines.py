@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.decomposition import PCA
 
-from musiclust.cluster import check_points
 from musiclust.errors import InputError
+from musiclust.points import check_points
 
 
 def features(x: np.ndarray, *, dim: int, seed: int) -> np.ndarray:

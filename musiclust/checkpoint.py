@@ -22,7 +22,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from musiclust import population, train
+from musiclust import population, training
 from musiclust.errors import InputError
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS, Model
@@ -41,8 +41,8 @@ class Checkpoint(NamedTuple):
 
     epoch: int
     model: Model
-    recipe: train.Recipe
-    settings: tuple[train.Setting, ...]
+    recipe: training.Recipe
+    settings: tuple[training.Setting, ...]
     states: TrainState
     history: History
     fusion: Fusion
@@ -121,8 +121,8 @@ def restore(root: Path) -> Checkpoint:
     return Checkpoint(
         epoch=epoch,
         model=model,
-        recipe=train.Recipe(**record["recipe"]),
-        settings=tuple(train.Setting(*setting) for setting in record["settings"]),
+        recipe=training.Recipe(**record["recipe"]),
+        settings=tuple(training.Setting(*setting) for setting in record["settings"]),
         states=states,
         history=History(**{name: np.asarray(value) for name, value in items.history.items()}),
         fusion=Fusion(record["fusion"]["how"], tuple(blocks), arrays),

@@ -23,6 +23,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from musiclust.errors import InputError
+from musiclust.points import check_points
 from musiclust.types import Clustering
 
 # 20,000 points have 200 million pairwise distances, 1.6 GB of float64; scipy's linkage holds them twice.
@@ -160,20 +161,6 @@ def one_thread() -> threadpool_limits:
     """The context to fit k-means in: its threads wait for each other so often that beside any other busy process two
     take up to fifty times as long as one. One also adds in the same order every time."""
     return threadpool_limits(1)
-
-
-def check_points(z: np.ndarray, what: str = "the points") -> np.ndarray:
-    """z as (N, L) float64, L >= 1, every value finite; else an InputError that says what is wrong and in which row."""
-    z = np.asarray(z, dtype=np.float64)
-    if z.ndim != 2 or z.shape[1] == 0:
-        raise InputError(f"{what} have shape {z.shape}: give two dimensions, tracks x columns")
-    bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"row {bad[0]} of {what} is not finite ({len(bad)} of {len(z)} rows are so): "
-            "mend that track's features, or lower --learning_rate if training diverged"
-        )
-    return z
 
 
 def knee_eps(z: np.ndarray, *, min_samples: int) -> float:

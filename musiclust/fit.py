@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from musiclust import checkpoint, population, train
+from musiclust import checkpoint, population, training
 from musiclust.errors import InputError
 from musiclust.fusion import Fusion
 from musiclust.models import Model
-from musiclust.train import Setting
+from musiclust.training import Setting
 from musiclust.types import Data, History, TrainState
 
 _CHUNK_EPOCHS = 10
@@ -32,7 +32,7 @@ class Prepared(NamedTuple):
     """A population that is ready to train: what of, on which data, laid out how, and its compiled program."""
 
     model: Model
-    recipe: train.Recipe
+    recipe: training.Recipe
     data: Data
     settings: tuple[Setting, ...]
     epochs: int
@@ -67,7 +67,7 @@ def chunk_epochs(values: int) -> int:
 
 def prepare(
     model: Model,
-    recipe: train.Recipe,
+    recipe: training.Recipe,
     data: Data,
     *,
     settings: Sequence[Setting],
@@ -162,7 +162,7 @@ def _no_history(replicas: int, latent_dim: int) -> History:
 
 
 def _frozen(
-    history: History, groups: Sequence[TrainState], recipe: train.Recipe, replicas: int, tracks: int, epochs: int
+    history: History, groups: Sequence[TrainState], recipe: training.Recipe, replicas: int, tracks: int, epochs: int
 ) -> tuple[History, bool]:
     """The history with a stopped replica's last numbers in all later epochs, and whether all have stopped: then it is
     as long as the run."""

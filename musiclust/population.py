@@ -25,7 +25,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
-from musiclust import train
+from musiclust import training
 from musiclust.errors import InputError
 from musiclust.models import Model
 from musiclust.types import Data, History, Hyper, TrainState
@@ -67,15 +67,15 @@ class Program(NamedTuple):
     train: Any
 
 
-def footprint(model: Model, recipe: train.Recipe, data: Data) -> Footprint:
+def footprint(model: Model, recipe: training.Recipe, data: Data) -> Footprint:
     """Computed from shapes: the state, and what the way back needs of a step (twice: values and their gradients), the
     gradients and updates of the parameters, and the epoch's tracks in their order."""
     _, size = recipe.batches(len(data.x))
-    state = jax.eval_shape(lambda: train.init_state(model, jax.random.key(0), data))
+    state = jax.eval_shape(lambda: training.init_state(model, jax.random.key(0), data))
     batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), jnp.float32), data)
 
     def kept(state: TrainState, batch: Data) -> PyTree:
-        descended = partial(train.objective, model, recipe, state, jnp.ones(()), batch, jnp.ones(size))
+        descended = partial(training.objective, model, recipe, state, jnp.ones(()), batch, jnp.ones(size))
         return jax.vjp(lambda params: descended(params)[0], state.params)[1]
 
     kept_bytes = _bytes(jax.eval_shape(kept, state, batch))
@@ -128,7 +128,7 @@ def memory(devices: int) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def compiled(model: Model, recipe: train.Recipe, chunk: int, layout: Layout, data: Data) -> Program:
+def compiled(model: Model, recipe: training.Recipe, chunk: int, layout: Layout, data: Data) -> Program:
     """Lowers and compiles a group's two functions side by side; `data` give shapes only."""
     mesh, places = _mesh(layout), layout.places
 
@@ -150,7 +150,7 @@ def compiled(model: Model, recipe: train.Recipe, chunk: int, layout: Layout, dat
 @partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=(4,))
 def run_group(
     model: Model,
-    recipe: train.Recipe,
+    recipe: training.Recipe,
     chunk: int,
     layout: Layout,
     states: TrainState,
@@ -159,11 +159,11 @@ def run_group(
     first_epoch: Int[Array, ""] | int,
     epochs: Int[Array, ""] | int,
 ) -> tuple[TrainState, History]:
-    """`train.run_epochs` of a group of replicas as one program."""
+    """`training.run_epochs` of a group of replicas as one program."""
 
     def mine(states: TrainState, hypers: Hyper, data: Data, first_epoch: Any, epochs: Any) -> Any:
         def one(replica: tuple[TrainState, Hyper]) -> tuple[TrainState, History]:
-            return train.run_epochs(model, recipe, chunk, *replica, data, first_epoch, epochs)
+            return training.run_epochs(model, recipe, chunk, *replica, data, first_epoch, epochs)
 
         return jax.lax.map(one, (states, hypers), batch_size=layout.width if layout.width > 1 else None)
 
@@ -177,7 +177,7 @@ def run_group(
 @partial(jax.jit, static_argnums=0)
 def init(model: Model, seeds: Int[Array, " R"], data: Data) -> TrainState:
     """The states of R replicas, each that of its own seed; only the shapes of `data` matter."""
-    return jax.vmap(lambda seed: train.init_state(model, jax.random.key(seed), data))(seeds)
+    return jax.vmap(lambda seed: training.init_state(model, jax.random.key(seed), data))(seeds)
 
 
 def place(layout: Layout, tree: PyTree, *, shared: bool = False) -> PyTree:
@@ -185,14 +185,14 @@ def place(layout: Layout, tree: PyTree, *, shared: bool = False) -> PyTree:
     return jax.device_put(tree, NamedSharding(_mesh(layout), _SHARED if shared else _SHARDED))
 
 
-def hypers(layout: Layout, settings: Sequence[train.Setting]) -> list[Hyper]:
+def hypers(layout: Layout, settings: Sequence[training.Setting]) -> list[Hyper]:
     """Each group's, on its devices."""
     _, betas, rates, resamples = zip(*settings, strict=True)
     given = Hyper(np.array(betas, np.float32), np.array(rates, np.float32), np.array(resamples, np.int32))
     return [place(layout, part) for part in split(layout, given)]
 
 
-def begin(layout: Layout, program: Program, settings: Sequence[train.Setting], data: Data) -> list[TrainState]:
+def begin(layout: Layout, program: Program, settings: Sequence[training.Setting], data: Data) -> list[TrainState]:
     """Each group's states before the first epoch."""
     seeds = np.array([setting.seed for setting in settings], np.int32)
     return [waiting(layout, program.init(part, data)) for part in split(layout, seeds)]
@@ -256,7 +256,7 @@ def from_host(states: TrainState) -> TrainState:
     return states._replace(key=jax.random.wrap_key_data(jnp.asarray(states.key)))
 
 
-def replica(states: TrainState, index: int) -> TrainState:
+def select_replica(states: TrainState, index: int) -> TrainState:
     """One of a population."""
     return jax.tree.map(lambda leaf: leaf[index], states)
 

@@ -10,8 +10,9 @@ from sklearn.cluster import DBSCAN, KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from musiclust import cluster
-from musiclust.cluster import CLUSTERERS, assigner, check_points, knee_eps
+from musiclust.cluster import CLUSTERERS, assigner, knee_eps
 from musiclust.errors import InputError
+from musiclust.points import check_points
 
 
 @pytest.fixture

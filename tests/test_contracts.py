@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from experiments.configs import DEFAULTS, PRESETS, Config
-from musiclust import train
+from musiclust import training
 from musiclust.baselines import BASELINES
 from musiclust.cluster import CLUSTERERS, assigner
 from musiclust.fusion import FUSIONS, SCALINGS, apply, fuse
 from musiclust.models import MODELS, Model
-from musiclust.objectives import BETA_SCHEDULES
+from musiclust.schedules import BETA_SCHEDULES, SCHEDULES
 from musiclust.types import Block, Data, TrainState
 
 
@@ -29,7 +29,7 @@ def small_model(name: str) -> Model:
 
 def initial(model: Model, data: Data) -> TrainState:
     """Compiled whole: operation by operation it takes long."""
-    return jax.jit(lambda: train.init_state(model, jax.random.key(0), data))()
+    return jax.jit(lambda: training.init_state(model, jax.random.key(0), data))()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -38,16 +38,16 @@ def test_models_encode_and_decode_by_shape_and_by_row(name):
     conditions = 2 if model.conditional else 0
     data = Data(jax.random.normal(jax.random.key(0), (5, 12)), jnp.ones((5, conditions)))
     state = initial(model, data)
-    q = train.encode(model, state, data)
+    q = training.encode(model, state, data)
     assert q.mean.shape == q.logvar.shape == (5, 3)
     assert q.mean.dtype == jnp.float32
-    assert train.reconstruct(model, state, data).shape == (5, 12)
+    assert training.reconstruct(model, state, data).shape == (5, 12)
     assert isinstance(model.variational, bool)
     assert isinstance(model.multimodal, bool)
     assert model.conditional or not model.multimodal
     assert bool(jnp.isneginf(q.logvar).all()) is not model.variational
     # In evaluation mode a track's code depends on that track alone.
-    alone = train.encode(model, state, jax.tree.map(lambda a: a[3:4], data))
+    alone = training.encode(model, state, jax.tree.map(lambda a: a[3:4], data))
     np.testing.assert_allclose(alone.mean[0], q.mean[3], rtol=1e-4, atol=1e-5)
 
 
@@ -56,7 +56,7 @@ def test_a_condition_moves_conditional_models_only(name):
     model = small_model(name)
     x = jax.random.normal(jax.random.key(0), (5, 12))
     state = initial(model, Data(x, jnp.ones((5, 2))))
-    one, other = (train.encode(model, state, Data(x, jnp.full((5, 2), c))).mean for c in (0.0, 1.0))
+    one, other = (training.encode(model, state, Data(x, jnp.full((5, 2), c))).mean for c in (0.0, 1.0))
     assert bool((one != other).any()) is model.conditional
 
 
@@ -108,11 +108,11 @@ def test_beta_schedules_stay_between_0_and_1_and_end_at_1(name):
     assert values[-1] == 1
 
 
-@pytest.mark.parametrize("name", train.SCHEDULES)
+@pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 3), (13, 100)])
 def test_learning_rate_schedules_stay_between_0_and_1(name, steps, epochs):
     elapsed = jnp.arange(steps * epochs) / steps
-    values = np.asarray(jax.vmap(train.SCHEDULES[name])(elapsed, elapsed / epochs))
+    values = np.asarray(jax.vmap(SCHEDULES[name])(elapsed, elapsed / epochs))
     assert ((values >= 0) & (values <= 1)).all()
     assert values.max() > 0 or (name, steps * epochs) == ("cosine", 1)  # whose only step is the first of the warm-up
 

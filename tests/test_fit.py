@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from musiclust import checkpoint, population, train
+from musiclust import checkpoint, population, training
 from musiclust.errors import InputError
 from musiclust.fit import chunk_epochs, fit, prepare, product
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS
 from musiclust.types import Data
 
-RECIPE = train.Recipe(batch_size=16)
+RECIPE = training.Recipe(batch_size=16)
 FUSION = Fusion(
     "concat", ("mfcc_mean",), ({"mean": np.arange(5.0, dtype=np.float32), "factor": np.ones(5, np.float32)},)
 )
@@ -68,7 +68,7 @@ def test_restored_is_saved(data, tmp_path):
     assert back.history.kl_per_dim.shape == (4, 25, 2)
     for r in range(4):
         state, restored = (jax.tree.map(lambda leaf, r=r: leaf[r], c.states) for c in (saved, back))
-        assert_same(train.encode(saved.model, state, data), train.encode(back.model, restored, data))
+        assert_same(training.encode(saved.model, state, data), training.encode(back.model, restored, data))
 
 
 class Killed(Exception):
@@ -181,7 +181,7 @@ def test_replicas_in_groups_that_fit_memory_are_the_same(data, tmp_path):
 
 def test_early_stopping_freezes_the_history_and_ends_the_run(data, tmp_path):
     """Of two replicas one cannot learn: it stops. When all have, the rest of the run is not trained."""
-    recipe = train.Recipe(batch_size=16, patience=6)
+    recipe = training.Recipe(batch_size=16, patience=6)
     settings = [SETTINGS[0]._replace(beta=0.01, learning_rate=rate) for rate in (1e-30, 3e-2)]
     told = []
     stopped = run(

@@ -8,7 +8,7 @@ from scipy import integrate, stats
 from scipy.spatial.distance import pdist, squareform
 from sklearn.manifold._utils import _binary_search_perplexity
 
-from musiclust import objectives
+from musiclust import neighbours, objectives, schedules
 from musiclust.types import Posterior
 
 
@@ -56,7 +56,7 @@ def test_samples_have_the_posteriors_moments():
 def test_beta_schedules():
     def values(name):
         """At 0, 1, ... 99 % of the run."""
-        return np.asarray(objectives.BETA_SCHEDULES[name](jnp.arange(100) / 100))
+        return np.asarray(schedules.BETA_SCHEDULES[name](jnp.arange(100) / 100))
 
     assert (values("constant") == 1).all()
     linear = values("linear")
@@ -69,12 +69,12 @@ def test_beta_schedules():
     assert cyclical[6] == pytest.approx(6 / 12.5)
     assert (cyclical[13:25] == 1).all()
     # The end does not start a fifth cycle.
-    assert float(objectives.BETA_SCHEDULES["cyclical"](jnp.ones(()))) == 1
+    assert float(schedules.BETA_SCHEDULES["cyclical"](jnp.ones(()))) == 1
 
 
 # Compiled whole: operation by operation they take longer than all else here.
-affinities = jax.jit(objectives.neighbour_affinities, static_argnames="perplexity")
-divergence_and_slope = jax.jit(jax.value_and_grad(objectives.neighbour_divergence, argnums=1))
+affinities = jax.jit(neighbours.neighbour_affinities, static_argnames="perplexity")
+divergence_and_slope = jax.jit(jax.value_and_grad(neighbours.neighbour_divergence, argnums=1))
 
 
 def features(tracks: int, columns: int = 20, seed: int = 0) -> np.ndarray:
@@ -188,8 +188,8 @@ def test_neighbours_under_vmap_and_map():
     zs = jax.random.normal(jax.random.key(0), (3, 30, 2))
 
     def one(pair):
-        p = objectives.neighbour_affinities(pair[0], jnp.ones(30))
-        return objectives.neighbour_divergence(p, pair[1], jnp.ones(30))
+        p = neighbours.neighbour_affinities(pair[0], jnp.ones(30))
+        return neighbours.neighbour_divergence(p, pair[1], jnp.ones(30))
 
     alone = [float(jax.jit(one)((x, z))) for x, z in zip(xs, zs, strict=True)]
     np.testing.assert_allclose(jax.jit(jax.vmap(one))((xs, zs)), alone, rtol=1e-5)

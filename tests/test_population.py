@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from musiclust import population, train
+from musiclust import population, training
 from musiclust.errors import InputError
 from musiclust.models import MODELS
 from musiclust.population import Footprint, Layout
@@ -13,7 +13,7 @@ from musiclust.types import Data, Hyper
 
 N, D = 37, 6
 MODEL = MODELS["vae"](input_shape=(D,), latent_dim=3, hidden=(16, 8))
-RECIPE = train.Recipe(batch_size=15)
+RECIPE = training.Recipe(batch_size=15)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_replica_in_a_population_of_8_is_the_replica_alone(data, optimised):
         alone_states, alone = trained(Layout(1, 1, 1, 1), data, seeds[r : r + 1], betas[r : r + 1])
         jax.tree.map(lambda a, b, r=r: np.testing.assert_array_equal(a[r], b[0]), history, alone)
         together, single = (
-            train.encode(MODEL, population.replica(population.from_host(population.to_host(s)), i), data)
+            training.encode(MODEL, population.select_replica(population.from_host(population.to_host(s)), i), data)
             for s, i in ((states, r), (alone_states, 0))
         )
         np.testing.assert_array_equal(together.mean, single.mean)
@@ -56,7 +56,7 @@ def test_a_replica_in_a_population_of_8_is_the_replica_alone(data, optimised):
 
 def test_a_stopped_replica_does_not_change_its_neighbours(data):
     """Under vmap, where all compute and the stopped one's results are dropped, and one by one."""
-    recipe = train.Recipe(batch_size=15, patience=2)
+    recipe = training.Recipe(batch_size=15, patience=2)
     for layout in (Layout(1, 3, 1, 1), Layout(3, 1, 1, 1)):
         states, history = trained(layout, data, [0, 1, 2], [1.0, 1e3, 1.0], recipe=recipe, epochs=30)
         steps = np.asarray(states.step) // recipe.batches(N)[0]
@@ -69,7 +69,7 @@ def test_a_stopped_replica_does_not_change_its_neighbours(data):
 def test_side_by_side_under_vmap_differs_by_rounding_only(data):
     """One step, before Adam has made large what is small."""
     one_by_one, in_vmap, on_two = (
-        trained(layout, data, range(8), [1.0] * 8, recipe=train.Recipe(), epochs=1)[1]
+        trained(layout, data, range(8), [1.0] * 8, recipe=training.Recipe(), epochs=1)[1]
         for layout in (Layout(1, 1, 8, 1), Layout(1, 4, 2, 1), Layout(2, 4, 1, 1))
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), one_by_one, in_vmap)
@@ -120,8 +120,8 @@ def test_the_footprint_bounds_what_the_program_takes(size, optimised):
     """What XLA plans for one replica is less than what is computed from shapes, and not by much."""
     model = MODELS["vae"](input_shape=(20,), hidden=size)
     data = Data(jnp.zeros((600, 20)), jnp.zeros((600, 0)))
-    each = population.footprint(model, train.Recipe(), data)
-    program = population.compiled(model, train.Recipe(), 1, Layout(1, 1, 1, 1), data)
+    each = population.footprint(model, training.Recipe(), data)
+    program = population.compiled(model, training.Recipe(), 1, Layout(1, 1, 1, 1), data)
     planned = program.train.memory_analysis()
     assert each.state == planned.alias_size_in_bytes
     taken = planned.temp_size_in_bytes

@@ -5,7 +5,7 @@ Everything is taken from q(z|x) = N(mean, exp(logvar)), (N, L) each, natural log
 
 import numpy as np
 
-from musiclust.cluster import check_points
+from musiclust.points import check_points
 
 
 def active_units(mean: np.ndarray, threshold: float = 0.01) -> int:

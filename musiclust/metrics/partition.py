@@ -25,7 +25,7 @@ from sklearn.metrics import (
     silhouette_samples,
 )
 
-from musiclust.cluster import check_points
+from musiclust.points import check_points
 
 # Silhouettes take N^2 distances. Above so many points they are estimated.
 SILHOUETTE_LIMIT = 10_000

@@ -19,9 +19,10 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from musiclust.cluster import check_points, one_thread
+from musiclust.cluster import one_thread
 from musiclust.errors import InputError
 from musiclust.metrics.partition import silhouette
+from musiclust.points import check_points
 
 MAX_DIMENSIONS = 16
 VARIANCE = 0.9

@@ -19,14 +19,17 @@ from typing import Any
 import numpy as np
 
 from musiclust import store
-from musiclust.preprocess import audio, lyrics, recogniser, shards, text, words
-from musiclust.preprocess.claim import claim, full_disk_explained, locked
-from musiclust.preprocess.corpus import Corpus
-from musiclust.preprocess.decode import split_stretch
-from musiclust.preprocess.gate import Gate
-from musiclust.preprocess.pool import Failed, Heard, hear_all
-from musiclust.preprocess.staging import together
-from musiclust.preprocess.words import Report
+from musiclust.preprocess.audio import features
+from musiclust.preprocess.audio.decode import split_stretch
+from musiclust.preprocess.audio.listen import Heard, hear
+from musiclust.preprocess.corpora.base import Corpus
+from musiclust.preprocess.lyrics import embed, update, whisper_model, written
+from musiclust.preprocess.lyrics.gate import Gate
+from musiclust.preprocess.lyrics.update import Report
+from musiclust.preprocess.workers import Failed, hear_all
+from musiclust.preprocess.writing import shards
+from musiclust.preprocess.writing.lock import claim, full_disk_explained, locked
+from musiclust.preprocess.writing.swap import together
 from musiclust.types import Tracks
 
 _SHARD_TRACKS = 32
@@ -46,7 +49,7 @@ class Summary:
         the same.
       blocks: name -> (shape, dtype, how many tracks are valid).
       lyrics: source -> number of tracks. refused: (track_id, reason) where a text was found and not taken for lyrics.
-      embedder: of the block "lyrics"; None where there is no such block. words: see `words.statistics`.
+      embedder: of the block "lyrics"; None where there is no such block. words: see `update.statistics`.
       seconds: stage -> duration.
     """
 
@@ -60,7 +63,7 @@ class Summary:
     blocks: Mapping[str, tuple[tuple[int, ...], str, int]]
     lyrics: Mapping[str, int]
     refused: Sequence[tuple[str, str]]
-    embedder: text.Embedder | None
+    embedder: embed.Embedder | None
     words: Mapping[str, Any]
     seconds: Mapping[str, float]
 
@@ -71,7 +74,7 @@ def preprocess(
     *,
     lyrics_from: str = "auto",
     embedder: str = "auto",
-    whisper: recogniser.Settings | None = None,
+    whisper: whisper_model.Settings | None = None,
     gate: Gate | None = Gate(),  # noqa: B008 (frozen)
     workers: int = 1,
     progress: Report | None = None,
@@ -79,8 +82,8 @@ def preprocess(
     """Brings the store at `root` up to date with `corpus`.
 
     Args:
-      lyrics_from: a key of `lyrics.SOURCES`.
-      embedder: see `text.choose`.
+      lyrics_from: a key of `written.SOURCES`.
+      embedder: see `embed.choose`.
       whisper: how to transcribe; None does not, unless lyrics_from is "whisper", which takes the defaults.
       gate: judges what was transcribed, see `gate.judge`; None trusts it.
       workers: processes that decode and extract, and that transcribe.
@@ -90,16 +93,16 @@ def preprocess(
       InputError: if the store holds another corpus or is being written by another process, the disk is full, or the
         embedder or the Whisper model is not there.
     """
-    chosen = text.choose(embedder)
+    chosen = embed.choose(embedder)
     if lyrics_from == "whisper":
-        whisper = whisper or recogniser.Settings()
+        whisper = whisper or whisper_model.Settings()
     if whisper is not None:
-        recogniser.check(whisper)
+        whisper_model.check(whisper)
     report = progress or (lambda stage, done, total: None)
     started = time.monotonic()
     with full_disk_explained(root), locked(root):
         claim(root, corpus)
-        specs = {name: audio.spec(name) for name in audio.BLOCKS}
+        specs = {name: features.spec(name) for name in features.BLOCKS}
         tracks, done, failed, computed = corpus.tracks, {}, [], 0
         audible = (tracks.path != "").any()
         if audible:
@@ -113,8 +116,8 @@ def preprocess(
             if audible:
                 shards.merge(root, tracks, done, specs)
             _bring(root, corpus, tracks)
-            sources = lyrics.SOURCES[lyrics_from]
-            records, embedded = words.update(
+            sources = written.SOURCES[lyrics_from]
+            records, embedded = update.update(
                 root,
                 tracks,
                 corpus.words,
@@ -127,7 +130,7 @@ def preprocess(
                 workers=workers,
             )
             ready = [block.name for block in corpus.blocks]
-            names = [*(specs if audible else ()), *ready, *([words.BLOCK] if embedded else [])]
+            names = [*(specs if audible else ()), *ready, *([update.BLOCK] if embedded else [])]
             blocks = {name: store.load_block(root, name) for name in names}
     paths = dict(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True))
     unused = {path for path, _ in failed}
@@ -142,9 +145,9 @@ def preprocess(
         warnings=[*(one for one in corpus.warnings if one[0] not in unused), *amiss],
         blocks={name: (b.values.shape, str(b.values.dtype), int(b.valid.sum())) for name, b in blocks.items()},
         lyrics=Counter(record["source"] for record in records.values()),
-        refused=[(i, record["reason"]) for i, record in records.items() if lyrics.refused(record)],
+        refused=[(i, record["reason"]) for i, record in records.items() if written.refused(record)],
         embedder=chosen if embedded else None,
-        words=words.statistics(records, store.load_block(root, words.BLOCK) if embedded else None),
+        words=update.statistics(records, store.load_block(root, update.BLOCK) if embedded else None),
         seconds={"features": heard - started, "lyrics": time.monotonic() - heard},
     )
 
@@ -193,7 +196,7 @@ def _features(
             due.append((track_id, path, stamp))
     if not due:
         return done, failed, 0
-    audio.warm_up()  # numba's compiled code goes to its cache on disk, from which the processes of the pool load it
+    features.warm_up()  # numba's compiled code goes to its cache on disk, from which the processes of the pool load it
     report("features", 0, len(due))
     unsaved: list[tuple[str, shards.Stamp, Heard]] = []
 
@@ -204,7 +207,7 @@ def _features(
 
     saved, count = time.monotonic(), 0
     try:
-        with closing(hear_all([path for _, path, _ in due], workers=workers)) as results:
+        with closing(hear_all([path for _, path, _ in due], workers=workers, hear=hear)) as results:
             for i, result in results:
                 track_id, path, stamp = due[i]
                 if isinstance(result, Failed):

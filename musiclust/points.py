@@ -1,0 +1,19 @@
+"""What may be clustered and scored: points are checked here, at the door."""
+
+import numpy as np
+
+from musiclust.errors import InputError
+
+
+def check_points(z: np.ndarray, what: str = "the points") -> np.ndarray:
+    """z as (N, L) float64, L >= 1, every value finite; else an InputError that says what is wrong and in which row."""
+    z = np.asarray(z, dtype=np.float64)
+    if z.ndim != 2 or z.shape[1] == 0:
+        raise InputError(f"{what} have shape {z.shape}: give two dimensions, tracks x columns")
+    bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"row {bad[0]} of {what} is not finite ({len(bad)} of {len(z)} rows are so): "
+            "mend that track's features, or lower --learning_rate if training diverged"
+        )
+    return z

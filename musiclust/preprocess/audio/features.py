@@ -1,0 +1,208 @@
+"""Audio features: every block of one clip from one STFT, by librosa (McFee et al., SciPy 2015).
+
+Conventions: F = 1 + n_fft // 2 bins by T frames, centred at multiples of hop_length; Hann window. Values are those of
+librosa's functions with their defaults, called on the samples one by one; the tests hold them to it.
+
+`decode` and its conventions live in decode.py and are offered here too: the room is used through this module.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from musiclust.preprocess.audio.decode import CLIP_SECONDS, MIN_SAMPLES, SAMPLE_RATE, Clip, decode
+
+__all__ = [
+    "BLOCKS",
+    "CLIP_SECONDS",
+    "EXTRACTOR_VERSION",
+    "HOP_LENGTH",
+    "N_FFT",
+    "SAMPLE_RATE",
+    "BlockSpec",
+    "Clip",
+    "decode",
+    "extract",
+    "spec",
+    "warm_up",
+]
+
+N_FFT = MIN_SAMPLES  # 2048
+HOP_LENGTH = 512
+TOP_DB = 80.0  # depth of a decibel scale, librosa's default
+EXTRACTOR_VERSION = 1  # raise it whenever a value changes: stores are checked against it
+N_MELS = 128
+MELSPEC_FRAMES = 431  # 10 s at 22,050 Hz
+
+STATISTICS = ("mean", "std", "skew", "kurtosis", "median", "min", "max")  # the order of FMA's features.py
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """What a block holds for each track. columns: names along the last axis, () where that axis is time."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    units: str
+    description: str
+    columns: tuple[str, ...]
+
+
+_SPECTRAL = (
+    "centroid",
+    "bandwidth",
+    "rolloff",
+    *(f"contrast_{band}" for band in range(1, 8)),
+    "flatness",
+    "zero_crossing_rate",
+    "rms",
+)
+
+BLOCKS: Mapping[str, BlockSpec] = {
+    "mfcc_mean": BlockSpec(
+        (20,), "float32", "dB", "means over time of 20 MFCC", tuple(f"mfcc_{i:02d}" for i in range(1, 21))
+    ),
+    "mfcc_stats": BlockSpec(
+        (20, 7), "float32", "dB; skew and kurtosis without unit", "FMA's seven statistics of 20 MFCC", STATISTICS
+    ),
+    "mfcc40": BlockSpec(
+        (40,), "float32", "dB", "means over time of 40 MFCC", tuple(f"mfcc_{i:02d}" for i in range(1, 41))
+    ),
+    "melspec": BlockSpec(
+        (N_MELS, MELSPEC_FRAMES),
+        "float16",
+        "dB, reference power 1, 80 dB deep",
+        "log-mel spectrogram of the central 431 frames, a shorter clip followed by the floor",
+        (),
+    ),
+    "chroma": BlockSpec(
+        (12, 2), "float32", "1", "mean and standard deviation of 12 pitch classes, from C on", ("mean", "std")
+    ),
+    "spectral": BlockSpec(
+        (27,),
+        "float32",
+        "Hz (centroid, bandwidth, rolloff), dB (contrast), 1 (flatness, zero_crossing_rate, rms), BPM (tempo)",
+        "means and standard deviations over time of descriptors of the spectrum, and the tempo",
+        (*(f"{name}_{statistic}" for name in _SPECTRAL for statistic in ("mean", "std")), "tempo"),
+    ),
+}
+
+
+def spec(name: str) -> dict[str, Any]:
+    """How the values of block `name` come about, JSON-able. Raises KeyError for an unknown name."""
+    block = BLOCKS[name]
+    return {
+        "shape": list(block.shape),
+        "dtype": block.dtype,
+        "units": block.units,
+        "description": block.description,
+        "columns": list(block.columns),
+        "sample_rate": SAMPLE_RATE,
+        "n_fft": N_FFT,
+        "hop_length": HOP_LENGTH,
+        "clip_seconds": CLIP_SECONDS,
+        "extractor": f"librosa {version('librosa')}",
+        "extractor_version": EXTRACTOR_VERSION,
+    }
+
+
+def warm_up() -> None:
+    """Has numba compile what librosa uses, once and into its cache on disk: half a minute in a fresh environment."""
+    extract(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
+
+
+def extract(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> dict[str, np.ndarray]:
+    """Every block of one clip, with the shapes and dtypes of BLOCKS. All values are finite.
+
+    Args:
+      y: (n,) float32 mono, at least N_FFT samples, full scale 1.0.
+      sample_rate: Hz, above 12,800: the top band of the spectral contrast begins at 6,400 Hz.
+
+    Raises:
+      ValueError: if y is no such array, or the rate is too low.
+
+    Example:
+      >>> y = np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050).astype(np.float32)
+      >>> extract(y)["mfcc_stats"].shape
+      (20, 7)
+    """
+    if y.ndim != 1 or y.dtype != np.float32 or len(y) < N_FFT or not np.isfinite(y).all():
+        raise ValueError(f"y is {y.dtype} {y.shape}, expected at least {N_FFT} finite float32 samples")
+    if sample_rate <= 12_800:
+        raise ValueError(f"sample_rate is {sample_rate} Hz, expected more than 12800")
+    with warnings.catch_warnings():
+        # Of clips shorter than a window of the tempogram, and of silence, which has no tuning.
+        warnings.simplefilter("ignore", UserWarning)
+        return {name: values.astype(BLOCKS[name].dtype) for name, values in _blocks(y, sample_rate).items()}
+
+
+def _blocks(y: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
+    import librosa
+    from librosa import feature
+
+    magnitude = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH))
+    power = magnitude**2
+    mel = feature.melspectrogram(S=power, sr=sample_rate, n_mels=N_MELS)
+    log_mel = librosa.power_to_db(mel, top_db=TOP_DB)
+    mfcc = feature.mfcc(S=log_mel, n_mfcc=40)
+    centroid = feature.spectral_centroid(S=magnitude, sr=sample_rate)
+    series = np.concatenate(
+        [
+            centroid,
+            feature.spectral_bandwidth(S=magnitude, sr=sample_rate, centroid=centroid),
+            feature.spectral_rolloff(S=magnitude, sr=sample_rate),
+            feature.spectral_contrast(S=magnitude, sr=sample_rate),
+            feature.spectral_flatness(S=magnitude),
+            feature.zero_crossing_rate(y),
+            feature.rms(y=y),
+        ]
+    )
+    onset = librosa.onset.onset_strength(S=log_mel, sr=sample_rate, hop_length=HOP_LENGTH)
+    tempo = feature.tempo(onset_envelope=onset, sr=sample_rate, hop_length=HOP_LENGTH)
+    return {
+        "mfcc_mean": mfcc[:20].mean(axis=1, dtype=np.float64),
+        "mfcc_stats": _statistics(mfcc[:20]),
+        "mfcc40": mfcc.mean(axis=1, dtype=np.float64),
+        "melspec": _centre_frames(mel),
+        "chroma": _mean_and_std(feature.chroma_stft(S=power, sr=sample_rate)),
+        "spectral": np.append(_mean_and_std(series), tempo),
+    }
+
+
+def _centre_frames(mel: np.ndarray) -> np.ndarray:
+    """The central frames in decibels, (128, 431)."""
+    import librosa
+
+    start = max(0, (mel.shape[1] - MELSPEC_FRAMES) // 2)
+    decibels = librosa.power_to_db(mel[:, start : start + MELSPEC_FRAMES], top_db=TOP_DB)
+    missing = MELSPEC_FRAMES - decibels.shape[1]
+    return np.pad(decibels, [(0, 0), (0, missing)], constant_values=decibels.max() - TOP_DB)
+
+
+def _mean_and_std(series: np.ndarray) -> np.ndarray:
+    """(D, T) -> (D, 2)."""
+    return np.column_stack([series.mean(axis=1, dtype=np.float64), series.std(axis=1, dtype=np.float64)])
+
+
+def _statistics(series: np.ndarray) -> np.ndarray:
+    """(D, T) float32 -> (D, 7), FMA's statistics over time.
+
+    Standard deviation, skewness and excess kurtosis are the biased ones of scipy.stats; a series that is constant to
+    the precision of float32, for which the last two are undefined, has 0 for both.
+    """
+    x = series.astype(np.float64)
+    mean = x.mean(axis=1)
+    deviation = x - mean[:, None]
+    square = deviation**2
+    variance = square.mean(axis=1)
+    constant = variance <= (np.finfo(np.float32).eps * mean) ** 2
+    scale = np.where(constant, 1.0, variance)
+    skew = np.where(constant, 0.0, (square * deviation).mean(axis=1) / scale**1.5)
+    kurtosis = np.where(constant, 0.0, (square**2).mean(axis=1) / scale**2 - 3)
+    return np.column_stack(
+        [mean, np.sqrt(variance), skew, kurtosis, np.median(x, axis=1), x.min(axis=1), x.max(axis=1)]
+    )

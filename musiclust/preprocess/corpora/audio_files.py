@@ -1,0 +1,70 @@
+"""Audio files below a folder, and their tags."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinytag import TinyTag, TinyTagException
+
+from musiclust.errors import InputError
+
+EXTENSIONS = (".mp3", ".ogg", ".flac", ".wav", ".au", ".aif", ".aiff", ".opus")
+
+
+def find_audio(root: Path) -> tuple[list[str], int, list[tuple[str, str]]]:
+    """Audio files below `root` by their names; hidden ones are left out, symbolic links followed once.
+
+    Returns:
+      Paths below root in sorted order, how many other files there are, (path, reason) of what cannot be looked into.
+
+    Raises:
+      InputError: if there is no audio file.
+    """
+    skipped: list[tuple[str, str]] = []
+    names, others = [], 0
+    for path in _walk(root, skipped):
+        if not path.lower().endswith(EXTENSIONS):
+            others += 1
+        elif not _encodable(path):
+            shown = path.encode(errors="backslashreplace").decode()
+            skipped.append((shown, "its name is not valid UTF-8: rename it"))
+        else:
+            names.append(os.path.relpath(path, root))
+    if not names:
+        raise InputError(
+            f"{root} holds no audio files (looked for {', '.join(EXTENSIONS)}; others: {others}): check --audio_dir"
+        )
+    return names, others, skipped
+
+
+def _walk(root: Path, skipped: list[tuple[str, str]]) -> Iterator[str]:
+    """Files below `root` in sorted order; folders that cannot be read are added to `skipped`."""
+
+    def unreadable(error: OSError) -> None:
+        shown = os.fsencode(error.filename).decode(errors="backslashreplace")
+        skipped.append((shown, f"folder cannot be read: {error.strerror}"))
+
+    seen = set()
+    for place, folders, files in os.walk(root, onerror=unreadable, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:  # a link back up, or a second way in
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (os.path.join(place, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _encodable(text: str) -> bool:
+    """False where a file system's bytes are not UTF-8 (Python holds them as lone surrogates)."""
+    return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
+
+
+def read_tags(path: Path) -> dict[str, str]:
+    """title, artist, album and genre as far as the file's tags have them; broken tags are no tags."""
+    try:
+        tag = TinyTag.get(path, duration=False)
+    except (TinyTagException, OSError):
+        return {}
+    found = {"title": tag.title, "artist": tag.artist or tag.albumartist, "album": tag.album, "genre": tag.genre}
+    return {name: " ".join(value.replace("\0", " ").split()) for name, value in found.items() if value}

@@ -1,0 +1,82 @@
+"""ABC tunes read as data, by the abc2midi that symusic brings. Conventions: as in musicxml.py."""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from musiclust.preprocess.demo import musicxml
+
+_ACCENT = 105  # the velocity that abc2midi gives to the first note of each bar, and to no other
+
+
+def split_abc(book: str) -> list[str]:
+    """The tunes of an ABC file, each from its `X:` line on."""
+    return re.split(r"(?m)^(?=X:)", book)[1:]
+
+
+def abc_fields(tune: str) -> dict[str, str]:
+    """The first line of each header field of an ABC tune, by letter."""
+    fields: dict[str, str] = {}
+    for letter, value in re.findall(r"(?m)^([A-Z]):(.*)$", tune):
+        fields.setdefault(letter, value.strip())
+    return fields
+
+
+def read_abc(tune: str) -> musicxml.Score:
+    """Reads one ABC tune, repeats played out. The tempo is kept only where the tune has a `Q:` field.
+
+    Raises ValueError where the tune has no notes.
+    """
+    import symusic
+
+    with _muted(), _own_temporary_folder():
+        score: Any = symusic.Score.from_abc(tune)
+    tick = 1 / score.tpq  # abc2midi starts each note a tick late and leaves a tick of silence after it
+    notes = [
+        ((note.time - 1) * tick, (note.duration + 1) * tick, note.pitch, note.velocity, part)
+        for part, track in enumerate(score.tracks)
+        for note in track.notes
+    ]
+    fields = abc_fields(tune)
+    if not notes:
+        raise ValueError(f"ABC tune {fields.get('T', '')!r} has no notes")
+    notes = np.sort(np.array(notes, musicxml.NOTE), order="onset", kind="stable")
+    measures = np.unique(notes["onset"][notes["velocity"] == _ACCENT])
+    tempos = tuple((tempo.time * tick, float(tempo.qpm)) for tempo in score.tempos) if "Q" in fields else ()
+    length = float((notes["onset"] + notes["duration"]).max())
+    return musicxml.Score(fields.get("T", ""), fields.get("C", ""), notes, measures, length, tempos, ())
+
+
+@contextlib.contextmanager
+def _own_temporary_folder() -> Iterator[None]:
+    """symusic hands the tune to abc2midi through a file in TMPDIR whose name two processes may share."""
+    before = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TMPDIR"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
+
+
+@contextlib.contextmanager
+def _muted() -> Iterator[None]:
+    """Drops what a child process writes to stdout: abc2midi, which symusic runs, reports each odd bar there."""
+    sys.stdout.flush()
+    saved, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 1)
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(null)

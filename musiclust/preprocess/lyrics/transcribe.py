@@ -1,0 +1,209 @@
+"""Words heard in the sound: openai-whisper over whole files, in processes of their own, each track kept as it comes.
+
+Conventions: Whisper is given float32 mono at 16 kHz, decoded by libsndfile without ffmpeg. What it hears stands in
+lyrics.jsonl as one line a track and model, and is never made twice: a transcript holds for as long as its file keeps
+size and modification time. Segments are Whisper's: start and end in s, avg_logprob in nats, the mean over the tokens of
+the 30 s window that it was cut from, as are no_speech_prob, compression_ratio and temperature.
+
+Each window is transcribed without the text before it (`condition_on_previous_text`), which else spreads one
+hallucination over the rest of a song. Sampling, where Whisper falls back on it, is seeded: one file, one text.
+
+Source: Radford et al., Robust speech recognition via large-scale weak supervision (2022).
+"""
+
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from musiclust.errors import InputError
+from musiclust.preprocess.lyrics.whisper_model import Settings, check, load
+from musiclust.preprocess.workers import Failed, hear_all
+
+SAMPLE_RATE = 16_000  # Hz
+
+_BLOCK_SECONDS = 60  # decoded at a time
+_WINDOW = 30 * SAMPLE_RATE
+_LANGUAGE_WINDOWS = 3  # songs open with bars in which nobody sings
+_KEPT = ("start", "end", "avg_logprob", "no_speech_prob", "compression_ratio", "temperature")
+
+
+class Due(NamedTuple):
+    """A track to transcribe; stamp: size in bytes and modification time in ns of its file."""
+
+    track_id: str
+    path: str
+    stamp: tuple[int, int]
+
+
+def hear(path: str, *, settings: Settings) -> dict[str, Any] | Failed:
+    """Transcribes a file. Runs in a process of the pool, which loads the model once.
+
+    Returns:
+      "text", "language", "language_probability" (None where the language was given), "segments", "seconds" (what it
+      took); or why it could not be done.
+    """
+    try:
+        model = _loaded(settings.model, settings.device)
+        start = time.monotonic()
+        heard = _transcribe(model, listen(path), settings)
+        return {**heard, "seconds": round(time.monotonic() - start, 3)}
+    except InputError as error:
+        return Failed(str(error).removeprefix(f"{path}: "))
+    except Exception as error:  # whatever one file does to the model, the others are heard and this one is named
+        return Failed(f"{type(error).__name__}: {error}")
+
+
+@cache
+def _loaded(model: str, device: str | None) -> Any:
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own, which Whisper's bar asks for, outlives a process that is killed
+    return load(Settings(model=model, device=device))
+
+
+def listen(path: str) -> np.ndarray:
+    """A whole file, (n,) float32 mono at 16 kHz; of a damaged one what decodes.
+
+    Raises:
+      InputError: if it cannot be opened or nothing of it decodes.
+    """
+    import soundfile
+    import soxr
+
+    pieces = []
+    try:
+        with soundfile.SoundFile(path) as file:
+            resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32")
+            try:
+                while len(block := file.read(_BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)):
+                    pieces.append(resampler.resample_chunk(block.mean(axis=1)))
+            except soundfile.LibsndfileError:
+                pass  # damaged from here on, which the features have told
+            pieces.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+    except (soundfile.LibsndfileError, TypeError) as error:
+        raise InputError(f"{path}: not audio that can be decoded here; convert or remove it") from error
+    samples = np.concatenate(pieces)
+    if not len(samples):
+        raise InputError(f"{path}: nothing of it decodes; copy it again or remove it")
+    return samples
+
+
+def _transcribe(model: Any, samples: np.ndarray, settings: Settings) -> dict[str, Any]:
+    import torch
+    import whisper
+
+    language, probability = settings.language, None
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(0)
+        if language is None:
+            language, probability = _language(model, samples)
+        options = {"condition_on_previous_text": False, "fp16": model.device.type == "cuda", **settings.options}
+        heard: Any = whisper.transcribe(model, samples, language=language, **options)
+    segments = [
+        {"text": segment["text"].strip(), **{name: round(float(segment[name]), 4) for name in _KEPT}}
+        for segment in heard["segments"]
+        if segment["text"].strip()
+    ]
+    return {
+        "text": "\n".join(segment["text"] for segment in segments),
+        "language": language,
+        "language_probability": probability,
+        "segments": segments,
+    }
+
+
+def _language(model: Any, samples: np.ndarray) -> tuple[str, float]:
+    """The language and its probability, the mean over windows spread over the whole track."""
+    import torch
+    from whisper.audio import log_mel_spectrogram, pad_or_trim
+
+    if not model.is_multilingual:
+        return "en", 1.0
+    starts = {*np.linspace(0, max(0, len(samples) - _WINDOW), _LANGUAGE_WINDOWS).astype(int).tolist()}
+    windows = np.stack([pad_or_trim(samples[start : start + _WINDOW]) for start in sorted(starts)])
+    mel = log_mel_spectrogram(torch.from_numpy(windows), model.dims.n_mels).to(model.device)
+    _, found = model.detect_language(mel)
+    means = {code: float(np.mean([probabilities[code] for probabilities in found])) for code in found[0]}
+    best = max(means, key=means.__getitem__)
+    return best, round(means[best], 4)
+
+
+def transcribe_all(
+    due: Sequence[Due], settings: Settings, *, workers: int
+) -> Iterator[tuple[Due, dict[str, Any] | Failed]]:
+    """Yields each track with what was heard, or why nothing could be, in the order of completion.
+
+    On a CPU each of `workers` processes runs a model on one thread; on a GPU there is one process.
+
+    Raises:
+      InputError: if the model cannot be loaded.
+    """
+    if not due:
+        return
+    on_gpu = check(settings) == "cuda"
+    work = partial(hear, settings=settings)
+    with closing(hear_all([one.path for one in due], workers=1 if on_gpu else workers, hear=work)) as results:
+        for i, heard in results:
+            yield due[i], heard
+
+
+def stamp(path: str) -> tuple[int, int] | None:
+    """Size and modification time of a file, None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def identity(model: str) -> str:
+    """What tells one model from another in a record: its name, or the absolute path of its file."""
+    path = Path(model).expanduser()
+    return str(path.resolve()) if path.is_file() else model
+
+
+def transcripts(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """track_id -> model -> the last transcript in lyrics.jsonl that Whisper made; a torn last line is passed over.
+
+    `store.load_lyrics` gives a track's last record only, which since then may have come from elsewhere.
+    """
+    path, found = root / "lyrics.jsonl", {}
+    if not path.exists():
+        return found
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if '"segments"' not in line:
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:  # the last line, or `store.load_lyrics` complains
+            continue
+        if "segments" in record:
+            of_track = found.setdefault(record["track_id"], {})
+            of_track.pop(record["model"], None)  # so that the last transcript stands last
+            of_track[record["model"]] = record
+    return found
+
+
+def holds(record: Mapping[str, Any], due: Due, settings: Settings) -> bool:
+    """Whether a transcript is of the file as it is now and in the language asked for."""
+    if tuple(record["stamp"]) != due.stamp:
+        return False
+    if settings.language is None:
+        return record["language_probability"] is not None
+    return record["language"] == settings.language
+
+
+def confidence(segments: Sequence[Mapping[str, Any]]) -> float:
+    """Geometric mean of the probabilities of the tokens, weighted by the lengths of the segments; in [0, 1]."""
+    lengths = [max(segment["end"] - segment["start"], 0.02) for segment in segments]
+    total = sum(length * segment["avg_logprob"] for length, segment in zip(lengths, segments, strict=True))
+    return round(math.exp(total / sum(lengths)), 4) if segments else 0.0

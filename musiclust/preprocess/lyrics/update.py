@@ -1,0 +1,235 @@
+"""The words of a store's tracks: found or heard, judged, written to lyrics.jsonl, embedded as the block "lyrics".
+
+Conventions: the block has this name whatever embedder made it. Beside it, lyrics.model.npz holds a digest of each text,
+by which changed ones are told, and TF-IDF's fitted model, by which a new text is placed. Verdicts are made anew in each
+run from the transcripts as they stand, so that another threshold needs no second transcription.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musiclust import store
+from musiclust.preprocess.lyrics import embed, leakage, transcribe, whisper_model, written
+from musiclust.preprocess.lyrics.gate import Gate, judge
+from musiclust.preprocess.workers import Failed
+from musiclust.preprocess.writing.swap import together
+from musiclust.types import Block, Tracks
+
+Report = Callable[[str, int, int], None]
+Records = dict[str, dict[str, Any]]
+
+BLOCK = "lyrics"
+
+
+def update(
+    root: Path,
+    tracks: Tracks,
+    scores: Mapping[str, str],
+    sources: tuple[str, ...],
+    embedder: embed.Embedder,
+    report: Report,
+    *,
+    transcripts: Mapping[str, Sequence[str]] | None = None,
+    whisper: whisper_model.Settings | None = None,
+    gate: Gate | None = Gate(),  # noqa: B008 (frozen)
+    workers: int = 1,
+) -> tuple[Records, bool]:
+    """Brings words and their embedding up to date.
+
+    Args:
+      scores: track_id -> the words that the corpus knows.
+      sources: a value of `written.SOURCES`.
+      report: called with (stage, done, total).
+      transcripts: track_id -> what machines heard in it, as far as the corpus knows; of several the first that has any
+        text counts, and the others are held against it.
+      whisper: transcribes the tracks that no source before "whisper" has words for; None runs nothing, and only what
+        was transcribed before is used.
+      gate: judges what machines heard; None trusts it.
+      workers: processes that transcribe.
+
+    Returns:
+      track_id -> its record, and whether there is a block: not where no track has words.
+
+    Raises:
+      InputError: if the Whisper model cannot be loaded.
+    """
+    before, records = store.load_lyrics(root), {}
+    for count, (track_id, path) in enumerate(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True), start=1):
+        records[track_id] = written.transcribe(track_id, path, scores.get(track_id, ""), sources)
+        heard = [one for one in (transcripts or {}).get(track_id, ()) if one.strip()]
+        if "transcript" in sources and heard and not records[track_id]["words"]:
+            records[track_id] = written.make_record(track_id, heard[0], "transcript", None, "")
+            records[track_id] = judged(records[track_id], gate, [{"text": one} for one in heard[1:]])
+        report("lyrics", count, len(tracks))
+    if "whisper" in sources:
+        before |= _listen(root, tracks, records, whisper, gate, workers, report)
+    for track_id, reason in leakage.refusals(tracks, {i: record["words"] for i, record in records.items()}).items():
+        records[track_id] = {**records[track_id], "words": "", "reason": reason}
+    changed = [record for track_id, record in records.items() if before.get(track_id) != record]
+    if changed:
+        store.append_lyrics(root, changed)
+    return records, _embed(root, tracks.track_id, records, embedder, report)
+
+
+def judged(record: Mapping[str, Any], gate: Gate | None, others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """The record with the gate's verdict: "words", "reason", and the "reason" of each segment."""
+    verdict = judge(record, gate, others)
+    found = {**record, "words": verdict.words, "reason": "; ".join(verdict.reasons)}
+    if not record["text"]:
+        found["reason"] = "no words heard"
+    if "segments" in record:
+        pairs = zip(record["segments"], verdict.segments, strict=False)
+        found["segments"] = [{**segment, "reason": reason} for segment, reason in pairs]
+    return found
+
+
+def _listen(
+    root: Path,
+    tracks: Tracks,
+    records: Records,
+    whisper: whisper_model.Settings | None,
+    gate: Gate | None,
+    workers: int,
+    report: Report,
+) -> Records:
+    """Puts what Whisper heard, now or before, judged, into the `records` that have no words yet.
+
+    Returns:
+      track_id -> its record, of those transcribed now, as they were appended to lyrics.jsonl.
+    """
+    known, due, rivals, new = transcribe.transcripts(root), [], {}, {}
+    model = transcribe.identity(whisper.model) if whisper else ""
+    for track_id, path in zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True):
+        stamp = transcribe.stamp(path)
+        if records[track_id]["words"] or stamp is None:
+            continue
+        one = transcribe.Due(track_id, path, stamp)
+        valid = {name: found for name, found in known.get(track_id, {}).items() if tuple(found["stamp"]) == stamp}
+        name = model or next(reversed(valid), "")
+        rivals[track_id] = [found for other, found in valid.items() if other != name]
+        if name in valid and (whisper is None or transcribe.holds(valid[name], one, whisper)):
+            records[track_id] = judged(valid[name], gate, rivals[track_id])
+        elif whisper is not None:
+            due.append(one)
+    if whisper is None:
+        return new
+    report("transcribing", 0, len(due))
+    for count, (one, heard) in enumerate(transcribe.transcribe_all(due, whisper, workers=workers), start=1):
+        if isinstance(heard, Failed):
+            records[one.track_id] = written.make_record(one.track_id, "", "none", 0.0, f"Whisper: {heard.reason}")
+        else:
+            sure = transcribe.confidence(heard["segments"])
+            about = {"model": model, "stamp": list(one.stamp)}
+            record = written.make_record(one.track_id, heard["text"], "whisper", sure, "") | heard | about
+            new[one.track_id] = records[one.track_id] = judged(record, gate, rivals[one.track_id])
+            store.append_lyrics(root, [new[one.track_id]])
+        report("transcribing", count, len(due))
+    return new
+
+
+def statistics(records: Mapping[str, Mapping[str, Any]], block: Block | None) -> dict[str, Any]:
+    """The FMA report's table of lyrics (its section 3.2) and, beside it, languages.
+
+    Returns:
+      "tracks", "vocal" and "instrumental" (or minimal) tracks; "mean", "std", "min" and "max" of all values of the
+      vectors of tracks with words, None where there are none; "languages": code -> vocal tracks, "unknown" where
+      nobody said. Vectors of length 1 have a "std" of about 1 / sqrt(D), whatever they mean.
+    """
+    vocal = [record for record in records.values() if record["words"]]
+    values = block.values[block.valid] if block is not None and block.valid.any() else None
+    numbers = {name: None if values is None else float(getattr(np, name)(values)) for name in _NUMBERS}
+    languages = Counter(record["language"] or "unknown" for record in vocal)
+    return {
+        "tracks": len(records),
+        "vocal": len(vocal),
+        "instrumental": len(records) - len(vocal),
+        **numbers,
+        "languages": dict(languages.most_common()),
+    }
+
+
+_NUMBERS = ("mean", "std", "min", "max")
+
+
+def _embed(
+    root: Path,
+    track_id: np.ndarray,
+    records: Mapping[str, Mapping[str, Any]],
+    embedder: embed.Embedder,
+    report: Report,
+) -> bool:
+    """Makes the block "lyrics" of a store hold the words of `track_id` (N,), sorted; removes it if nobody sings.
+
+    SBERT is shown only the texts that are new or changed. TF-IDF is fitted anew when any is.
+
+    Args:
+      records: track_id -> its lyrics record.
+      report: called with (stage, done, total).
+
+    Returns:
+      Whether there is such a block now.
+    """
+    texts = [records[i]["words"] for i in track_id.tolist()]
+    if not any(texts):
+        for name in (f"{BLOCK}.json", f"{BLOCK}.npy", embed.MODEL):
+            (root / name).unlink(missing_ok=True)
+        return False
+    digests = np.array([hashlib.sha256(words.encode()).hexdigest()[:16] for words in texts])
+    old = _old(root, embedder)
+    if old is not None and np.array_equal(old[0].track_id, track_id) and np.array_equal(old[1], digests):
+        return True
+    model: dict[str, np.ndarray] = {}
+    if embedder.name == "tfidf-svd":
+        fitted = embed.fit_tfidf_svd(texts)
+        values, valid = embed.apply_tfidf_svd(fitted, texts)
+        model = fitted._asdict()
+    else:
+        known = {} if old is None else dict(zip(old[1].tolist(), old[0].values, strict=True))
+        values, valid = _embed_changed(texts, digests, known, embedder, report)
+    spec = {
+        "shape": list(values.shape[1:]),
+        "dtype": "float32",
+        "units": "1, of length 1",
+        "description": "embedding of the words sung",
+        "embedder": embedder.name,
+        "why": embedder.why,
+    }
+    with together(root) as staged:
+        with store.atomic(staged / embed.MODEL, "wb") as file:
+            np.savez(file, allow_pickle=False, digests=digests, **model)
+        store.save_block(staged, Block(BLOCK, track_id, values, valid, spec))
+    return True
+
+
+def _old(root: Path, embedder: embed.Embedder) -> tuple[Block, np.ndarray] | None:
+    """The block as it is and the digests of its texts (N,); None if there is none or another embedder made it."""
+    if BLOCK not in store.block_names(root) or not (root / embed.MODEL).exists():
+        return None
+    block = store.load_block(root, BLOCK)
+    with np.load(root / embed.MODEL) as arrays:
+        return (block, arrays["digests"]) if block.spec["embedder"] == embedder.name else None
+
+
+def _embed_changed(
+    texts: Sequence[str],
+    digests: np.ndarray,
+    known: Mapping[str, np.ndarray],
+    embedder: embed.Embedder,
+    report: Report,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `embed.embed_sbert`, but for texts of known digest."""
+    valid = np.array([bool(words) for words in texts])
+    fresh = [words if digest not in known else "" for words, digest in zip(texts, digests, strict=True)]
+    if not any(fresh):
+        return np.stack([known[digest] for digest in digests]), valid
+    model = embedder.name.removeprefix("sbert:")
+    values, _ = embed.embed_sbert(fresh, model=model, progress=lambda done, total: report("embedding", done, total))
+    for row, digest in enumerate(digests):
+        if digest in known:
+            values[row] = known[digest]
+    return values, valid

@@ -1,0 +1,99 @@
+"""Processes that listen to audio files, one file at a time; a file that kills its process costs only itself.
+
+Conventions: a file ends as a result or as `Failed`, never as an exception. Each process has one thread for BLAS, OpenMP
+and numba, for there are as many processes as cores. What is imported here is imported by every one of them at its
+start, so it is little.
+"""
+
+import os
+import re
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")  # what a file is heard as: its features, its words
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+
+class Failed(NamedTuple):
+    """Why a file could not be used."""
+
+    reason: str
+
+
+def hear_all(
+    paths: Sequence[str], *, workers: int, hear: Callable[[str], T | Failed]
+) -> Generator[tuple[int, T | Failed], None, None]:
+    """Yields (index into paths, what became of it), each file once, in the order of completion.
+
+    When a process dies, the files under way at that moment are heard again one after the other, and the one that
+    kills its process again is the culprit. Closing the generator kills the processes.
+    """
+    todo = deque(range(len(paths)))
+    while todo:
+        suspects, _ = yield from _until_a_death(todo, paths, min(workers, len(todo)), 2 * workers, hear)
+        while suspects:
+            culprits, how = yield from _until_a_death(suspects, paths, 1, 1, hear)
+            for i in culprits:
+                yield i, Failed(f"the process that read it died{how}: damaged, or too large for the memory")
+
+
+def _until_a_death(
+    todo: deque[int], paths: Sequence[str], workers: int, ahead: int, hear: Callable[[str], T | Failed]
+) -> Generator[tuple[int, T | Failed], None, tuple[deque[int], str]]:
+    """Takes from `todo` until it is empty or a process dies; returns the files then under way, and how it died.
+
+    Args:
+      ahead: how many files are under way or queued at a time.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    # loky starts fresh interpreters (a fork would copy BLAS and JAX threads in mid-flight) and, unlike
+    # multiprocessing's "spawn", does not import the parent's main script in each.
+    pool = ProcessPoolExecutor(workers, initializer=_settle, initargs=(os.getpid(),), env=_ONE_THREAD)
+    under_way = {}
+    try:
+        while todo or under_way:
+            while todo and len(under_way) < ahead:
+                under_way[pool.submit(hear, paths[todo[0]])] = todo[0]
+                todo.popleft()
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                result = future.result()
+                yield under_way.pop(future), result
+    except BrokenExecutor as error:
+        # The death is told to all futures at once; a result that came in just before still counts.
+        lost = deque()
+        for future, i in under_way.items():
+            if future.exception():
+                lost.append(i)
+            else:
+                yield i, future.result()
+        codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
+        return lost, f" ({codes[1]})" if codes else ""
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
+    return deque(), ""
+
+
+def _settle(parent: int) -> None:
+    """Readies a process of the pool.
+
+    Ctrl-C reaches the whole process group, but the parent alone decides what to do about it. Decoders write a line to
+    standard error for each damaged frame, of which what matters comes back as a warning. And a process whose parent
+    was killed would wait for ever to be rid of its last result.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,113 @@
+"""Flags of run.py to a Config."""
+
+import json
+
+import pytest
+from absl import flags
+from conftest import make_store
+
+from experiments.cli import config_flags
+from experiments.configs import DEFAULTS, PRESETS, Config
+from experiments.study import inputs
+from musiclust.errors import InputError
+
+
+@pytest.fixture
+def parsed():
+    """Parses a command line and leaves the flags as they were."""
+    before = {name: flags.FLAGS[name].value for name in config_flags.NAMES}
+
+    def parse(*args: str) -> Config:
+        flags.FLAGS(["run", *args])
+        return config_flags.from_flags()
+
+    yield parse
+    for name, value in before.items():
+        flags.FLAGS[name].value = value
+        flags.FLAGS[name].present = 0
+    flags.FLAGS.unparse_flags()
+
+
+def test_defaults_presets_and_overrides(parsed):
+    assert parsed() == DEFAULTS["cvae"]
+
+
+def test_a_model_brings_its_defaults(parsed):
+    assert parsed("--model=beta_vae") == DEFAULTS["beta_vae"]
+
+
+def test_flags_override_a_preset(parsed):
+    config = parsed("--preset=gtzan_mlp", "--latent_dim=8", "--features=mfcc_mean,chroma")
+    assert (config.latent_dim, config.features, config.epochs) == (
+        8,
+        ("mfcc_mean", "chroma"),
+        PRESETS["gtzan_mlp"].epochs,
+    )
+
+
+def test_sweeps(parsed):
+    config = parsed("--model=beta_vae", "--seed=0-3,9", "--beta=1,2,4", "--learning_rate=1e-3", "--learning_rate=3e-4")
+    assert config.seed == (0, 1, 2, 3, 9)
+    assert config.beta == (1.0, 2.0, 4.0)
+    assert config.learning_rate == (1e-3, 3e-4)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--beta=high"], "--beta: 'high' is not a number"),
+        (["--beta=-1"], "--beta: a weight of the KL term is a number from 0 up"),
+        (["--learning_rate=0"], "--learning_rate: a step size is a number above 0"),
+        (["--seed=1.5"], "--seed: '1.5' is not a number"),
+        (["--preset=fma_beta", "--model=cvae"], "fma_beta is a beta_vae, not a cvae"),
+    ],
+)
+def test_bad_values_are_named(parsed, args, message):
+    with pytest.raises(InputError, match=message):
+        parsed(*args)
+
+
+def test_unknown_models_list_the_choices(parsed):
+    with pytest.raises(flags.IllegalFlagValueError, match=r"vae\|beta_vae\|conv_vae\|cvae\|autoencoder"):
+        parsed("--model=vea")
+
+
+def test_a_config_of_another_version_is_named():
+    record = json.loads(json.dumps(DEFAULTS["vae"].to_json()))
+    assert Config.from_json(record) == DEFAULTS["vae"]
+    with pytest.raises(InputError, match="another version"):
+        Config.from_json(record | {"dropout_everywhere": 1})
+
+
+def test_what_only_the_store_can_tell(tmp_path):
+    with_lyrics, without = make_store(tmp_path / "a"), make_store(tmp_path / "b", lyrics=False)
+    assert inputs.complete(DEFAULTS["cvae"], with_lyrics, keep_features=False).features == ("mfcc_mean", "lyrics")
+    completed = inputs.complete(DEFAULTS["cvae"], without, keep_features=False)
+    assert (completed.features, completed.label, completed.k) == (("mfcc_mean",), "genre", 3)
+    with pytest.raises(InputError, match="no block 'lyrics': choose from melspec, mfcc_mean, mfcc_stats"):
+        inputs.load(inputs.complete(DEFAULTS["cvae"], without, keep_features=True), without)
+
+
+def test_conditions(tmp_path):
+    root = make_store(tmp_path)
+
+    def condition(text):
+        config = Config("cvae", ("mfcc_mean", "lyrics"), condition=text)
+        return inputs.load(inputs.complete(config, root, keep_features=True), root).data.cond
+
+    assert condition("none").shape == (60, 0)
+    assert condition("modality")[:4].tolist() == [[1, 1], [1, 0], [1, 1], [1, 0]]
+    assert condition("label")[:3].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert condition("genre:code")[:3, 0].tolist() == [0, 0.5, 1]
+    with pytest.raises(InputError, match="choose from none, modality, label, genre"):
+        condition("mood")
+    assert not inputs.conditioned_on_label("modality")
+    assert inputs.conditioned_on_label("genre:code")
+
+
+def test_unknown_label_and_too_few_tracks(tmp_path):
+    root = make_store(tmp_path / "a")
+    with pytest.raises(InputError, match="--label=mood: the store's labels are genre"):
+        inputs.complete(Config("vae", ("mfcc_mean",), label="mood"), root, keep_features=True)
+    with pytest.raises(InputError, match="holds 3 tracks: clustering needs at least 4"):
+        inputs.complete(DEFAULTS["vae"], make_store(tmp_path / "b", n=3), keep_features=False)

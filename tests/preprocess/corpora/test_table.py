@@ -1,0 +1,249 @@
+"""table (with columns): features that somebody else has extracted, in every form they come in."""
+
+import gzip
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from musiclust import store
+from musiclust.errors import InputError
+from musiclust.preprocess import pipeline
+from musiclust.preprocess.corpora.base import Request, TableRequest
+from musiclust.preprocess.corpora.table import table
+from musiclust.types import Block
+
+GTZAN = """filename,length,rms_mean,mfcc1_mean,mfcc1_var,label
+rock.00001.wav,661794,0.5,-100.25,2e3,rock
+blues.00000.wav,661795,0.25,-1,3,blues
+pop.00002.wav,661796,0.75,7,8,pop
+"""
+
+
+def read(path, **options):
+    return table(Request(table=TableRequest(path, **options)))
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def features(corpus, name="table"):
+    [block] = [block for block in corpus.blocks if block.name == name]
+    return block
+
+
+def test_a_table_of_gtzan(tmp_path):
+    path = write(tmp_path / "f.csv", GTZAN)
+    corpus = read(
+        path, id_column="filename", label_columns=("label",), blocks=(("mfcc40", "mfcc*"), ("table", "[!l]*"))
+    )
+    tracks = corpus.tracks
+    assert tracks.track_id.tolist() == ["blues.00000.wav", "pop.00002.wav", "rock.00001.wav"]
+    assert tracks.path.tolist() == [""] * 3
+    assert tracks.group.tolist() == tracks.track_id.tolist()
+    assert (tracks.labels["label"].tolist(), tracks.label_names["label"]) == ([0, 1, 2], ("blues", "pop", "rock"))
+    mfcc = features(corpus, "mfcc40")
+    np.testing.assert_array_equal(mfcc.values, np.array([[-1, 3], [7, 8], [-100.25, 2e3]], np.float32))
+    assert mfcc.spec["columns"] == ["mfcc1_mean", "mfcc1_var"]
+    whole = features(corpus)
+    assert whole.spec["columns"] == ["rms_mean", "mfcc1_mean", "mfcc1_var"]  # no length, in file order
+    assert whole.values[:, 0].tolist() == [0.25, 0.75, 0.5]
+    assert whole.valid.all()
+    assert corpus.source == {"corpus": "table", "table": str(path)}
+    assert (corpus.skipped, corpus.warnings, corpus.words) == ([], [], {})
+
+
+def test_defaults_take_every_number_and_say_what_is_left_out(tmp_path):
+    corpus = read(write(tmp_path / "f.csv", GTZAN))
+    assert features(corpus).values.shape == (3, 4)
+    assert corpus.warnings == [("f.csv", "columns left out, not numeric: label")]
+    assert corpus.tracks.track_id[0] == "blues.00000.wav"
+    numbered = read(write(tmp_path / "g.csv", "a,b\n" + "".join(f"{i},{-i}\n" for i in range(12))))
+    assert numbered.tracks.track_id.tolist() == [f"{i:02d}" for i in range(1, 13)]
+    np.testing.assert_array_equal(features(numbered).values, np.stack([np.arange(12), -np.arange(12)], axis=1))
+    of_pandas = read(write(tmp_path / "h.csv", ",a\n7,1\n5,2\n"))
+    assert of_pandas.tracks.track_id.tolist() == ["5", "7"]
+    assert features(of_pandas).values.tolist() == [[2], [1]]
+
+
+def test_a_thousand_and_more_rows_whichever_way_they_are_read(tmp_path):
+    # plain lines, lines with holes, and lines with quotes over several lines take different ways through the reader
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(5000, 3)).astype(np.float32)
+    lines = [f"id{i:04d},{a!s},{b!s},{c!s},x" for i, (a, b, c) in enumerate(values.tolist())]
+    lines[1500] = "id1500,,1,2,x"
+    lines[3100] = 'id3100,1,2,3,"a\nb, ""c"""'
+    corpus = read(write(tmp_path / "f.csv", "id,a,b,c,note\n" + "\r\n".join(lines)), label_columns=("note",))
+    values[3100] = 1, 2, 3
+    np.testing.assert_array_equal(features(corpus).values, np.delete(values, 1500, axis=0))
+    assert corpus.skipped == [("id1500", "NaN in a")]
+    assert corpus.tracks.label_names["note"] == ('a\nb, "c"', "x")
+    assert len(corpus.tracks) == 4999
+
+
+def test_several_header_rows_and_the_name_of_the_index(tmp_path):
+    text = "feature,mfcc,mfcc,tonnetz\nstatistics,mean,std,mean\nnumber,01,01,02\ntrack_id,,,\n2,1,2,3\n10,4,5,6\n"
+    corpus = read(write(tmp_path / "f.csv", text), header_rows=3)
+    assert features(corpus).spec["columns"] == ["mfcc_mean_01", "mfcc_std_01", "tonnetz_mean_02"]
+    assert corpus.tracks.track_id.tolist() == ["10", "2"]
+    assert features(corpus).values.tolist() == [[4, 5, 6], [1, 2, 3]]
+    without = read(write(tmp_path / "g.csv", text.replace("track_id,,,\n", "")), header_rows=3)
+    assert without.tracks.track_id.tolist() == ["10", "2"]
+    with pytest.raises(InputError, match=r"several columns are named 'mfcc': has it more header rows"):
+        read(tmp_path / "f.csv", header_rows=1)
+    with pytest.raises(InputError, match="header row 4 looks like data: has it 5 header rows"):
+        read(tmp_path / "f.csv", header_rows=5)
+    with pytest.raises(InputError, match="header row 2 looks like data"):
+        read(write(tmp_path / "h.csv", "id,a\nx,1.5\ny,2.5\nz,3.5\n"), header_rows=3)
+
+
+def test_rows_that_are_not_whole_are_named(tmp_path):
+    text = "id,a,b,c,d\nt1,1,2,3,\nt2,nan,2,3,1\nt3,1,inf,,1\nt4,1,1e39,3,1\nt5,N/A,None,null,NA\n"
+    corpus = read(write(tmp_path / "f.csv", text), blocks=(("x", "[ab]"), ("y", "c")))
+    assert corpus.tracks.track_id.tolist() == ["t1"]  # d is not chosen
+    assert corpus.skipped == [
+        ("t2", "NaN in a"),
+        ("t3", "infinite in b and 1 more columns"),
+        ("t4", "infinite in b"),
+        ("t5", "NaN in every column"),
+    ]
+    with pytest.raises(InputError, match=r"each of its 2 rows lacks a number.* b in all of them"):
+        read(write(tmp_path / "g.csv", "id,a,b\nx,1,\ny,2,\n"))
+
+
+def test_copies_share_a_group_whatever_their_label(tmp_path):
+    text = "id,artist,label,a,b\n1,A,x,1,0\n2,B,y,1,-0.0\n3,B,x,2,2\n4,C,y,3,3\n"
+    corpus = read(write(tmp_path / "f.csv", text), id_column="id", artist_column="artist", label_columns=("label",))
+    assert corpus.tracks.group.tolist() == ["A", "A", "A", "C"]  # by the copy, artist B joins artist A
+    assert corpus.warnings == [("1", "same features: 2")]
+    assert len(corpus.tracks) == 4
+    grouped = read(tmp_path / "f.csv", id_column="id", artist_column="artist", group_column="label")
+    assert grouped.tracks.group.tolist() == ["x"] * 4
+
+
+def test_an_array_goes_row_by_row_with_its_tracks(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 12))
+    np.save(tmp_path / "x.npy", values)
+    tracks = write(tmp_path / "t.csv", 'track_id,genre,title,by,words\n30,Pop,P,A,"la,\nla"\n4,,Q,,\n100,12,R,B,nan\n')
+    options = {"tracks_table": tracks, "label_columns": ("genre",), "title_column": "title", "artist_column": "by"}
+    corpus = read(tmp_path / "x.npy", **options, text_column="words", blocks=(("mfcc40", "*"),))
+    assert corpus.tracks.track_id.tolist() == ["100", "30", "4"]
+    np.testing.assert_array_equal(features(corpus, "mfcc40").values, values[[2, 0, 1]].astype(np.float32))
+    assert features(corpus, "mfcc40").spec["columns"][::11] == ["01", "12"]
+    assert corpus.tracks.label_names["genre"] == ("12", "Pop")  # codes stay as they are written
+    assert corpus.tracks.labels["genre"].tolist() == [0, 1, -1]
+    assert corpus.tracks.meta["title"].tolist() == ["R", "P", "Q"]
+    assert corpus.tracks.group.tolist() == ["B", "A", "4"]
+    assert corpus.words == {"30": "la,\nla"}
+    assert read(tmp_path / "x.npy").tracks.track_id.tolist() == ["1", "2", "3"]
+    write(tracks, "track_id,genre\n30,Pop\n")
+    with pytest.raises(InputError, match=r"has 3 rows and .* 1: they must go row by row"):
+        read(tmp_path / "x.npy", tracks_table=tracks)
+    with pytest.raises(InputError, match="has no ids"):
+        read(tmp_path / "x.npy", id_column="track_id")
+
+
+def test_a_table_of_tracks_joins_by_id_as_written(tmp_path):
+    path = write(tmp_path / "f.csv", "id,a,mood\nx,1,sad\ny,2,gay\nz,3,sad\n")
+    facts = write(tmp_path / "t.csv", "genre,id\nRock,z\nPop,x\nFolk,q\n")
+    corpus = read(path, tracks_table=facts, label_columns=("genre", "mood"))
+    codes, names = corpus.tracks.labels["genre"], corpus.tracks.label_names["genre"]
+    assert [names[code] if code >= 0 else "" for code in codes] == ["Pop", "", "Rock"]
+    assert corpus.tracks.labels["mood"].tolist() == [1, 0, 1]
+    [(name, reason)] = corpus.warnings
+    assert name == "y"
+    assert "no row in t.csv" in reason
+    with pytest.raises(InputError, match=r"no id in common \('2' here, '000002' there\)"):
+        read(write(tmp_path / "g.csv", "id,a\n2,1\n"), tracks_table=write(tmp_path / "u.csv", "id,genre\n000002,Pop\n"))
+
+
+def test_gzip_and_parquet(tmp_path):
+    (tmp_path / "f.csv.gz").write_bytes(gzip.compress(GTZAN.encode()))
+    assert features(read(tmp_path / "f.csv.gz")).values.shape == (3, 4)
+    (tmp_path / "g.csv.gz").write_bytes(gzip.compress(GTZAN.encode())[:-30])
+    with pytest.raises(InputError, match=r"g.csv.gz: not a CSV file that can be read"):
+        read(tmp_path / "g.csv.gz")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match="not a Parquet file"):
+        read(tmp_path / "bad.parquet")
+    columns = {"id": ["b", "a", "c"], "genre": ["x", None, "y"], "p": [1.5, 2.5, None], "q": [1, 2, 3]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "f.parquet")
+    corpus = read(tmp_path / "f.parquet", label_columns=("genre",))
+    assert corpus.tracks.track_id.tolist() == ["a", "b"]
+    assert corpus.tracks.labels["genre"].tolist() == [-1, 0]
+    assert features(corpus).values.tolist() == [[2.5, 2], [1.5, 1]]
+    assert corpus.skipped == [("c", "NaN in p")]
+
+
+WRONG = {
+    "missing": (None, {}, "no such file"),
+    "empty": ("", {}, "empty file"),
+    "header alone": ("id,a\n", {}, "no rows below its 1 header rows"),
+    "ragged": ("id,a\nx,1\ny,2,3\n", {}, "row of 3 cells, its header has 2"),
+    "twice named": ("id,a,a\nx,1,2\n", {}, "several columns are named 'a'"),
+    "twice the id": ("id,a\nx,1\nx,2\ny,3\n", {}, r"1 ids stand there twice \(x\)"),
+    "no id": ("id,a\nx,1\n,2\n", {}, "row 2 has no id"),
+    "id column": ("track,a\nx,1\n", {"id_column": "tracks"}, "no column 'tracks'.*did you mean track.*--id_column"),
+    "label column": ("id,genre,a\nx,p,1\n", {"label_columns": ("gnre",)}, "no column 'gnre'.*did you mean genre"),
+    "glob": ("id,mfcc_1\nx,1\n", {"blocks": (("m", "mfc_*"),)}, "matches no column of numbers .*mean mfcc_1"),
+    "block name": ("id,a\nx,1\n", {"blocks": (("../m", "a"),)}, "cannot name a block"),
+    "reserved": ("id,a\nx,1\n", {"blocks": (("lyrics", "a"),)}, "cannot name a block"),
+    "no numbers": ("id,a\nx,y\n", {}, r"no column of numbers \(not numeric: a\)"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_tables_are_one_line(tmp_path, case):
+    text, options, message = WRONG[case]
+    path = tmp_path / "f.csv"
+    if text is not None:
+        write(path, text)
+    with pytest.raises(InputError, match=message) as error:
+        read(path, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_files_are_one_line(tmp_path):
+    with pytest.raises(InputError, match="add --table"):
+        table(Request())
+    with pytest.raises(InputError, match="is a folder"):
+        read(tmp_path)
+    (tmp_path / "latin.csv").write_bytes("id,a\nJos\xe9,1\n".encode("latin-1"))
+    with pytest.raises(InputError, match="UTF-8"):
+        read(tmp_path / "latin.csv")
+    np.save(tmp_path / "cube.npy", np.zeros((2, 2, 2)))
+    with pytest.raises(InputError, match=r"\(2, 2, 2\), expected numbers of shape \(N, D\)"):
+        read(tmp_path / "cube.npy")
+    (tmp_path / "torn.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(InputError, match="not an array"):
+        read(tmp_path / "torn.npy")
+
+
+def test_a_corpus_without_audio_is_not_heard(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "hear_all", None)
+    root = tmp_path / "store"
+    path = tmp_path / "f.csv"
+    path.write_text("id,genre,words,a,b\nz,Pop,la la la,1,2\ny,Rock,,3,4\nx,Pop,oh oh oh,5,\n")
+    corpus = read(path, label_columns=("genre",), text_column="words")
+    summary = pipeline.preprocess(corpus, root, embedder="tfidf")
+    tracks = store.load_tracks(root)
+    assert tracks.track_id.tolist() == ["y", "z"]
+    assert tracks.label_names["genre"] == ("Pop", "Rock")
+    assert (summary.found, summary.things, summary.used, summary.computed) == (3, "rows", 2, 0)
+    assert store.load_skipped(root) == [("x", "NaN in b")]
+    assert summary.blocks == {"table": ((2, 2), "float32", 2), "lyrics": ((2, 1), "float32", 1)}
+    block = store.load_block(root, "table")
+    assert block.values.tolist() == [[3, 4], [1, 2]]
+    assert block.spec["corpus"] == "table"
+    assert not (root / "files.csv").exists()
+    before = {file.name: file.read_bytes() for file in root.iterdir()}
+    pipeline.preprocess(corpus, root, embedder="tfidf")
+    assert {file.name: file.read_bytes() for file in root.iterdir()} == before
+    # other blocks of the same table take the place of those, and only of those
+    store.save_block(root, Block("mine", tracks.track_id, block.values, block.valid))
+    again = read(path, label_columns=("genre", "words"), blocks=(("left", "a"), ("right", "b")))
+    pipeline.preprocess(again, root, lyrics_from="none")
+    assert store.block_names(root) == ["left", "mine", "right"]
