@@ -58,7 +58,7 @@ def _agglomerative(z: np.ndarray) -> np.ndarray:
     return AgglomerativeClustering(K).fit_predict(z)
 
 
-# The plain estimators, z (N, L) -> labels (N,).
+# The plain estimators, z (N, L) -> clusters (N,).
 PEERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "kmeans": lambda z: KMeans(K, random_state=0).fit_predict(z),
     "gmm": lambda z: GaussianMixture(K, random_state=0).fit_predict(z),
@@ -68,51 +68,51 @@ PEERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _six_scores(z: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> float:
+def _six_scores(z: np.ndarray, clusters: np.ndarray, truth: np.ndarray) -> float:
     """As a script would have them of scikit-learn, without chance levels; the silhouette is returned."""
-    table = contingency_matrix(truth, labels)
+    table = contingency_matrix(truth, clusters)
     scores = [
-        sklearn_metrics.silhouette_score(z, labels),
-        sklearn_metrics.calinski_harabasz_score(z, labels),
-        sklearn_metrics.davies_bouldin_score(z, labels),
-        sklearn_metrics.adjusted_rand_score(truth, labels),
-        sklearn_metrics.normalized_mutual_info_score(truth, labels),
+        sklearn_metrics.silhouette_score(z, clusters),
+        sklearn_metrics.calinski_harabasz_score(z, clusters),
+        sklearn_metrics.davies_bouldin_score(z, clusters),
+        sklearn_metrics.adjusted_rand_score(truth, clusters),
+        sklearn_metrics.normalized_mutual_info_score(truth, clusters),
         table.max(axis=0).sum() / table.sum(),
     ]
     return float(scores[0])
 
 
-def _in_reference_space(z: np.ndarray, labels: np.ndarray) -> float:
+def _in_reference_space(z: np.ndarray, clusters: np.ndarray) -> float:
     space = PCA(reference.MAX_DIMENSIONS).fit_transform(StandardScaler().fit_transform(z))
-    return float(sklearn_metrics.silhouette_score(space, labels))
+    return float(sklearn_metrics.silhouette_score(space, clusters))
 
 
 def tasks(z: np.ndarray, component: np.ndarray) -> Mapping[str, tuple[Callable[[], Answer], Callable[[], Answer]]]:
     """What is measured -> (ours, the peer's); both return their answer."""
 
-    def ari(labels: np.ndarray) -> Answer:
-        return "ARI", float(sklearn_metrics.adjusted_rand_score(component, labels))
+    def ari(clusters: np.ndarray) -> Answer:
+        return "ARI", float(sklearn_metrics.adjusted_rand_score(component, clusters))
 
     found = {
         name: (
-            lambda ours=ours: ari(ours(z, k=K, seed=0).labels),
+            lambda ours=ours: ari(ours(z, k=K, seed=0).clusters),
             lambda name=name: ari(PEERS[name](z)),
         )
         for name, ours in CLUSTERERS.items()
     }
-    labels = np.where(np.arange(len(z)) % 10, component, (component + 1) % K)  # a tenth is wrong
+    clusters = np.where(np.arange(len(z)) % 10, component, (component + 1) % K)  # a tenth is wrong
     return found | {
         "six scores": (
-            lambda: ("silhouette", partition.score(z, labels, component)["silhouette"]),
-            lambda: ("silhouette", _six_scores(z, labels, component)),
+            lambda: ("silhouette", partition.score(z, clusters, component)["silhouette"]),
+            lambda: ("silhouette", _six_scores(z, clusters, component)),
         ),
         "of them the silhouette": (
-            lambda: ("silhouette", partition.silhouette(z, labels)),
-            lambda: ("silhouette", float(sklearn_metrics.silhouette_score(z, labels))),
+            lambda: ("silhouette", partition.silhouette(z, clusters)),
+            lambda: ("silhouette", float(sklearn_metrics.silhouette_score(z, clusters))),
         ),
         "reference space and silhouette": (
-            lambda: ("silhouette", reference.reference_silhouette(reference.reference_space([z]), labels)),
-            lambda: ("silhouette", _in_reference_space(z, labels)),
+            lambda: ("silhouette", reference.reference_silhouette(reference.reference_space([z]), clusters)),
+            lambda: ("silhouette", _in_reference_space(z, clusters)),
         ),
     }
 

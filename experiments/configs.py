@@ -9,6 +9,8 @@ from typing import Any
 
 from musiclust.errors import InputError
 
+_CONDITIONS_BEFORE = {"label": "class", "label:code": "class:code"}
+
 
 @dataclass(frozen=True)
 class Config:
@@ -17,14 +19,14 @@ class Config:
     Attributes:
       model: in MODELS. features: blocks of the store, "lyrics" only where the store has it.
       fusion: in FUSIONS. scaling: in SCALINGS. weights: of the blocks in the weighted fusion, () for the usual ones.
-      condition: "none", "modality" (which blocks the track has), a label's name (one-hot), "label" for the one scored
-        against, or either with ":code" (one column, the code over the largest).
+      condition: "none", "modality" (which blocks the track has), the name of classes (one-hot), "class" for those
+        scored against, or either with ":code" (one column, the code over the largest).
       latent_dim: L. options: further attributes of the model. neighbours, patience, precision: as in train.Recipe.
       bootstrap: numbers of bootstrap resamples, 0 for the tracks themselves. max_memory: GiB that training may take, 0
         for the usual share.
       clusterer: in CLUSTERERS; each groups every latent space, the first one's groups are shown. k: clusters; 0 for as
-        many as the label has classes, without labels 8.
-      label: scored against, never seen by training; "" for the store's first.
+        many as there are classes, without classes 8.
+      classes: which of the store's are scored against, never seen by training; "" for the first.
     """
 
     model: str
@@ -49,7 +51,7 @@ class Config:
     max_memory: float = 0.0
     clusterer: tuple[str, ...] = ("kmeans",)
     k: int = 0
-    label: str = ""
+    classes: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary; `from_json` is its inverse."""
@@ -60,6 +62,9 @@ class Config:
         """Raises InputError when the record is of another version of Config."""
         try:
             values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+            if "label" in values:  # written by version 0.1
+                values["classes"] = values.pop("label")
+                values["condition"] = _CONDITIONS_BEFORE.get(values["condition"], values["condition"])
             values["options"] = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in record["options"])
             return Config(**values)
         except (KeyError, TypeError) as error:
@@ -88,8 +93,8 @@ PRESETS: dict[str, Config] = {
     "fma_conv": Config("conv_vae", ("mfcc_stats",)),
     # Hard. 365,908 parameters. 2.9 s; collapsed in all ten. ARI 0.212 (0.239), NMI 0.397 (0.427).
     "fma_beta": Config("beta_vae", ("mfcc_mean",), beta=(4.0,)),
-    # Hard. 312,660 parameters; has seen the label. 2.6 s, ARI 0.224 (0.239), NMI 0.416 (0.427).
-    "fma_cvae": Config("cvae", ("mfcc_mean",), condition="label:code"),
+    # Hard. 312,660 parameters; has seen the classes. 2.6 s, ARI 0.224 (0.239), NMI 0.416 (0.427).
+    "fma_cvae": Config("cvae", ("mfcc_mean",), condition="class:code"),
     # Second report, GTZAN.
     # Easy. 1.7 s, ARI 0.204 (0.190), NMI 0.374 (0.359).
     "gtzan_mlp": Config("vae", ("mfcc40",), latent_dim=16, epochs=50, batch_size=64),

@@ -53,7 +53,7 @@ _CACHE_DIR = flags.DEFINE_string("cache_dir", None, "In place of the user's cach
 TRACKS, CLUSTERS = 3081, 8  # the first report's
 _STEPS_PER_EPOCH = 13  # its 3,081 tracks at 256 a batch
 _SHAPE = ("silhouette", "davies_bouldin", "calinski_harabasz")
-_LABELS = ("ari", "nmi", "purity")
+_AGREEMENT = ("ari", "nmi", "purity")
 
 # The rows of k-means with k = 8 on 3,081 tracks. "PCA Reduced" and "With Genre Info" repeat "Concat" to the third
 # digit, and are left out.
@@ -64,10 +64,10 @@ _ROWS = (
 
 
 def _printed(name: str) -> dict[str, float]:
-    """The scores of a row as printed: shape first, then labels as far as all three are there."""
+    """The scores of a row as printed: shape first, then agreement as far as all three are there."""
     row = next(row for table in FMA.scores[1:] for row in table.rows if row.name == name)
     figures = {key: float(text.replace(",", "")) for key, text in row.printed.items()}
-    keys = _SHAPE + _LABELS if set(_LABELS) <= figures.keys() else _SHAPE
+    keys = _SHAPE + _AGREEMENT if set(_AGREEMENT) <= figures.keys() else _SHAPE
     return {key: figures[key] for key in keys}
 
 
@@ -77,7 +77,7 @@ PUBLISHED_DBSCAN = {**_printed("DBSCAN"), "n_clusters": 2, "noise": 210 / TRACKS
 
 
 class Size(NamedTuple):
-    """How much is measured. draws: of each Gaussian. seeds, betas, epochs: of the sweep. shuffles: of the labels."""
+    """How much is measured. draws: of each Gaussian. seeds, betas, epochs: of the sweep. shuffles: of the classes."""
 
     draws: int
     dimensions: tuple[int, ...]
@@ -117,20 +117,20 @@ def measure(root: Path, size: Size, report: Report) -> dict[str, Any]:
     """All that the page tells, JSON-able.
 
     Raises:
-      InputError: if the store has no `mfcc_mean`, or no label to hold the partitions against.
+      InputError: if the store has no `mfcc_mean`, or no classes to hold the partitions against.
     """
     config = inputs.complete(replace(PRESETS["fma_beta"], k=0), root, keep_features=True)
     data = inputs.load(config, root)
     if data.truth is None:
-        raise InputError(f"{root} has no label of two classes: the page compares partitions with labels, name another")
+        raise InputError(f"{root} has no two classes: the page compares partitions with classes, name another")
     gaussians = _gaussians(size, report)
     beta, partitions = _sweep(data, config.k, size, report)
     return {
-        "corpus": {"name": data.corpus, "tracks": len(data.tracks), "label": data.label, "k": config.k},
+        "corpus": {"name": data.corpus, "tracks": len(data.tracks), "classes": data.classes, "k": config.k},
         "published": {"rows": PUBLISHED, "kl": PUBLISHED_KL, "dbscan": PUBLISHED_DBSCAN},
         "gaussian": gaussians,
         "beta": beta,
-        "labels": _labels(partitions, data.truth, size, report),
+        "agreement": _agreement_with_truth(partitions, data.truth, size, report),
         "outliers": _outliers(size, report),
     }
 
@@ -142,8 +142,8 @@ def _gaussians(size: Size, report: Report) -> dict[str, Any]:
         for seed in range(size.draws):
             report("k-means on Gaussians", number * size.draws + seed, len(drawn) * size.draws)
             z = np.random.default_rng([seed, dimension]).normal(size=(TRACKS, dimension))
-            labels = CLUSTERERS["kmeans"](z, k=CLUSTERS, seed=seed).labels
-            scores.append(score(z, labels))
+            clusters = CLUSTERERS["kmeans"](z, k=CLUSTERS, seed=seed).clusters
+            scores.append(score(z, clusters))
     report("k-means on Gaussians", len(drawn) * size.draws, len(drawn) * size.draws)
     summaries = [{"dimension": d, **_summaries(scores, _SHAPE)} for d, scores in drawn.items()]
     dimensions = {
@@ -187,21 +187,21 @@ def _sweep(data: inputs.Inputs, k: int, size: Size, report: Report) -> tuple[dic
     rows, partitions = [], []
     for index, setting in enumerate(settings):
         q = jax.tree.map(np.asarray, training.encode(model, select_replica(states, index), seen))
-        labels = CLUSTERERS["kmeans"](q.mean, k=k, seed=setting.seed).labels
-        scores = score(q.mean, labels, data.truth, seed=setting.seed)
+        clusters = CLUSTERERS["kmeans"](q.mean, k=k, seed=setting.seed).clusters
+        scores = score(q.mean, clusters, data.truth, seed=setting.seed)
         if np.isnan(scores["silhouette"]):
             raise InputError(f"{data.store}: with {setting} all tracks have the same latents: name another --store")
         rows.append({
             "beta": setting.beta,
             **scores,
             "silhouette_null": silhouette_null(q.mean, k=k, seed=setting.seed),
-            "reference_silhouette": reference_silhouette(reference, labels, seed=setting.seed),
+            "reference_silhouette": reference_silhouette(reference, clusters, seed=setting.seed),
             "active_units": latent.active_units(q.mean),
             "effective_dimensions": _effective_dimensions(q.mean),
             "total_kl": latent.total_kl(q.mean, q.logvar),
             "collapsed": float(latent.is_collapsed(q.mean, q.logvar, k=k)),
         })  # fmt: skip
-        partitions += [labels] if setting.beta == 1 else []
+        partitions += [clusters] if setting.beta == 1 else []
         report("clustering and scoring", index + 1, len(settings))
     keys = [key for key in rows[0] if key != "beta"]
     by_beta = {beta: [row for row in rows if row["beta"] == beta] for beta in size.betas}
@@ -226,33 +226,35 @@ def _effective_dimensions(mean: np.ndarray) -> float:
     return float(spread.sum() ** 2 / max((spread**2).sum(), np.finfo(float).tiny))
 
 
-def _labels(partitions: Sequence[np.ndarray], truth: np.ndarray, size: Size, report: Report) -> dict[str, Any]:
-    """The label scores with labels joined by track_id, and with the same labels in any other order."""
+def _agreement_with_truth(
+    partitions: Sequence[np.ndarray], truth: np.ndarray, size: Size, report: Report
+) -> dict[str, Any]:
+    """Agreement with the truth joined by track_id, and with the same truth in any other order."""
     rng = np.random.default_rng(0)
     line = rng.normal(size=(TRACKS, 1))
-    groups = CLUSTERERS["kmeans"](line, k=CLUSTERS, seed=0).labels
+    groups = CLUSTERERS["kmeans"](line, k=CLUSTERS, seed=0).clusters
     balanced = np.arange(TRACKS) % CLUSTERS
     known = truth >= 0
-    partitions, truth = [labels[known] for labels in partitions], truth[known]
+    partitions, truth = [clusters[known] for clusters in partitions], truth[known]
     chance, shuffled = [], []
     for draw in range(size.shuffles):
-        report("shuffling labels", draw + 1, size.shuffles)
+        report("shuffling classes", draw + 1, size.shuffles)
         chance.append(_agreement(groups, rng.permutation(balanced)))
         shuffled.append(_agreement(partitions[draw % len(partitions)], rng.permutation(truth)))
-    joined = [_agreement(labels, truth) for labels in partitions]
+    joined = [_agreement(clusters, truth) for clusters in partitions]
     return {
         "shuffles": size.shuffles,
-        "balanced": {"tracks": TRACKS, "classes": CLUSTERS, **_summaries(chance, _LABELS)},
-        "shuffled": _summaries(shuffled, _LABELS),
-        "joined": _summaries(joined, _LABELS),
+        "balanced": {"tracks": TRACKS, "classes": CLUSTERS, **_summaries(chance, _AGREEMENT)},
+        "shuffled": _summaries(shuffled, _AGREEMENT),
+        "joined": _summaries(joined, _AGREEMENT),
     }
 
 
-def _agreement(labels: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def _agreement(clusters: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {
-        "ari": float(adjusted_rand_score(truth, labels)),
-        "nmi": nmi(labels, truth),
-        "purity": purity(labels, truth),
+        "ari": float(adjusted_rand_score(truth, clusters)),
+        "nmi": nmi(clusters, truth),
+        "purity": purity(clusters, truth),
     }
 
 
@@ -272,10 +274,10 @@ def _outliers(size: Size, report: Report) -> dict[str, Any]:
         z[:few, 0] += distance
         reach = NearestNeighbors(n_neighbors=few).fit(z).kneighbors(z)[0][:, -1]
         eps = float(np.quantile(reach, quantile))
-        labels = CLUSTERERS["dbscan"](z, k=2, seed=seed, eps=eps, min_samples=few).labels  # pyright: ignore[reportCallIssue]
-        scores = score(z, labels)
+        clusters = CLUSTERERS["dbscan"](z, k=2, seed=seed, eps=eps, min_samples=few).clusters  # pyright: ignore[reportCallIssue]
+        scores = score(z, clusters)
         rows.append(
-            {**scores, "noise": 1 - scores["coverage"], "smallest": int(np.bincount(labels[labels >= 0]).min())}
+            {**scores, "noise": 1 - scores["coverage"], "smallest": int(np.bincount(clusters[clusters >= 0]).min())}
         )
     report("DBSCAN on a Gaussian", size.draws, size.draws)
     keys = (*_SHAPE, "n_clusters", "noise", "smallest")

@@ -5,7 +5,7 @@
   python -m experiments.preprocess --corpus=gtzan --audio_dir=genres --clips=3 --store=stores/gtzan
   python -m experiments.preprocess --corpus=fma --metadata_dir=fma_metadata --audio_dir=fma_small --store=stores/fma
   python -m experiments.preprocess --corpus=table --table=features_30_sec.csv --id_column=filename \\
-      --label_column=label --block='mfcc40:mfcc*' --block='table:[!l]*' --store=stores/gtzan-table
+      --class_column=label --block='mfcc40:mfcc*' --block='table:[!l]*' --store=stores/gtzan-table
 
 Run it again and it does what is new, changed or was broken off, and no more.
 """
@@ -61,11 +61,11 @@ _CACHE_DIR = flags.DEFINE_string("cache_dir", None, "in place of the user's cach
 
 _TABLE = flags.DEFINE_string("table", None, "table: features as CSV (or .csv.gz), Parquet or NPY (N, D)")
 _TRACKS_TABLE = flags.DEFINE_string(
-    "tracks_table", None, "table: CSV of labels, titles and words, joined by id; with an NPY row by row"
+    "tracks_table", None, "table: CSV of classes, titles and words, joined by id; with an NPY row by row"
 )
 _HEADER_ROWS = flags.DEFINE_integer("header_rows", 1, "table: header rows, joined by _ into names", lower_bound=1)
 _ID_COLUMN = flags.DEFINE_string("id_column", "", "table: by default the first called id or filename, or of text")
-_LABEL_COLUMN = flags.DEFINE_list("label_column", [], "table: columns that are labels, not features")
+_CLASS_COLUMN = flags.DEFINE_list("class_column", [], "table: columns that are classes, not features")
 _GROUP_COLUMN = flags.DEFINE_string("group_column", "", "table: what tracks share, by default the artist")
 _TITLE_COLUMN = flags.DEFINE_string("title_column", "", "table: the title of each track")
 _ARTIST_COLUMN = flags.DEFINE_string("artist_column", "", "table: the artist of each track")
@@ -86,7 +86,7 @@ _SUBSET = flags.DEFINE_enum("subset", None, list(fma.SUBSETS), "fma: each holds 
 # Flags that one corpus alone understands.
 _OF_CORPUS = {
     "table": (
-        *("table", "tracks_table", "header_rows", "id_column", "label_column", "group_column", "title_column"),
+        *("table", "tracks_table", "header_rows", "id_column", "class_column", "group_column", "title_column"),
         *("artist_column", "text_column", "transcript_column", "block"),
     ),
     "gtzan": ("clips", "split_file"),
@@ -173,7 +173,7 @@ def _table() -> base.TableRequest | None:
         tracks_table=_path(_TRACKS_TABLE.value),
         header_rows=_HEADER_ROWS.value,
         id_column=_ID_COLUMN.value,
-        label_columns=tuple(_LABEL_COLUMN.value),
+        class_columns=tuple(_CLASS_COLUMN.value),
         group_column=_GROUP_COLUMN.value,
         title_column=_TITLE_COLUMN.value,
         artist_column=_ARTIST_COLUMN.value,

@@ -146,21 +146,21 @@ def _tables(report: Report, outcomes: report_tables.Outcomes, root: Path) -> lis
 
 def _preface(report: Report, root: Path, seeds: tuple[int, ...], seconds: float) -> list[str]:
     tracks = store.load_tracks(root)
-    label = inputs.default_label(tracks)
-    labelled = f"with {len(tracks.label_names[label])} classes of {label}" if label else "without labels"
+    classes = inputs.default_classes(tracks)
+    told = f"with {len(tracks.class_names[classes])} classes of {classes}" if classes else "without classes"
     quick = " --quick" if _QUICK.value else ""
     over = f"{min(len(seeds), _QUICK_SEEDS)} seeds" if quick else f"{len(seeds)} seeds"
     few = 1 if quick else min(len(seeds), _SPECTROGRAM_SEEDS)
     return [
         *(["QUICK: a tenth of the epochs, two seeds. It shows that it runs, nothing more."] if quick else []),
-        f"Measured on {len(tracks):,} tracks of {inputs.corpus_name(root)} {labelled}; the report used "
+        f"Measured on {len(tracks):,} tracks of {inputs.corpus_name(root)} {told}; the report used "
         f"{report.tracks:,} of {report.corpus.upper()}. Mean and 95 % interval over {over} ({few} for spectrograms). "
         f"Made by `python -m experiments.reproduce --report={_REPORT.value}{quick} --seed={_SEED.value}` in "
         f"{seconds / 60:.1f} min on {jax.devices()[0].device_kind}, {datetime.now(UTC):%Y-%m-%d}.",
-        "Beside a score in brackets: what structureless data of that shape (null) or shuffled labels (chance) score. "
+        "Beside a score in brackets: what structureless data of that shape (null) or shuffled classes (chance) score. "
         "Silhouettes, Calinski-Harabasz and Davies-Bouldin of different latent spaces cannot be compared; the column "
         "'in the reference space' judges every partition in one space, made of the features alone. The agreement with "
-        "labels that the first report prints is that of shuffled labels: docs/what-the-reports-show.md.",
+        "classes that the first report prints is that of shuffled classes: docs/what-the-reports-show.md.",
     ]
 
 

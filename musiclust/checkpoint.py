@@ -29,6 +29,7 @@ from musiclust.models import MODELS, Model
 from musiclust.types import Data, History, TrainState
 
 FORMAT = 2
+_NAMES_BEFORE = {"labels": "clusters"}  # of arrays in runs of version 0.1
 _OVERHEAD = 2**20  # bytes of a checkpoint's metadata, amply
 
 
@@ -154,7 +155,8 @@ def restore_arrays(root: Path) -> dict[str, np.ndarray]:
     if not root.is_dir():
         raise InputError(f"{root} is missing: the run did not finish; start it again with --resume")
     with ocp.StandardCheckpointer() as checkpointer:
-        return {name: np.asarray(value) for name, value in checkpointer.restore(root.absolute()).items()}
+        found = checkpointer.restore(root.absolute())
+    return {_NAMES_BEFORE.get(name, name): np.asarray(value) for name, value in found.items()}
 
 
 def _check_room(root: Path, checkpoint: Checkpoint) -> None:

@@ -4,8 +4,8 @@ Every clusterer is `f(z (N, L), *, k, seed) -> Clustering`. Conventions:
 - Labels are int32: -1 is noise, clusters are numbered by size, the largest 0 (of equals, the one whose first point
   comes first), so that a number means the same from run to run.
 - Points are rounded to float32, which is what encoders give, and worked on in float64. What a checkpoint has to keep
-  of a clustering (`Clustering.state`) is float32 and int32 as well, and the labels are made from it: `assigner(name,
-  state)` gives every point that was clustered its very label, before and after a restore.
+  of a clustering (`Clustering.state`) is float32 and int32 as well, and the clusters are made from it: `assigner(name,
+  state)` gives every point that was clustered its very cluster, before and after a restore.
 - Where there are fewer distinct points than clusters asked for (a collapsed latent space), fewer clusters come back.
 - Bad points, or a k that cannot be, raise `InputError`.
 
@@ -36,7 +36,7 @@ _MIXTURE = ("weights", "means", "precisions_cholesky")
 def kmeans(z: np.ndarray, *, k: int, seed: int) -> Clustering:
     """K-means (Lloyd 1982) from 10 starts by k-means++ (Arthur & Vassilvitskii 2007); the tightest is kept.
 
-    A new point gets the nearest centre's label.
+    A new point gets the nearest centre.
     Args: z, (N, L) finite points; k, clusters, 2 <= k <= N; seed, of the starts.
     Raises: InputError, if z is not two-dimensional and finite, or k is out of range.
     """
@@ -45,7 +45,7 @@ def kmeans(z: np.ndarray, *, k: int, seed: int) -> Clustering:
     with one_thread():
         found = KMeans(k, n_init=10, random_state=seed).fit(z)  # pyright: ignore[reportArgumentType]
     centres = np.unique(found.cluster_centers_, axis=0)
-    return _by_neighbours(z, points=centres, labels=np.arange(len(centres)))
+    return _by_neighbours(z, points=centres, clusters=np.arange(len(centres)))
 
 
 def gmm(z: np.ndarray, *, k: int, seed: int) -> Clustering:
@@ -66,13 +66,13 @@ def gmm(z: np.ndarray, *, k: int, seed: int) -> Clustering:
     with one_thread():
         mixture.fit(z)
     fitted = {name: getattr(mixture, f"{name}_").astype(np.float32) for name in _MIXTURE}
-    return _numbered("gmm", z, fitted | {"labels": np.arange(k, dtype=np.int32)})
+    return _numbered("gmm", z, fitted | {"clusters": np.arange(k, dtype=np.int32)})
 
 
 def agglomerative(z: np.ndarray, *, k: int, seed: int) -> Clustering:
     """Ward's hierarchical clustering (Ward 1963), cut at k clusters. Deterministic: `seed` is not used.
 
-    A new point gets the label of the nearest point that was clustered.
+    A new point gets the cluster of the nearest point that was clustered.
 
     Args, Raises: as for `kmeans`; more than `AGGLOMERATIVE_LIMIT` points raise InputError too.
     """
@@ -83,14 +83,14 @@ def agglomerative(z: np.ndarray, *, k: int, seed: int) -> Clustering:
             f"agglomerative clustering of {len(z)} tracks needs {8 * len(z) ** 2 / 1e9:.0f} GB for distances: "
             f"choose --clusterer=kmeans, or at most {AGGLOMERATIVE_LIMIT} tracks"
         )
-    return _by_neighbours(z, points=z, labels=AgglomerativeClustering(k, linkage="ward").fit_predict(z))
+    return _by_neighbours(z, points=z, clusters=AgglomerativeClustering(k, linkage="ward").fit_predict(z))
 
 
 def dbscan(z: np.ndarray, *, k: int, seed: int, eps: float | None = None, min_samples: int | None = None) -> Clustering:
     """DBSCAN (Ester et al., KDD 1996). It finds its own number of clusters: `k` and `seed` are not used.
 
     A point with min_samples points within eps, itself among them, is a core point; core points within eps of each
-    other are one cluster. Any other point, old or new, gets the label of the nearest core point within eps (in the
+    other are one cluster. Any other point, old or new, gets the cluster of the nearest core point within eps (in the
     original, of whichever cluster comes upon it first), else it is noise.
 
     Args:
@@ -113,7 +113,7 @@ def dbscan(z: np.ndarray, *, k: int, seed: int, eps: float | None = None, min_sa
     _check_pairs(z, eps)
     found = DBSCAN(eps=eps, min_samples=min_samples).fit(z - z.mean(axis=0))
     core = found.core_sample_indices_
-    return _by_neighbours(z, points=z[core], labels=found.labels_[core], reach=eps)
+    return _by_neighbours(z, points=z[core], clusters=found.labels_[core], reach=eps)
 
 
 def hdbscan(
@@ -121,7 +121,7 @@ def hdbscan(
 ) -> Clustering:
     """HDBSCAN (Campello et al., PAKDD 2013). It finds its own number of clusters: `k` and `seed` are not used.
 
-    A new point gets the label (or the noise) of the nearest point that was clustered, if it lies no farther from it
+    A new point gets the cluster (or the noise) of the nearest point that was clustered, if it lies no farther from it
     than that one's min_samples-th neighbour did; else it is noise.
 
     Args:
@@ -140,7 +140,7 @@ def hdbscan(
     elif not 2 <= min_cluster_size <= n:
         raise InputError(f"min_cluster_size = {min_cluster_size} is out of range: choose 2 to {n}")
     found = HDBSCAN(min_cluster_size, min_samples, copy=True).fit(z)  # pyright: ignore[reportArgumentType]
-    return _by_neighbours(z, points=z, labels=found.labels_, reach=_k_distance(z, min_samples))
+    return _by_neighbours(z, points=z, clusters=found.labels_, reach=_k_distance(z, min_samples))
 
 
 CLUSTERERS = {"kmeans": kmeans, "gmm": gmm, "agglomerative": agglomerative, "dbscan": dbscan, "hdbscan": hdbscan}
@@ -224,33 +224,33 @@ def _check_pairs(z: np.ndarray, eps: float) -> None:
 
 
 def _by_neighbours(
-    z: np.ndarray, *, points: np.ndarray, labels: np.ndarray, reach: float | np.ndarray = np.inf
+    z: np.ndarray, *, points: np.ndarray, clusters: np.ndarray, reach: float | np.ndarray = np.inf
 ) -> Clustering:
-    """The clustering in which a point gets the label of the nearest of `points` (P, L), or noise beyond its reach."""
+    """The clustering in which a point gets the cluster of the nearest of `points` (P, L), or noise beyond its reach."""
     reach = np.full(len(points), reach, np.float32)
-    state = {"points": points.astype(np.float32), "labels": labels.astype(np.int32), "reach": reach}
+    state = {"points": points.astype(np.float32), "clusters": clusters.astype(np.int32), "reach": reach}
     return _numbered("nearest", z, state)
 
 
 def _numbered(how: str, z: np.ndarray, state: dict[str, np.ndarray]) -> Clustering:
-    """Label z by the state, number the clusters by size, and write the numbers into the state."""
+    """Place z by the state, number the clusters by size, and write the numbers into the state."""
     make = _most_probable if how == "gmm" else _nearest
     raw = make(state)(z)
     names, first, sizes = np.unique(raw[raw >= 0], return_index=True, return_counts=True)
     names = names[np.lexsort((first, -sizes))]
     # What no point of z chose (a component never the most probable) goes; noise stays what it is.
-    kept = np.isin(state["labels"], np.append(names, -1))
+    kept = np.isin(state["clusters"], np.append(names, -1))
     state = {name: array[kept] for name, array in state.items()}
     number = np.full(max(raw.max(), -1) + 2, -1, dtype=np.int32)  # its last entry serves -1
     number[names] = np.arange(len(names))
-    state["labels"] = number[state["labels"]]
-    labels = number[raw]
-    centres = np.stack([z[labels == c].mean(axis=0) for c in range(len(names))]) if len(names) else z[:0]
-    return Clustering(labels, centres, make(state), state)
+    state["clusters"] = number[state["clusters"]]
+    clusters = number[raw]
+    centres = np.stack([z[clusters == c].mean(axis=0) for c in range(len(names))]) if len(names) else z[:0]
+    return Clustering(clusters, centres, make(state), state)
 
 
 def _nearest(state: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    points, labels, reach = state["points"], state["labels"], state["reach"]
+    points, clusters, reach = state["points"], state["clusters"], state["reach"]
     tree = KDTree(points.astype(np.float64)) if len(points) else None
 
     def assign(z: np.ndarray) -> np.ndarray:
@@ -258,7 +258,7 @@ def _nearest(state: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]
         if tree is None:
             return np.full(len(z), -1, dtype=np.int32)
         distance, row = tree.query(z)
-        return np.where(distance <= reach[row], labels[row], -1).astype(np.int32)
+        return np.where(distance <= reach[row], clusters[row], -1).astype(np.int32)
 
     return assign
 
@@ -274,7 +274,7 @@ def _most_probable(state: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.nd
             white = (z - mean) * root if root.ndim == 1 else (z - mean) @ root
             with np.errstate(divide="ignore"):  # a weight of 0 is never the most probable
                 log_joint[:, c] = np.log(weight) + np.log(diagonal).sum() - 0.5 * (white**2).sum(axis=1)
-        return state["labels"][log_joint.argmax(axis=1)]
+        return state["clusters"][log_joint.argmax(axis=1)]
 
     return assign
 

@@ -1,6 +1,6 @@
 """A store: blocks of features on disk, joined by track_id.
 
-    tracks.csv      track_id, path, group, title, artist, album, duration, and a column `label:<name>` for each label
+    tracks.csv      track_id, path, group, title, artist, album, duration, and columns `class:<name>`
     <block>.npy     (N, *D) values, memory-mapped when read
     <block>.json    its spec, its track ids and which of them are valid
     lyrics.jsonl    a JSON object a line: track_id, text, source, language, confidence; the last one of a track counts
@@ -24,7 +24,8 @@ from musiclust.errors import InputError
 from musiclust.types import Block, Tracks
 
 FORMAT = 1
-_LABEL = "label:"
+_CLASSES = "class:"
+_CLASSES_BEFORE = "label:"  # as stores of version 0.1 have it
 _META = ("title", "artist", "album")
 
 
@@ -45,17 +46,17 @@ def atomic(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def save_tracks(root: Path, tracks: Tracks) -> None:
-    """Writes tracks.csv. Labels are written by name, "" where unknown; durations in seconds to the microsecond."""
-    labels = {name: np.array([*tracks.label_names[name], ""])[codes] for name, codes in tracks.labels.items()}
+    """Writes tracks.csv. Classes are written by name, "" where unknown; durations in seconds to the microsecond."""
+    classes = {name: np.array([*tracks.class_names[name], ""])[codes] for name, codes in tracks.classes.items()}
     with atomic(root / "tracks.csv") as file:
         writer = csv.writer(file)
-        writer.writerow(["track_id", "path", "group", *_META, "duration", *(_LABEL + name for name in labels)])
+        writer.writerow(["track_id", "path", "group", *_META, "duration", *(_CLASSES + name for name in classes)])
         for i, track_id in enumerate(tracks.track_id):
             duration = tracks.meta["duration"][i]
             seconds = "" if np.isnan(duration) else f"{duration:.6f}"
             meta = [tracks.meta[name][i] for name in _META]
             writer.writerow(
-                [track_id, tracks.path[i], tracks.group[i], *meta, seconds, *(column[i] for column in labels.values())]
+                [track_id, tracks.path[i], tracks.group[i], *meta, seconds, *(column[i] for column in classes.values())]
             )
 
 
@@ -75,10 +76,10 @@ def load_tracks(root: Path) -> Tracks:
         if missing:
             raise InputError(f"{path} lacks the columns {sorted(missing)}: make the store anew")
         rows = sorted(reader, key=lambda row: row["track_id"])
-    labels, label_names = {}, {}
-    for column in (name for name in header if name.startswith(_LABEL)):
-        name = column.removeprefix(_LABEL)
-        labels[name], label_names[name] = encode_labels([row[column] for row in rows])
+    classes, class_names = {}, {}
+    for column in (name for name in header if name.startswith((_CLASSES, _CLASSES_BEFORE))):
+        name = column.removeprefix(_CLASSES).removeprefix(_CLASSES_BEFORE)
+        classes[name], class_names[name] = encode_classes([row[column] for row in rows])
     meta: dict[str, np.ndarray] = {name: np.array([row[name] for row in rows], dtype=str) for name in _META}
     meta["duration"] = np.array([float(row["duration"] or "nan") for row in rows])
     try:
@@ -86,15 +87,15 @@ def load_tracks(root: Path) -> Tracks:
             track_id=np.array([row["track_id"] for row in rows], dtype=str),
             path=np.array([row["path"] for row in rows], dtype=str),
             meta=meta,
-            labels=labels,
-            label_names=label_names,
+            classes=classes,
+            class_names=class_names,
             group=np.array([row["group"] for row in rows], dtype=str),
         )
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): make the store anew") from error
 
 
-def encode_labels(values: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+def encode_classes(values: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Class names -> (codes (N,) int32, names in alphabetical order); "" becomes -1."""
     names = tuple(sorted({value for value in values if value}))
     code = {name: i for i, name in enumerate(names)} | {"": -1}

@@ -27,32 +27,32 @@ class Tracks:
       path: (N,) str, an audio file, or "" where there is none.
       meta: (N,) arrays: "title", "artist", "album" (str, "" where unknown), "duration" (float64, seconds, NaN
         where unknown).
-      labels: name -> (N,) int32 codes into `label_names[name]`, -1 where unknown. Never seen by training.
-      label_names: name -> the classes, in code order.
+      classes: name -> (N,) int32 codes into `class_names[name]`, -1 where unknown. Never seen by training.
+      class_names: name -> the classes, in code order.
       group: (N,) str, the song or artist that several clips share; a track of its own has its track_id here.
 
     Raises:
-      ValueError: if the arrays differ in length, or track_id is not sorted and unique, or a label code has no name.
+      ValueError: if the arrays differ in length, track_id is not sorted and unique, or a code has no name.
     """
 
     track_id: np.ndarray
     path: np.ndarray
     meta: Mapping[str, np.ndarray]
-    labels: Mapping[str, np.ndarray]
-    label_names: Mapping[str, tuple[str, ...]]
+    classes: Mapping[str, np.ndarray]
+    class_names: Mapping[str, tuple[str, ...]]
     group: np.ndarray
 
     def __post_init__(self) -> None:
         n = len(self.track_id)
-        columns = {"path": self.path, "group": self.group, **self.meta, **self.labels}
+        columns = {"path": self.path, "group": self.group, **self.meta, **self.classes}
         for name, column in columns.items():
             if np.shape(column) != (n,):
                 raise ValueError(f"Tracks.{name} has shape {np.shape(column)}, expected ({n},)")
         if not np.array_equal(self.track_id, np.unique(self.track_id)):
             raise ValueError("Tracks.track_id must be sorted and unique")
-        for name, codes in self.labels.items():
-            if n and not (codes.min() >= -1 and codes.max() < len(self.label_names[name])):
-                raise ValueError(f"Tracks.labels[{name!r}] has a code outside [-1, {len(self.label_names[name])})")
+        for name, codes in self.classes.items():
+            if n and not (codes.min() >= -1 and codes.max() < len(self.class_names[name])):
+                raise ValueError(f"Tracks.classes[{name!r}] has a code outside [-1, {len(self.class_names[name])})")
 
     def __len__(self) -> int:
         return len(self.track_id)
@@ -63,8 +63,8 @@ class Tracks:
             self.track_id[rows],
             self.path[rows],
             {name: column[rows] for name, column in self.meta.items()},
-            {name: codes[rows] for name, codes in self.labels.items()},
-            self.label_names,
+            {name: codes[rows] for name, codes in self.classes.items()},
+            self.class_names,
             self.group[rows],
         )
 
@@ -94,7 +94,7 @@ class Block:
 
 
 class Data(NamedTuple):
-    """What a model sees. Labels are not part of it.
+    """What a model sees. Classes are not part of it.
 
     x: (N, *D) float32 features; cond: (N, C) float32 conditions, C = 0 where there are none.
     """
@@ -153,13 +153,13 @@ class History(NamedTuple):
 class Clustering(NamedTuple):
     """A partition of N points and how to place a new one.
 
-    labels: (N,) int32, -1 for noise, else 0 ... k_found - 1 from the largest cluster down. centres: (k_found, L)
-    float64, the mean of each cluster's points. assign: new points (M, L) -> (M,) int32, the label a new point gets;
-    `assign` of the N points is `labels`. state: the float32 and int32 arrays from which `cluster.assigner` makes
+    clusters: (N,) int32, -1 for noise, else 0 ... k_found - 1 from the largest cluster down. centres: (k_found, L)
+    float64, the mean of each cluster's points. assign: new points (M, L) -> (M,) int32, the cluster a new point gets;
+    `assign` of the N points is `clusters`. state: the float32 and int32 arrays from which `cluster.assigner` makes
     `assign` again where the points are gone.
     """
 
-    labels: np.ndarray
+    clusters: np.ndarray
     centres: np.ndarray
     assign: Callable[[np.ndarray], np.ndarray]
     state: dict[str, np.ndarray]

@@ -47,8 +47,8 @@ def make_tracks(n: int, classes: int = 3) -> Tracks:
             "album": np.array([""] * n),
             "duration": np.full(n, 10.0),
         },
-        labels={"genre": (np.arange(n) % classes).astype(np.int32)},
-        label_names={"genre": tuple(f"genre {c}" for c in range(classes))},
+        classes={"genre": (np.arange(n) % classes).astype(np.int32)},
+        class_names={"genre": tuple(f"genre {c}" for c in range(classes))},
         group=track_id,
     )
 
@@ -57,7 +57,7 @@ def make_store(root: Path, n: int = 60, classes: int = 3, *, lyrics: bool = True
     """A store with three well separated classes in mfcc_mean and, for half of the tracks, lyrics."""
     rng = np.random.default_rng(0)
     tracks = make_tracks(n, classes)
-    codes = tracks.labels["genre"]
+    codes = tracks.classes["genre"]
     store.save_tracks(root, tracks)
     centres = rng.normal(size=(classes, 20)) * 3
     everywhere = np.ones(n, bool)

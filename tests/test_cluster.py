@@ -31,24 +31,24 @@ def name(request):
 def test_blobs_are_found_and_numbered_by_size(name, blobs):
     z, truth = blobs
     found = CLUSTERERS[name](z, k=4, seed=0)
-    clustered = found.labels >= 0
-    np.testing.assert_array_equal(found.labels[clustered], truth[clustered])
+    clustered = found.clusters >= 0
+    np.testing.assert_array_equal(found.clusters[clustered], truth[clustered])
     assert clustered.mean() > 0.95
-    assert found.labels.dtype == np.int32
+    assert found.clusters.dtype == np.int32
     assert found.centres.shape == (4, 8)
-    np.testing.assert_allclose(found.centres[2], z[found.labels == 2].mean(axis=0, dtype=np.float64), atol=1e-6)
+    np.testing.assert_allclose(found.centres[2], z[found.clusters == 2].mean(axis=0, dtype=np.float64), atol=1e-6)
 
 
 def test_assign_repeats_the_labels_before_and_after_a_restore(name, blobs, tmp_path):
     z = np.random.default_rng(1).normal(size=(300, 5))  # no gaps: many points between clusters
     found = CLUSTERERS[name](z, k=6, seed=0)
-    np.testing.assert_array_equal(found.assign(z), found.labels)
+    np.testing.assert_array_equal(found.assign(z), found.clusters)
 
     assert {array.dtype for array in found.state.values()} <= {np.dtype(np.float32), np.dtype(np.int32)}
     np.savez(tmp_path / "state.npz", **found.state)
     restored = assigner(name, dict(np.load(tmp_path / "state.npz")))
     new = np.random.default_rng(2).normal(size=(200, 5)) * 2
-    np.testing.assert_array_equal(restored(z), found.labels)
+    np.testing.assert_array_equal(restored(z), found.clusters)
     np.testing.assert_array_equal(restored(new), found.assign(new))
     assert restored(new).dtype == np.int32
     assert restored(new[:0]).shape == (0,)
@@ -57,7 +57,7 @@ def test_assign_repeats_the_labels_before_and_after_a_restore(name, blobs, tmp_p
 def test_same_seed_same_result(name):
     z = np.random.default_rng(1).normal(size=(300, 5))
     first, second = (CLUSTERERS[name](z, k=6, seed=3) for _ in range(2))
-    np.testing.assert_array_equal(first.labels, second.labels)
+    np.testing.assert_array_equal(first.clusters, second.clusters)
     for key in first.state:
         np.testing.assert_array_equal(first.state[key], second.state[key])
 
@@ -85,8 +85,8 @@ def test_collapsed_points_give_fewer_clusters_without_a_warning(name, z, at_most
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = CLUSTERERS[name](z, k=min(8, len(z)), seed=0)
-        np.testing.assert_array_equal(found.assign(z), found.labels)
-    clusters = np.unique(found.labels[found.labels >= 0])
+        np.testing.assert_array_equal(found.assign(z), found.clusters)
+    clusters = np.unique(found.clusters[found.clusters >= 0])
     np.testing.assert_array_equal(clusters, np.arange(len(found.centres)))
     if name != "hdbscan":  # its clusters are not k; it may split what is one point to the others, or see noise only
         assert 1 <= len(clusters) <= at_most or name == "dbscan"
@@ -131,8 +131,8 @@ def test_kmeans_is_scikit_learn_s():
     found = cluster.kmeans(z, k=7, seed=2)
     with cluster.one_thread():
         theirs = KMeans(7, n_init=10, random_state=2).fit(z.astype(float))
-    assert adjusted_rand_score(found.labels, theirs.labels_) == 1
-    assert np.all(np.diff(np.bincount(found.labels)) <= 0)
+    assert adjusted_rand_score(found.clusters, theirs.labels_) == 1
+    assert np.all(np.diff(np.bincount(found.clusters)) <= 0)
     new = np.random.default_rng(6).normal(size=(100, 6))
     np.testing.assert_array_equal(found.assign(new), cdist(new, found.centres).argmin(axis=1))
 
@@ -154,15 +154,15 @@ def test_gmm_assigns_by_the_posterior(n, shape):
             strict=True,
         )
     ]
-    np.testing.assert_array_equal(found.assign(new), state["labels"][np.argmax(log_joint, axis=0)])
+    np.testing.assert_array_equal(found.assign(new), state["clusters"][np.argmax(log_joint, axis=0)])
 
 
 def test_gmm_finds_what_kmeans_cannot():
     rng = np.random.default_rng(0)
     truth = np.repeat([0, 1], 400)
     z = rng.normal(size=(800, 2)) * np.where(truth, 0.2, 2)[:, None] + [4, 0] * truth[:, None]  # a cloud, a speck
-    assert adjusted_rand_score(truth, cluster.gmm(z, k=2, seed=0).labels) > 0.9
-    assert adjusted_rand_score(truth, cluster.kmeans(z, k=2, seed=0).labels) < 0.8
+    assert adjusted_rand_score(truth, cluster.gmm(z, k=2, seed=0).clusters) > 0.9
+    assert adjusted_rand_score(truth, cluster.kmeans(z, k=2, seed=0).clusters) < 0.8
 
 
 @pytest.mark.parametrize("n", [600, 30], ids=["full", "diagonal"])
@@ -170,15 +170,15 @@ def test_gmm_ignores_what_a_collapsed_column_says(n):
     rng = np.random.default_rng(0)
     hidden = rng.permutation(np.arange(n) % 2)
     z = np.stack([rng.normal(size=n), *(1e-4 * (hidden + 0.01 * rng.normal(size=(4, n))))], axis=1)
-    assert adjusted_rand_score(hidden, cluster.gmm(z, k=2, seed=0).labels) < 0.2
-    assert adjusted_rand_score(hidden, cluster.gmm(z / [1, *[1e-4] * 4], k=2, seed=0).labels) > 0.9
+    assert adjusted_rand_score(hidden, cluster.gmm(z, k=2, seed=0).clusters) < 0.2
+    assert adjusted_rand_score(hidden, cluster.gmm(z / [1, *[1e-4] * 4], k=2, seed=0).clusters) > 0.9
 
 
 def test_agglomerative_gives_a_new_point_its_nearest_neighbour_s_label():
     z = np.random.default_rng(0).normal(size=(150, 3)).astype(np.float32)
     found = cluster.agglomerative(z, k=5, seed=0)
     new = np.random.default_rng(1).normal(size=(80, 3)).astype(np.float32)
-    np.testing.assert_array_equal(found.assign(new), found.labels[cdist(new, z).argmin(axis=1)])
+    np.testing.assert_array_equal(found.assign(new), found.clusters[cdist(new, z).argmin(axis=1)])
 
 
 def test_agglomerative_refuses_more_than_memory_holds():
@@ -190,7 +190,7 @@ def test_dbscan_by_hand():
     z = np.array([[0.0], [1], [2], [3.5], [10], [11], [12], [13], [20]])
     found = cluster.dbscan(z, k=2, seed=0, eps=1.6, min_samples=3)
     # Cores: 1, 2 (with 0 and 3.5) and 11, 12. 3.5 and 10, 13 lie within 1.6 of a core; 20 does not.
-    np.testing.assert_array_equal(found.labels, [0, 0, 0, 0, 1, 1, 1, 1, -1])
+    np.testing.assert_array_equal(found.clusters, [0, 0, 0, 0, 1, 1, 1, 1, -1])
     np.testing.assert_allclose(found.centres, [[1.625], [11.5]])
     np.testing.assert_array_equal(found.assign(np.array([[4.9], [3.4], [-0.7], [12.9], [13.7]])), [-1, 0, -1, 1, -1])
 
@@ -201,23 +201,23 @@ def test_dbscan_agrees_with_scikit_learn_on_cores_and_noise():
     found = cluster.dbscan(z, k=2, seed=0, eps=eps, min_samples=5)
     theirs = DBSCAN(eps=eps, min_samples=5).fit(z.astype(float))
     core = theirs.core_sample_indices_
-    assert adjusted_rand_score(found.labels[core], theirs.labels_[core]) == 1
-    np.testing.assert_array_equal(found.labels == -1, theirs.labels_ == -1)
-    assert 0 < (found.labels == -1).sum() < 250
+    assert adjusted_rand_score(found.clusters[core], theirs.labels_[core]) == 1
+    np.testing.assert_array_equal(found.clusters == -1, theirs.labels_ == -1)
+    assert 0 < (found.clusters == -1).sum() < 250
 
 
 def test_dbscan_does_not_depend_on_the_order_of_the_points():
     rng = np.random.default_rng(3)
     z = rng.normal(size=(300, 2))
     order = rng.permutation(300)
-    first, second = (cluster.dbscan(x, k=2, seed=0, eps=0.2, min_samples=5).labels for x in (z, z[order]))
+    first, second = (cluster.dbscan(x, k=2, seed=0, eps=0.2, min_samples=5).clusters for x in (z, z[order]))
     assert adjusted_rand_score(first[order], second) == 1
 
 
 def test_dbscan_all_noise():
     z = np.arange(10.0)[:, None]
     found = cluster.dbscan(z, k=2, seed=0, eps=0.5, min_samples=2)
-    np.testing.assert_array_equal(found.labels, np.full(10, -1))
+    np.testing.assert_array_equal(found.clusters, np.full(10, -1))
     assert found.centres.shape == (0, 1)
     np.testing.assert_array_equal(found.assign(z), np.full(10, -1))
 

@@ -64,16 +64,16 @@ def test_a_condition_moves_conditional_models_only(name):
 def test_clusterers_find_blobs_and_place_new_points(name):
     z, truth = blobs()
     clustering = CLUSTERERS[name](z, k=3, seed=0)
-    assert clustering.labels.dtype == np.int32
-    assert clustering.labels.shape == (90,)
-    found = clustering.labels[clustering.labels >= 0]
+    assert clustering.clusters.dtype == np.int32
+    assert clustering.clusters.shape == (90,)
+    found = clustering.clusters[clustering.clusters >= 0]
     assert len(clustering.centres) == len(np.unique(found)) == 3
     for c in range(3):
-        assert len(np.unique(truth[clustering.labels == c])) == 1
+        assert len(np.unique(truth[clustering.clusters == c])) == 1
     restored = assigner(name, clustering.state)
-    np.testing.assert_array_equal(clustering.assign(z), clustering.labels)
-    np.testing.assert_array_equal(restored(z), clustering.labels)
-    np.testing.assert_array_equal(clustering.labels, CLUSTERERS[name](z, k=3, seed=0).labels)
+    np.testing.assert_array_equal(clustering.assign(z), clustering.clusters)
+    np.testing.assert_array_equal(restored(z), clustering.clusters)
+    np.testing.assert_array_equal(clustering.clusters, CLUSTERERS[name](z, k=3, seed=0).clusters)
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -23,8 +23,8 @@ def awkward_tracks() -> Tracks:
             "album": np.array(["x"] * 4),
             "duration": np.array([1.5, np.nan, 3.25, 0.3]),
         },
-        labels={"genre": np.array([-1, 0, 1, 0], np.int32)},
-        label_names={"genre": ("folk", "jazz")},
+        classes={"genre": np.array([-1, 0, 1, 0], np.int32)},
+        class_names={"genre": ("folk", "jazz")},
         group=track_id,
     )
 
@@ -41,15 +41,15 @@ def test_tracks_come_back_as_they_were(tmp_path):
     assert back.track_id.tolist() == tracks.track_id.tolist()
     assert back.path.tolist() == tracks.path.tolist()
     np.testing.assert_array_equal(back.meta["duration"], tracks.meta["duration"])
-    assert back.labels["genre"].tolist() == [-1, 0, 1, 0]
-    assert back.label_names == tracks.label_names
+    assert back.classes["genre"].tolist() == [-1, 0, 1, 0]
+    assert back.class_names == tracks.class_names
 
 
 def test_tracks_refuse_disorder_and_unknown_codes():
     tracks = make_tracks(3)
     with pytest.raises(ValueError, match="sorted and unique"):
-        Tracks(tracks.track_id[::-1], tracks.path, tracks.meta, tracks.labels, tracks.label_names, tracks.group)
-    with pytest.raises(ValueError, match="labels"):
+        Tracks(tracks.track_id[::-1], tracks.path, tracks.meta, tracks.classes, tracks.class_names, tracks.group)
+    with pytest.raises(ValueError, match="classes"):
         Tracks(tracks.track_id, tracks.path, tracks.meta, {"g": np.array([0, 1, 9])}, {"g": ("a", "b")}, tracks.group)
 
 

@@ -246,8 +246,8 @@ def test_neighbours_are_kept_that_a_large_beta_loses():
         return [set(row) for row in np.asarray(rows).tolist()]
 
     kept = []
-    for neighbours in (0.0, 1.0):
-        recipe = training.Recipe(batch_size=60, schedule="constant", neighbours=neighbours)
+    for weight in (0.0, 1.0):
+        recipe = training.Recipe(batch_size=60, schedule="constant", neighbours=weight)
         states, _ = trained(model, recipe, 80, data, [0], hypers([4.0], 3e-3))
         z = training.encode(model, jax.tree.map(lambda leaf: leaf[0], states), data).mean
         kept.append(np.mean([len(a & b) / 10 for a, b in zip(nearest(x), nearest(z), strict=True)]))

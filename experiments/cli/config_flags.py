@@ -19,7 +19,7 @@ flags.DEFINE_list("features", None, "Blocks of the store, comma-separated (mfcc_
 flags.DEFINE_enum("fusion", None, list(FUSIONS), "How several blocks become one matrix.")
 flags.DEFINE_enum("scaling", None, list(SCALINGS), "How the columns of each block are scaled before.")
 flags.DEFINE_multi_string("weights", None, "Of the blocks in --fusion=weighted, in the order of --features.")
-flags.DEFINE_string("condition", None, "What a CVAE is told: none, modality, label, or a label's name; see README.")
+flags.DEFINE_string("condition", None, "What a CVAE is told: none, modality, class, or a name of classes; see README.")
 flags.DEFINE_integer("latent_dim", None, "Latent dimensions.", lower_bound=1)
 flags.DEFINE_multi_string("seed", None, "Seeds, comma-separated; with --beta and --learning_rate a product is swept.")
 flags.DEFINE_multi_string("beta", None, "Weights of the KL term, comma-separated.")
@@ -40,8 +40,8 @@ flags.DEFINE_integer(
 flags.DEFINE_enum("precision", None, list(PRECISIONS), "Of the factors of matrix products in training.")
 flags.DEFINE_float("max_memory", None, "GiB that training may take; by default half of the machine's.", 0.0)
 flags.DEFINE_list("clusterer", None, "What groups the latents, one or several: kmeans, gmm, ...")
-flags.DEFINE_integer("k", None, "Clusters; by default as many as the label has classes.", lower_bound=2)
-flags.DEFINE_string("label", None, "The label to score against; by default the store's first.")
+flags.DEFINE_integer("k", None, "Clusters; by default as many as there are classes.", lower_bound=2)
+flags.DEFINE_string("classes", None, "Which classes to score against; by default the store's first.")
 FLAGS = flags.FLAGS
 
 _TRAINING = (
@@ -58,7 +58,7 @@ _TRAINING = (
     "precision",
     "max_memory",
 )
-_PLAIN = (*_TRAINING, "k", "label")
+_PLAIN = (*_TRAINING, "k", "classes")
 _LISTS = {"seed": int, "beta": float, "learning_rate": float, "bootstrap": int, "weights": float}
 NAMES = ("model", "preset", "features", "clusterer", *_PLAIN, *_LISTS)  # every flag that makes a Config
 

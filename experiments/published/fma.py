@@ -147,7 +147,7 @@ FMA = Report(
                 Row(
                     "With Genre Info",
                     LATENTS,
-                    "with label",
+                    "with classes",
                     printed=six("0.0954", "273.24", "1.8450", "0.0005", "0.0045", "0.1506"),
                 ),
             ),

@@ -17,6 +17,7 @@ from experiments.study.plan import read_plan
 from experiments.study.scoring import Judge, Row
 from musiclust import checkpoint, store, training
 from musiclust.fusion import fuse
+from musiclust.population import select_replica
 from musiclust.report.comparison import Comparison, Line
 from musiclust.types import Block
 
@@ -39,13 +40,13 @@ def latent_fusions(runs: Sequence[dict[str, Any] | str], tell: Progress) -> dict
     rows: list[Row] = []
     for r, seed in enumerate(plan.config.seed):
         blocks = [_block(f"run {i}", data.tracks.track_id, means[r]) for i, means in enumerate(latents)]
-        for name, (how, with_label) in LATENT_FUSIONS.items():
-            if with_label and data.truth is None:
+        for name, (how, with_classes) in LATENT_FUSIONS.items():
+            if with_classes and data.truth is None:
                 continue
-            extra = [_one_hot(data)] if with_label else []
+            extra = [_one_hot(data)] if with_classes else []
             z = fuse([*blocks, *extra], how=how, scaling="none").x
             ((_, judged),) = judge(z, seed=seed)
-            flags = ["label-seen"] if with_label else []
+            flags = ["class-seen"] if with_classes else []
             rows.append(judged | _row(f"{name} + {_CLUSTERER}", seed, flags))
         tell("latents: fusing and scoring", r + 1, len(plan.config.seed))
     return {"rows": rows, "corpus": finished[0]["corpus"], "model": {"name": "latents"}}
@@ -112,7 +113,7 @@ def _block(name: str, track_id: np.ndarray, values: np.ndarray) -> Block:
 def _one_hot(data: inputs.Inputs) -> Block:
     assert data.truth is not None
     return _block(
-        "label", data.tracks.track_id, (data.truth[:, None] == np.arange(len(data.classes))).astype(np.float32)
+        "class", data.tracks.track_id, (data.truth[:, None] == np.arange(len(data.class_names))).astype(np.float32)
     )
 
 

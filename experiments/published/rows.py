@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 LEVELS = ("easy", "medium", "hard")
 LATENTS = "latents"
-# name -> (fusion of the latents, is the label one more block?)
+# name -> (fusion of the latents, are the classes one more block?)
 LATENT_FUSIONS = {
     "weighted": ("weighted", False),
     "concat": ("concat", False),
     "pca": ("pca", False),
-    "with label": ("concat", True),
+    "with classes": ("concat", True),
 }
 HYBRID_BETA_CONV = ("fma_vae", "fma_beta", "fma_conv")
 

@@ -134,7 +134,7 @@ def best(report: Report, outcomes: Outcomes, levels: Sequence[str]) -> Compariso
         note = "" if key in ("ari", "nmi", "purity", "reference_silhouette") else "each in its own space: no ranking"
         lines.append(Line(title, "best", in_print, f"{shown} ({name})", note=note))
     return Comparison(
-        "Best of each score", "Collapsed, label-seen and degenerate rows are left out of the measured.", lines
+        "Best of each score", "Collapsed, class-seen and degenerate rows are left out of the measured.", lines
     )
 
 
@@ -145,7 +145,7 @@ def caveats(report: Report, row: Row, entry: Mapping[str, Any], found: Mapping[s
     for flag, count in entry["flags"].items():
         words = {
             "collapsed": "posterior collapsed: its silhouette is that of a Gaussian",
-            "label-seen": "was given the labels: agreement with them shows nothing",
+            "class-seen": "was given the labels: agreement with them shows nothing",
             "degenerate": "fewer than two clusters",
         }[flag]
         notes.append(words if count == n else f"{words} ({count} of {n} seeds)")

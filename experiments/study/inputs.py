@@ -21,8 +21,8 @@ _NOT_REFERENCE = ("lyrics", "melspec")
 class Inputs(NamedTuple):
     """What a run knows of its tracks.
 
-    data is all that training sees; truth (N,) int32, classes and the values that make the reference space are for the
-    scores alone. label and truth are None where the store has no label with two classes.
+    data is all that training sees; truth (N,) int32 codes of `class_names`, and the values that make the reference
+    space, are for the scores alone. classes ("genre", say) and truth are None where the store knows of no two classes.
     """
 
     store: Path
@@ -31,9 +31,9 @@ class Inputs(NamedTuple):
     blocks: list[Block]
     fusion: fusion.Fusion
     data: Data
-    label: str | None
+    classes: str | None
     truth: np.ndarray | None
-    classes: tuple[str, ...]
+    class_names: tuple[str, ...]
     judged_by: list[np.ndarray]
 
     def reference(self) -> np.ndarray:
@@ -48,13 +48,13 @@ class Inputs(NamedTuple):
 
 
 def complete(config: Config, root: Path, *, keep_features: bool) -> Config:
-    """The configuration with what only the store can tell: is there a block of lyrics, which label, how many clusters.
+    """The configuration with what only the store can tell: are there lyrics, which classes, how many clusters.
 
     Args:
       keep_features: the features were asked for by name, so that a lack of lyrics is an error, not a choice.
 
     Raises:
-      InputError: for an unknown label, for too few tracks or too many clusters.
+      InputError: for unknown classes, for too few tracks or too many clusters.
     """
     tracks = store.load_tracks(root)
     if len(tracks) < 4:
@@ -64,15 +64,14 @@ def complete(config: Config, root: Path, *, keep_features: bool) -> Config:
     features = config.features
     if not keep_features and "lyrics" not in store.block_names(root):
         features = tuple(name for name in features if name != "lyrics")
-    label = _label(config.label, tracks)
-    classes = len(np.unique(tracks.labels[label][tracks.labels[label] >= 0])) if label else 8
-    return replace(config, features=features, label=label or "", k=config.k or max(2, min(classes, len(tracks) // 3)))
+    name = _classes(config.classes, tracks)
+    count = len(np.unique(tracks.classes[name][tracks.classes[name] >= 0])) if name else 8
+    return replace(config, features=features, classes=name or "", k=config.k or max(2, min(count, len(tracks) // 3)))
 
 
 def for_other_store(config: Config, root: Path) -> Config:
-    """A trained run's configuration for other tracks: with their label where it is another one."""
-    labels = store.load_tracks(root).labels
-    return config if config.label in labels else replace(config, label="")
+    """A trained run's configuration for other tracks: with their classes where those are others."""
+    return config if config.classes in store.load_tracks(root).classes else replace(config, classes="")
 
 
 def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inputs:
@@ -82,7 +81,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
       fitted: the fusion of a trained model, to be applied; None to fit one.
 
     Raises:
-      InputError: for a missing store, block or label, or one that does not fit the model.
+      InputError: for a missing store, block or classes, or one that does not fit the model.
     """
     tracks = store.load_tracks(root)
     blocks = store.align(tracks, [store.load_block(root, name) for name in config.features])
@@ -91,7 +90,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
         x, fitted = fused.x, fused.fusion
     else:
         x = fusion.apply(fitted, blocks)
-    label = _label(config.label, tracks)
+    name = _classes(config.classes, tracks)
     there = store.block_names(root)
     known = [name for name in _REFERENCE if name in there] or [name for name in there if name not in _NOT_REFERENCE]
     judged = store.align(tracks, [store.load_block(root, name) for name in known])
@@ -102,46 +101,46 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
         tracks=tracks,
         blocks=blocks,
         fusion=fitted,
-        data=Data(x, _condition(config.condition, tracks, blocks, label)),
-        label=label,
-        truth=tracks.labels[label] if label else None,
-        classes=tracks.label_names[label] if label else (),
+        data=Data(x, _condition(config.condition, tracks, blocks, name)),
+        classes=name,
+        truth=tracks.classes[name] if name else None,
+        class_names=tracks.class_names[name] if name else (),
         judged_by=values,
     )
 
 
-def conditioned_on_label(condition: str) -> bool:
-    """Whether the model is told a label: its label scores then count for nothing."""
+def conditioned_on_classes(condition: str) -> bool:
+    """Whether the model is told classes: its scores against classes then count for nothing."""
     return condition not in ("none", "modality")
 
 
-def default_label(tracks: Tracks) -> str | None:
-    """The first label with at least two classes; None where there is none."""
-    return _label("", tracks)
+def default_classes(tracks: Tracks) -> str | None:
+    """Those with at least two classes that come first; None where there are none."""
+    return _classes("", tracks)
 
 
-def _label(wanted: str, tracks: Tracks) -> str | None:
-    """The label to score against: the one asked for, else the first with at least two classes."""
-    if wanted and wanted not in tracks.labels:
-        there = ", ".join(tracks.labels) or "none"
-        raise InputError(f"--label={wanted}: the store's labels are {there}")
-    names = [wanted] if wanted else list(tracks.labels)
-    usable = [name for name in names if len(np.unique(tracks.labels[name][tracks.labels[name] >= 0])) >= 2]
+def _classes(wanted: str, tracks: Tracks) -> str | None:
+    """The classes to score against: those asked for, else the first of which there are two."""
+    if wanted and wanted not in tracks.classes:
+        there = ", ".join(tracks.classes) or "none"
+        raise InputError(f"--classes={wanted}: the store has {there}")
+    names = [wanted] if wanted else list(tracks.classes)
+    usable = [name for name in names if len(np.unique(tracks.classes[name][tracks.classes[name] >= 0])) >= 2]
     return usable[0] if usable else None
 
 
-def _condition(condition: str, tracks: Tracks, blocks: list[Block], label: str | None) -> np.ndarray:
+def _condition(condition: str, tracks: Tracks, blocks: list[Block], scored: str | None) -> np.ndarray:
     """(N, C) float32; see Config.condition."""
     if condition == "none":
         return np.zeros((len(tracks), 0), np.float32)
     if condition == "modality":
         return fusion.modality_mask(blocks)
     name, _, form = condition.partition(":")
-    name = label or name if name == "label" else name
-    if name not in tracks.labels or form not in ("", "code"):
-        choices = ", ".join(["none", "modality", "label", *tracks.labels])
-        raise InputError(f"--condition={condition}: choose from {choices}; a label may be followed by :code")
-    codes, classes = tracks.labels[name], len(tracks.label_names[name])
+    name = scored or name if name == "class" else name
+    if name not in tracks.classes or form not in ("", "code"):
+        choices = ", ".join(["none", "modality", "class", *tracks.classes])
+        raise InputError(f"--condition={condition}: choose from {choices}; classes may be followed by :code")
+    codes, classes = tracks.classes[name], len(tracks.class_names[name])
     if form == "code":
         return (np.maximum(codes, 0) / max(1, classes - 1)).astype(np.float32)[:, None]
     return (codes[:, None] == np.arange(classes)).astype(np.float32)

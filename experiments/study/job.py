@@ -67,7 +67,7 @@ def check(config: Config) -> None:
     """Raises InputError where a model and its condition do not go together."""
     model = MODELS[config.model]
     if model.conditional and config.condition == "none":
-        raise InputError(f"{config.model} needs a condition: --condition=modality, or a label's name")
+        raise InputError(f"{config.model} needs a condition: --condition=modality, or the name of classes")
     if not model.conditional and config.condition != "none":
         raise InputError(f"{config.model} does not look at a condition: leave out --condition, or take --model=cvae")
     if model.multimodal and (config.condition != "modality" or config.fusion != "concat"):

@@ -42,15 +42,15 @@ def assemble(
       seconds: "compile" and "training", of this process.
     """
     results = {
-        "format": 1,
+        "format": 2,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "corpus": {
             "name": inputs.corpus,
             "store": str(inputs.store),
             "tracks": len(inputs.tracks),
-            "label": inputs.label,
-            "classes": list(inputs.classes),
+            "classes": inputs.classes,
+            "class_names": list(inputs.class_names),
             "features": list(config.features),
             "input_shape": list(inputs.data.x.shape[1:]),
             "valid": {block.name: int(block.valid.sum()) for block in inputs.blocks},
@@ -96,14 +96,14 @@ def write_people_files(
     """latents.npy, tracks.csv, figures and report.html; returns the page's path, None without the extra `viz`."""
     with store.atomic(run_dir / "latents.npy", "wb") as file:
         np.save(file, scored.posterior.mean)
-    labels = scored.clustering.labels
+    clusters = scored.clustering.clusters
     if not all(importlib.util.find_spec(name) for name in ("matplotlib", "plotly", "jinja2")):
-        _write_tracks(run_dir, inputs, labels, None)
+        _write_tracks(run_dir, inputs, clusters, None)
         return None
     from musiclust.report import page, plots
 
     xy = plots.embed_2d(scored.posterior.mean, seed=0)
-    _write_tracks(run_dir, inputs, labels, xy)
+    _write_tracks(run_dir, inputs, clusters, xy)
     figures = _figures(results, inputs, model, scored, xy)
     plots.save_figures(run_dir / "figures", figures)
     page.write_page(
@@ -111,9 +111,9 @@ def write_people_files(
         without_nan(results),
         figures=figures,
         tracks=inputs.tracks,
-        labels=labels,
+        clusters=clusters,
         xy=xy,
-        label=inputs.label,
+        classes=inputs.classes,
     )
     return run_dir / "report.html"
 
@@ -123,22 +123,22 @@ def _figures(
 ) -> dict[str, Any]:
     from musiclust.report import plots
 
-    labels = scored.clustering.labels
-    names = [f"cluster {c}" for c in range(labels.max() + 1)]
+    clusters = scored.clustering.clusters
+    names = [f"cluster {c}" for c in range(clusters.max() + 1)]
     figures = {
         "training_curves": plots.training_curves(
             model.history._asdict(),
             [str(setting) for setting in model.settings],
         ),
-        "map_by_cluster": plots.latent_map(xy, labels, names, "The latent space, by cluster"),
+        "map_by_cluster": plots.latent_map(xy, clusters, names, "The latent space, by cluster"),
     }
     if inputs.truth is not None:
-        figures["map_by_label"] = plots.latent_map(
-            xy, inputs.truth, inputs.classes, f"The latent space, by {inputs.label}"
+        figures["map_by_class"] = plots.latent_map(
+            xy, inputs.truth, inputs.class_names, f"The latent space, by {inputs.classes}"
         )
-    figures["cluster_sizes"] = plots.cluster_sizes(labels)
+    figures["cluster_sizes"] = plots.cluster_sizes(clusters)
     if inputs.truth is not None:
-        figures["contingency"] = plots.contingency(labels, inputs.truth, inputs.classes)
+        figures["contingency"] = plots.contingency(clusters, inputs.truth, inputs.class_names)
     if model.model.variational:
         figures["kl_per_dim"] = plots.kl_per_dim(kl_per_dim(scored.posterior.mean, scored.posterior.logvar))
     rows = np.linspace(0, len(inputs.tracks) - 1, min(_SHOWN, len(inputs.tracks))).astype(int)
@@ -152,17 +152,17 @@ def _figures(
     return figures
 
 
-def _write_tracks(run_dir: Path, inputs: Inputs, labels: np.ndarray, xy: np.ndarray | None) -> None:
+def _write_tracks(run_dir: Path, inputs: Inputs, clusters: np.ndarray, xy: np.ndarray | None) -> None:
     tracks = inputs.tracks
     with store.atomic(run_dir / "tracks.csv") as file:
         writer = csv.writer(file)
-        writer.writerow(["track_id", "cluster", "x", "y", "title", "artist", "label", "path"])
+        writer.writerow(["track_id", "cluster", "x", "y", "title", "artist", "class", "path"])
         for i, track_id in enumerate(tracks.track_id):
             place = ["", ""] if xy is None else [f"{value:.4f}" for value in xy[i]]
             code = -1 if inputs.truth is None else inputs.truth[i]
-            label = inputs.classes[code] if code >= 0 else ""
+            name = inputs.class_names[code] if code >= 0 else ""
             writer.writerow(
-                [track_id, labels[i], *place, tracks.meta["title"][i], tracks.meta["artist"][i], label, tracks.path[i]]
+                [track_id, clusters[i], *place, tracks.meta["title"][i], tracks.meta["artist"][i], name, tracks.path[i]]
             )
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs import Config
-from experiments.study.inputs import Inputs, conditioned_on_label
+from experiments.study.inputs import Inputs, conditioned_on_classes
 from musiclust import training
 from musiclust.baselines import BASELINES
 from musiclust.checkpoint import Checkpoint
@@ -109,13 +109,13 @@ class Judge:
         judged = []
         for name in self.clusterers:
             clustering = CLUSTERERS[name](z, k=self.k, seed=seed)
-            labels = clustering.labels
-            scores = score(z, labels, self.inputs.truth, seed=self.seed)
+            clusters = clustering.clusters
+            scores = score(z, clusters, self.inputs.truth, seed=self.seed)
             found = int(scores["n_clusters"])
             scores["silhouette_null"] = self._null(nulls, z, found)
-            scores["reference_silhouette"] = reference_silhouette(self.reference, labels, seed=self.seed)
+            scores["reference_silhouette"] = reference_silhouette(self.reference, clusters, seed=self.seed)
             scores["reference_null"] = self._null(self._reference_nulls, self.reference, found)
-            sizes = np.bincount(labels[labels >= 0]).tolist()
+            sizes = np.bincount(clusters[clusters >= 0]).tolist()
             judged.append((clustering, {"clusterer": name, "sizes": sizes, "scores": scores}))
         return judged
 
@@ -128,7 +128,7 @@ class Judge:
 def _model_row(config: Config, model: Checkpoint, r: int, q: Posterior, judged: Row) -> Row:
     variational = model.model.variational
     flags = ["collapsed"] if variational and latent.is_collapsed(q.mean, q.logvar, k=config.k) else []
-    flags += ["label-seen"] if model.model.conditional and conditioned_on_label(config.condition) else []
+    flags += ["class-seen"] if model.model.conditional and conditioned_on_classes(config.condition) else []
     setting = model.settings[r]
     return judged | {
         "name": f"{config.model} + {judged['clusterer']}",

@@ -1,4 +1,4 @@
-"""Scores of a partition: three of its shape, three against labels, and what keeps them honest.
+"""Scores of a partition: three of its shape, three against classes, and what keeps them honest.
 
 Conventions:
 - Labels are integers, -1 for noise; truth codes are integers, -1 for unknown. Tracks of unknown truth take no part in
@@ -31,13 +31,13 @@ from musiclust.points import check_points
 SILHOUETTE_LIMIT = 10_000
 
 
-def score(z: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None, *, seed: int = 0) -> dict[str, float]:
+def score(z: np.ndarray, clusters: np.ndarray, truth: np.ndarray | None = None, *, seed: int = 0) -> dict[str, float]:
     """All that is said of one partition.
 
     Args:
       z: (N, L) the points as they were clustered.
-      labels: (N,) int, the clusters, -1 noise.
-      truth: (N,) int codes, -1 unknown, joined by track_id; None where there are no labels.
+      clusters: (N,) int, the clusters, -1 noise.
+      truth: (N,) int codes, -1 unknown, joined by track_id; None where there are no classes.
       seed: of the shuffles behind the chance levels and, above `SILHOUETTE_LIMIT` points, of the silhouette's sample.
 
     Returns:
@@ -57,33 +57,33 @@ def score(z: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None, *,
 
     Raises:
       InputError: if z is not two-dimensional and finite.
-      ValueError: if the lengths differ, or labels or truth are not integers from -1 up.
+      ValueError: if the lengths differ, or clusters or truth are not integers from -1 up.
     """
     z = check_points(z)
-    labels = _check_codes("labels", labels, len(z))
-    clustered = labels >= 0
+    clusters = _check_codes("clusters", clusters, len(z))
+    clustered = clusters >= 0
     scores = {
-        "silhouette": silhouette(z, labels, seed=seed),
-        **_dispersion_scores(z[clustered], labels[clustered]),
+        "silhouette": silhouette(z, clusters, seed=seed),
+        **_dispersion_scores(z[clustered], clusters[clustered]),
         **dict.fromkeys(("ari", "nmi", "purity"), np.nan),
         "coverage": clustered.mean() if len(z) else np.nan,
-        "n_clusters": len(np.unique(labels[clustered])),
+        "n_clusters": len(np.unique(clusters[clustered])),
         **dict.fromkeys(("nmi_chance", "nmi_p", "purity_chance"), np.nan),
     }
     truth = np.full(len(z), -1) if truth is None else _check_codes("truth", truth, len(z))
     known = truth >= 0
     if known.any() and np.ptp(truth[known]) > 0:
-        labels, truth = labels[known], truth[known]
+        clusters, truth = clusters[known], truth[known]
         scores |= {
-            "ari": adjusted_rand_score(truth, labels),
-            "nmi": nmi(labels, truth),
-            "purity": purity(labels, truth),
+            "ari": adjusted_rand_score(truth, clusters),
+            "nmi": nmi(clusters, truth),
+            "purity": purity(clusters, truth),
         }
-        scores |= chance(labels, truth, seed=seed)
+        scores |= chance(clusters, truth, seed=seed)
     return {name: float(value) for name, value in scores.items()}
 
 
-def silhouette(z: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float:
+def silhouette(z: np.ndarray, clusters: np.ndarray, *, seed: int = 0) -> float:
     """Mean silhouette of the points in a cluster (Rousseeuw 1987), -1 to 1; NaN where undefined, as in `score`.
 
     Up to `SILHOUETTE_LIMIT` points it is exact. Above, it is estimated from about so many, drawn from each cluster in
@@ -92,11 +92,11 @@ def silhouette(z: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float:
 
     Args:
       z: (N, L) finite points.
-      labels: (N,) int, -1 noise.
+      clusters: (N,) int, -1 noise.
       seed: of the sample.
     """
-    z, labels = z[labels >= 0], labels[labels >= 0]
-    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    z, clusters = z[clusters >= 0], clusters[clusters >= 0]
+    _, codes, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     if not 2 <= len(sizes) < len(z) or not np.ptp(z, axis=0).any():
         return float("nan")
     if len(z) > SILHOUETTE_LIMIT:
@@ -110,51 +110,51 @@ def silhouette(z: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float:
     return float(np.average(of_cluster, weights=sizes))
 
 
-def purity(labels: np.ndarray, truth: np.ndarray) -> float:
+def purity(clusters: np.ndarray, truth: np.ndarray) -> float:
     """Share of the tracks of known truth whose class is the commonest of their cluster; noise is never right.
 
     Args:
-      labels: (N,) int, -1 noise.
+      clusters: (N,) int, -1 noise.
       truth: (N,) int, -1 unknown.
 
     Returns:
       0 to 1; NaN where no truth is known. (Manning, Raghavan & Schuetze 2008, section 16.3, but for the noise.)
     """
-    return _purity(_contingency(labels, truth))
+    return _purity(_contingency(clusters, truth))
 
 
-def nmi(labels: np.ndarray, truth: np.ndarray) -> float:
-    """Mutual information of labels and truth over the mean of their entropies; noise is one group.
+def nmi(clusters: np.ndarray, truth: np.ndarray) -> float:
+    """Mutual information of clusters and truth over the mean of their entropies; noise is one group.
 
     Args:
-      labels: (N,) int, -1 noise.
+      clusters: (N,) int, -1 noise.
       truth: (N,) int, -1 unknown; such tracks are left out.
 
     Returns:
       0 to 1; NaN where no truth is known, and where neither has anything to tell (one group, one class).
     """
-    return _nmi(_contingency(labels, truth))
+    return _nmi(_contingency(clusters, truth))
 
 
-def chance(labels: np.ndarray, truth: np.ndarray, *, seed: int = 0, draws: int = 100) -> dict[str, float]:
-    """What NMI and purity this partition has with labels that mean nothing: the mean over shuffles of the truth.
+def chance(clusters: np.ndarray, truth: np.ndarray, *, seed: int = 0, draws: int = 100) -> dict[str, float]:
+    """What NMI and purity this partition has with classes that mean nothing: the mean over shuffles of the truth.
 
     Args:
-      labels: (N,) int, -1 noise.
+      clusters: (N,) int, -1 noise.
       truth: (N,) int, -1 unknown; its known codes are shuffled among their tracks.
       seed, draws: of the shuffles, and how many.
 
     Returns:
-      "nmi_chance", "purity_chance", and "nmi_p": how often shuffled labels reach the NMI of the true ones (Phipson &
+      "nmi_chance", "purity_chance", and "nmi_p": how often shuffled classes reach the NMI of the true ones (Phipson &
       Smyth 2010: counting the truth itself, so never 0). With few tracks or many classes NMI is high by chance, and
       scatters: then a score above "nmi_chance" may mean nothing.
     """
     rng = np.random.default_rng(seed)
-    labels, truth = labels[truth >= 0], truth[truth >= 0]
-    tables = [_contingency(labels, rng.permutation(truth)) for _ in range(draws)]
+    clusters, truth = clusters[truth >= 0], truth[truth >= 0]
+    tables = [_contingency(clusters, rng.permutation(truth)) for _ in range(draws)]
     shuffled = np.array([_nmi(table) for table in tables])
     # A shuffle that only renames the classes has the very same NMI, but for rounding.
-    reached = np.count_nonzero(shuffled >= _nmi(_contingency(labels, truth)) - 1e-9)
+    reached = np.count_nonzero(shuffled >= _nmi(_contingency(clusters, truth)) - 1e-9)
     return {
         "nmi_chance": float(shuffled.mean()),
         "nmi_p": (1 + reached) / (1 + draws),
@@ -174,10 +174,10 @@ def _rescaled(z: np.ndarray) -> np.ndarray:
     return z / np.sqrt(z.var(axis=0).sum())
 
 
-def _dispersion_scores(z: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def _dispersion_scores(z: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
     """Calinski-Harabasz and Davies-Bouldin, NaN where scikit-learn would say 1 or 0 to a division by zero."""
     undefined = {"calinski_harabasz": np.nan, "davies_bouldin": np.nan}
-    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    _, codes, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     if not 2 <= len(sizes) < len(z) or not np.ptp(z, axis=0).any():
         return undefined
     z = _rescaled(z)
@@ -190,9 +190,9 @@ def _dispersion_scores(z: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def _contingency(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def _contingency(clusters: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(groups, classes) counts of the tracks of known truth; row 0 is the noise."""
-    rows, columns = labels[truth >= 0].astype(np.int64) + 1, truth[truth >= 0].astype(np.int64)
+    rows, columns = clusters[truth >= 0].astype(np.int64) + 1, truth[truth >= 0].astype(np.int64)
     shape = (rows.max(initial=0) + 1, columns.max(initial=0) + 1)
     return np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1]).reshape(shape)
 

@@ -92,12 +92,12 @@ def silhouette_null(z: np.ndarray, *, k: int, seed: int, draws: int = 5) -> floa
     for _ in range(draws):
         noise = rng.normal(size=(n, len(spread))) * spread
         with one_thread():
-            labels = KMeans(k, n_init=3, random_state=seed).fit_predict(noise)  # pyright: ignore[reportArgumentType]
-        silhouettes.append(silhouette(noise, labels, seed=seed))
+            clusters = KMeans(k, n_init=3, random_state=seed).fit_predict(noise)  # pyright: ignore[reportArgumentType]
+        silhouettes.append(silhouette(noise, clusters, seed=seed))
     return float(np.mean(silhouettes))
 
 
-def reference_silhouette(space: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float:
+def reference_silhouette(space: np.ndarray, clusters: np.ndarray, *, seed: int = 0) -> float:
     """A partition, whatever it was made from, in the one space that all share.
 
     Hold it against `silhouette_null` of the space with the number of clusters found. k-means is run in that very space
@@ -106,11 +106,11 @@ def reference_silhouette(space: np.ndarray, labels: np.ndarray, *, seed: int = 0
 
     Args:
       space: (N, P), from `reference_space`.
-      labels: (N,) int, -1 noise.
+      clusters: (N,) int, -1 noise.
       seed: of the sample where N is above `partition.SILHOUETTE_LIMIT`.
 
     Returns:
       The mean over all N tracks, -1 to 1, noise counting 0 as Rousseeuw (1987) has it for a cluster of one, so that
-      nothing is gained by it. Shuffled labels score 0 or less. NaN with fewer than two clusters.
+      nothing is gained by it. Shuffled clusters score 0 or less. NaN with fewer than two clusters.
     """
-    return float(silhouette(check_points(space), labels, seed=seed) * np.mean(labels >= 0))
+    return float(silhouette(check_points(space), clusters, seed=seed) * np.mean(clusters >= 0))

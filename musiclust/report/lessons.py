@@ -49,7 +49,7 @@ def write_lessons(out: Path, facts: Mapping[str, Any]) -> Path:
     figures = {
         "null-by-dimension": null_by_dimension(facts["gaussian"], facts["published"]["rows"]),
         "beta": beta_sweep(facts["beta"], facts["corpus"]["k"]),
-        "labels": label_joins(facts["labels"], facts["published"]["rows"]),
+        "labels": label_joins(facts["agreement"], facts["published"]["rows"]),
     }
     plots.save_figures(out / "figures", figures)
     environment = Environment(
@@ -65,7 +65,7 @@ def write_lessons(out: Path, facts: Mapping[str, Any]) -> Path:
 
 def conclusions(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the numbers allow to be said: the parts of the page that differ from store to store."""
-    rows, gaussian, sweep, labels = (facts["published"]["rows"], facts["gaussian"], facts["beta"], facts["labels"])
+    rows, gaussian, sweep, labels = (facts["published"]["rows"], facts["gaussian"], facts["beta"], facts["agreement"])
     line = next(entry for entry in gaussian["by_dimension"] if entry["dimension"] == 1)
     inside = [key for key in _SHAPE if line[key]["low"] <= rows["Beta-VAE"][key] <= line[key]["high"]]
     dimensions = gaussian["published_dimension"]

@@ -22,27 +22,27 @@ _STRETCH = re.compile(r"#t=[\d.]+,[\d.]+$")
 _SYMBOLS = ("circle", "triangle-up", "square", "diamond", "cross")
 
 
-def song_map(xy: np.ndarray, tracks: Tracks, labels: np.ndarray, truth_name: str | None, page_dir: Path) -> str:
+def song_map(xy: np.ndarray, tracks: Tracks, clusters: np.ndarray, classes: str | None, page_dir: Path) -> str:
     """An HTML fragment: the map, the player below it, and the script of both.
 
     Args:
-      xy: (N, 2) places. labels: (N,) clusters, -1 noise.
-      truth_name: the label of `tracks` that the colours can be switched to; None for no such switch.
+      xy: (N, 2) places. clusters: (N,) clusters, -1 noise.
+      classes: the classes of `tracks` that the colours can be switched to; None for no such switch.
       page_dir: where the page will lie. Audio below it is linked by relative path, so that the folder can be moved
         whole; audio elsewhere by a file:// address.
 
     Raises:
-      ValueError: if xy or labels do not have a row per track.
+      ValueError: if xy or clusters do not have a row per track.
     """
-    if xy.shape != (len(tracks), 2) or labels.shape != (len(tracks),):
-        raise ValueError(f"{len(tracks)} tracks, xy {xy.shape}, labels {labels.shape}")
+    if xy.shape != (len(tracks), 2) or clusters.shape != (len(tracks),):
+        raise ValueError(f"{len(tracks)} tracks, xy {xy.shape}, clusters {clusters.shape}")
     from plotly.offline import get_plotlyjs
 
-    clusters = [f"cluster {code}" for code in range(labels.max(initial=-1) + 1)]
-    colourings = [{"name": "cluster", "codes": labels.tolist(), "names": clusters, "none": "noise"}]
-    if truth_name is not None:
-        codes, names = tracks.labels[truth_name].tolist(), list(tracks.label_names[truth_name])
-        colourings.append({"name": truth_name, "codes": codes, "names": names, "none": "unknown"})
+    names = [f"cluster {code}" for code in range(clusters.max(initial=-1) + 1)]
+    colourings = [{"name": "cluster", "codes": clusters.tolist(), "names": names, "none": "noise"}]
+    if classes is not None:
+        codes, named = tracks.classes[classes].tolist(), list(tracks.class_names[classes])
+        colourings.append({"name": classes, "codes": codes, "names": named, "none": "unknown"})
     data = {
         "x": [float(f"{x:.5g}") for x in xy[:, 0]],
         "y": [float(f"{y:.5g}") for y in xy[:, 1]],
@@ -61,7 +61,7 @@ def song_map(xy: np.ndarray, tracks: Tracks, labels: np.ndarray, truth_name: str
     )
     switch = f'<div class="switch" role="group" aria-label="Colour of the dots">Colour by {buttons}</div>'
     return (
-        f"{switch if truth_name is not None else ''}\n"
+        f"{switch if classes is not None else ''}\n"
         f'<div id="song-map" role="img" aria-label="Map of {len(tracks)} songs, similar ones close together"></div>\n'
         '<div class="player"><span id="song-now" aria-live="polite">Click a dot to hear the song.</span>'
         '<audio id="song-audio" controls preload="none"></audio></div>\n'

@@ -35,14 +35,14 @@ CAPTIONS = {
         "Map by cluster",
         "Near dots are similar songs; the distance between far groups, and their size, mean nothing in t-SNE.",
     ),
-    "map_by_label": (
-        "Map by label",
-        "The same places by label: one colour in one patch means that the features tell the label.",
+    "map_by_class": (
+        "Map by class",
+        "The same places by class: one colour in one patch means that the features tell the class.",
     ),
     "cluster_sizes": ("Cluster sizes", "One huge bar beside slivers is a partition to distrust."),
     "contingency": (
-        "Clusters and labels",
-        "How many songs of each label a cluster holds: a dark cell to a row is agreement, an even row is chance.",
+        "Clusters and classes",
+        "How many songs of each class a cluster holds: a dark cell to a row is agreement, an even row is chance.",
     ),
     "kl_per_dim": (
         "Use of the latent space",
@@ -61,9 +61,9 @@ def write_page(
     *,
     figures: "Mapping[str, Figure]",
     tracks: Tracks,
-    labels: np.ndarray,
+    clusters: np.ndarray,
     xy: np.ndarray,
-    label: str | None,
+    classes: str | None,
 ) -> None:
     """Writes the report, whole or not at all.
 
@@ -71,11 +71,11 @@ def write_page(
       path: report.html. Audio files below its folder are linked by relative path.
       results: what metrics.json holds.
       figures: in the order of the page; CAPTIONS has the names that it can explain.
-      tracks, labels, xy: N songs, their clusters (N,), -1 noise, and their places on the map (N, 2).
-      label: the label of `tracks` to show beside the clusters, or None.
+      tracks, clusters, xy: N songs, their clusters (N,), -1 noise, and their places on the map (N, 2).
+      classes: the classes of `tracks` to show beside the clusters, or None.
 
     Raises:
-      ValueError: if tracks, labels and xy differ in length.
+      ValueError: if tracks, clusters and xy differ in length.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -90,9 +90,9 @@ def write_page(
             reading=reading(results),
             created=_date(results["created"]),
             tiles=_tiles(results),
-            map=Markup(song_map(xy, tracks, labels, label, path.parent)),
+            map=Markup(song_map(xy, tracks, clusters, classes, path.parent)),
             sheets=[results_sheet(results), *([summary_sheet(results)] if several_seeds else [])],
-            clusters=_clusters(tracks, labels, label),
+            clusters=_clusters(tracks, clusters, classes),
             figures=[_figure(name, figure) for name, figure in figures.items()],
             settings=_settings(results),
         )
@@ -125,31 +125,31 @@ def _tiles(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _clusters(tracks: Tracks, labels: np.ndarray, label: str | None) -> list[dict[str, Any]]:
+def _clusters(tracks: Tracks, clusters: np.ndarray, classes: str | None) -> list[dict[str, Any]]:
     """For each cluster, noise last: name, colour, size, what it mostly holds, and songs from all through it."""
     titles = song_titles(tracks)
-    clusters = []
-    for code in sorted(np.unique(labels), key=lambda code: (code < 0, code)):
-        rows = np.flatnonzero(labels == code)
+    shown = []
+    for code in sorted(np.unique(clusters), key=lambda code: (code < 0, code)):
+        rows = np.flatnonzero(clusters == code)
         some = rows[np.unique(np.linspace(0, len(rows) - 1, _MEMBERS).round().astype(int))]
-        clusters.append(
+        shown.append(
             {
                 "name": "Noise" if code < 0 else f"Cluster {code}",
                 "colour": GREY if code < 0 else PALETTE[code % len(PALETTE)],
                 "size": len(rows),
-                "mostly": _mostly(tracks, rows, label),
+                "mostly": _mostly(tracks, rows, classes),
                 "songs": [
                     {"row": int(row), "title": titles[row], "artist": str(tracks.meta["artist"][row])} for row in some
                 ],
             }
         )
-    return clusters
+    return shown
 
 
-def _mostly(tracks: Tracks, rows: np.ndarray, label: str | None) -> str:
-    if label is not None:
-        codes = tracks.labels[label][rows]
-        values = np.array(tracks.label_names[label], dtype=object)[codes[codes >= 0]]
+def _mostly(tracks: Tracks, rows: np.ndarray, classes: str | None) -> str:
+    if classes is not None:
+        codes = tracks.classes[classes][rows]
+        values = np.array(tracks.class_names[classes], dtype=object)[codes[codes >= 0]]
     else:
         artists = tracks.meta["artist"][rows]
         values = artists[artists != ""]

@@ -31,12 +31,12 @@ _TSNE_MAX = 10_000
 _LANDMARKS = 5_000
 
 
-def training_curves(history: Mapping[str, np.ndarray], labels: Sequence[str]) -> "Figure":
+def training_curves(history: Mapping[str, np.ndarray], names: Sequence[str]) -> "Figure":
     """Loss, reconstruction and KL by epoch: a line per replica, or past 8 replicas the median and 10-90 % band.
 
     Args:
       history: "loss" (R, E), "reconstruction" (R, E), "kl_per_dim" (R, E, L) in nats.
-      labels: (R,) names of the replicas.
+      names: (R,) names of the replicas.
     """
     from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -54,8 +54,8 @@ def training_curves(history: Mapping[str, np.ndarray], labels: Sequence[str]) ->
             ax.fill_between(epochs, low, high, color=PALETTE[0], alpha=0.25, lw=0, label="10 to 90 %")
             ax.plot(epochs, middle, color=PALETTE[0], marker=marker, label=f"median of {len(values)} replicas")
         else:
-            for index, (line, label) in enumerate(zip(values, labels, strict=True)):
-                ax.plot(epochs, line, color=PALETTE[index], marker=marker, lw=1.6, label=_plain(label))
+            for index, (line, name) in enumerate(zip(values, names, strict=True)):
+                ax.plot(epochs, line, color=PALETTE[index], marker=marker, lw=1.6, label=_plain(name))
         ax.set(title=title, xlabel="epoch", ylabel=unit)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         # The first epochs tower over the rest; a logarithmic axis keeps both in sight.
@@ -88,13 +88,13 @@ def latent_map(xy: np.ndarray, codes: np.ndarray, names: Sequence[str], title: s
     return figure
 
 
-def cluster_sizes(labels: np.ndarray) -> "Figure":
-    """Tracks in each cluster, a bar each; noise (-1) in grey. labels (N,)."""
-    codes, counts = np.unique(labels, return_counts=True)
+def cluster_sizes(clusters: np.ndarray) -> "Figure":
+    """Tracks in each cluster, a bar each; noise (-1) in grey. clusters (N,)."""
+    codes, counts = np.unique(clusters, return_counts=True)
     figure, (ax,) = new_figure(7, 1.3 + 0.3 * len(codes))
     bars = ax.barh(np.arange(len(codes)), counts, color=[_look(code)[0] for code in map(int, codes)], height=0.72)
     ax.bar_label(
-        bars, [f"{count:,} ({count / len(labels):.0%})" for count in counts], padding=4, fontsize=8, color=_INK
+        bars, [f"{count:,} ({count / len(clusters):.0%})" for count in counts], padding=4, fontsize=8, color=_INK
     )
     ax.set(title="Cluster sizes", xlabel="tracks", xlim=(0, 1.18 * counts.max(initial=1)))
     ax.set_yticks(np.arange(len(codes)), [_cluster(code) for code in map(int, codes)])
@@ -103,15 +103,15 @@ def cluster_sizes(labels: np.ndarray) -> "Figure":
     return figure
 
 
-def contingency(labels: np.ndarray, truth: np.ndarray, truth_names: Sequence[str]) -> "Figure":
+def contingency(clusters: np.ndarray, truth: np.ndarray, truth_names: Sequence[str]) -> "Figure":
     """Tracks by cluster (rows) and class (columns); the shade is the share of the row.
 
     Rows are ordered by the class they hold most of, so that an agreement shows as a diagonal.
 
     Args:
-      labels: (N,) clusters, -1 noise. truth: (N,) codes into `truth_names`, -1 unknown.
+      clusters: (N,) clusters, -1 noise. truth: (N,) codes into `truth_names`, -1 unknown.
     """
-    rows, row = np.unique(labels, return_inverse=True)
+    rows, row = np.unique(clusters, return_inverse=True)
     columns, column = np.unique(truth, return_inverse=True)
     counts = np.zeros((len(rows), len(columns)), dtype=int)
     np.add.at(counts, (row, column), 1)
@@ -128,7 +128,7 @@ def contingency(labels: np.ndarray, truth: np.ndarray, truth_names: Sequence[str
     names = [_plain(truth_names[code]) if code >= 0 else "unknown" for code in map(int, columns)]
     ax.set_xticks(np.arange(len(columns)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
     ax.set_yticks(np.arange(len(rows)), [_cluster(code) for code in map(int, rows)], fontsize=8)
-    ax.set(title="Clusters and labels (tracks)", xlabel="label", ylabel="cluster")
+    ax.set(title="Clusters and classes (tracks)", xlabel="class", ylabel="cluster")
     ax.grid(visible=False)
     figure.colorbar(image, ax=ax, label="share of the cluster", fraction=0.05, pad=0.02)
     return figure

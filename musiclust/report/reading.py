@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MARGIN = 0.02  # of silhouettes and ARI, however many tracks there are
-SIGNIFICANT = 0.05  # the largest p at which agreement with labels counts
+SIGNIFICANT = 0.05  # the largest p at which agreement with classes counts
 
 
 def number(value: float | int | None, form: str = "fixed") -> str:
@@ -47,11 +47,11 @@ def estimate(mean: float, interval: float, form: str = "fixed") -> str:
 
 
 def ranked(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Positions of `rows`, best first: by reference silhouette; flagged rows after the rest, label-seen ones last."""
+    """Positions of `rows`, best first: by reference silhouette; flagged rows after the rest, class-seen ones last."""
 
     def key(index: int) -> tuple[int, float]:
         flags, reference = rows[index]["flags"], rows[index]["scores"]["reference_silhouette"]
-        tier = 2 if "label-seen" in flags else 1 if flags else 0
+        tier = 2 if "class-seen" in flags else 1 if flags else 0
         return tier, math.inf if reference is None or math.isnan(reference) else -reference
 
     return sorted(range(len(rows)), key=key)
@@ -61,7 +61,7 @@ def reading(results: Mapping[str, Any]) -> str:
     """One or two plain sentences on the chosen row.
 
     They say how many tracks fell into how many groups, whether these are tighter than structureless data of that
-    shape (their own silhouette and the reference one, each against its null), whether they agree with the labels
+    shape (their own silhouette and the reference one, each against its null), whether they agree with the classes
     beyond chance, and then either the warning that its flags call for or how it stands to the best baseline.
     """
     row = results["rows"][results["chosen"]]
@@ -72,9 +72,9 @@ def reading(results: Mapping[str, Any]) -> str:
         return f"{tracks}: a degenerate partition, which no score can judge; try another number of clusters."
     if scores["coverage"] < 1:
         tracks += f" ({number(scores['coverage'], 'percent')} of them; the rest is noise)"
-    seen = "label-seen" in row["flags"]
+    seen = "class-seen" in row["flags"]
     corpus = results["corpus"]
-    first = f"{tracks}, {_tightness(scores, corpus['tracks'])}, {_agreement(scores, corpus['label'], seen)}."
+    first = f"{tracks}, {_tightness(scores, corpus['tracks'])}, {_agreement(scores, corpus['classes'], seen)}."
     if "collapsed" in row["flags"]:
         active, dimensions = number(row["active_units"], "count"), results["model"]["latent_dim"]
         kl = number(row["total_kl"], "significant")
@@ -116,16 +116,16 @@ def _exceeds(value: float, other: float, tracks: int) -> bool | None:
     return None if math.isnan(value) or math.isnan(other) else value - other >= margin(tracks)
 
 
-def _agreement(scores: Mapping[str, float], label: str | None, seen: bool) -> str:
-    if label is None:
-        return "with no labels to check them against"
+def _agreement(scores: Mapping[str, float], classes: str | None, seen: bool) -> str:
+    if classes is None:
+        return "with no classes to check them against"
     numbers = f"NMI {number(scores['nmi'])}, chance {number(scores['nmi_chance'])}; ARI {number(scores['ari'])}"
     if seen:
-        return f"and the model was given the {label} labels, so that agreeing with them ({numbers}) shows nothing"
+        return f"and the model was given the {classes} classes, so that agreeing with them ({numbers}) shows nothing"
     if scores["nmi_p"] <= SIGNIFICANT and scores["ari"] >= MARGIN:
         degree = "a little" if scores["ari"] < 0.1 else "in part" if scores["ari"] < 0.5 else "largely"
-        return f"and agreeing {degree} with the {label} labels, beyond chance ({numbers})"
-    return f"and agreeing with the {label} labels no better than chance ({numbers})"
+        return f"and agreeing {degree} with the {classes} classes, beyond chance ({numbers})"
+    return f"and agreeing with the {classes} classes no better than chance ({numbers})"
 
 
 def _standing(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], tracks: int) -> str:

@@ -1,9 +1,9 @@
 """The scores of a run as tables and as a sentence. Needs rich alone.
 
 Conventions: `results` is the dict of a run's metrics.json: rows of scores, model replicas and baselines; null and NaN
-both mean "not defined" and are shown as an en dash. A flagged row ("collapsed", "label-seen", "degenerate") is shown,
+both mean "not defined" and are shown as an en dash. A flagged row ("collapsed", "class-seen", "degenerate") is shown,
 never marked best and never ranked above a row without a flag. Order is by the silhouette in the fixed reference
-space, the one score that needs no labels and that every row shares. A cell has two lines: the score, and below it
+space, the one score that needs no classes and that every row shares. A cell has two lines: the score, and below it
 what says how far to trust it (its null, its chance level, its flag).
 """
 
@@ -144,7 +144,7 @@ def mean_interval(values: Sequence[float | int | None]) -> dict[str, float]:
 def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: bool) -> Sheet:
     shown = entries[:MAX_ROWS]
     values = [{**{key: entry[key] for key in _MEASURED}, **entry["scores"]} for entry in entries]
-    # A score that nothing has (ARI without labels) is not a column.
+    # A score that nothing has (ARI without classes) is not a column.
     scores = [score for score in _SCORES if any(math.isfinite(value[score.key]["mean"]) for value in values)]
     possible = {"seed": "seed", "bootstrap": "bootstrap", "beta": "beta", "learning\nrate": "learning_rate"}
     settings = [
@@ -168,7 +168,7 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
     notes = ["Mean ± 95 % interval over n seeds."] if over_seeds else []
     notes += ["▸ The replica shown."] if chosen is not None else []
     notes += ["Bold: best without a flag."]
-    notes += ["Under a score: its null (structureless data of that shape) or chance level (shuffled labels)."]
+    notes += ["Under a score: its null (structureless data of that shape) or chance level (shuffled classes)."]
     hidden = len(entries) - len(shown)
     notes += [f"{hidden} more {'row' if hidden == 1 else 'rows'} not shown; metrics.json has all."] if hidden else []
     return Sheet(headers, rows, " ".join(notes))

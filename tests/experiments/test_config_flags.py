@@ -83,7 +83,7 @@ def test_what_only_the_store_can_tell(tmp_path):
     with_lyrics, without = make_store(tmp_path / "a"), make_store(tmp_path / "b", lyrics=False)
     assert inputs.complete(DEFAULTS["cvae"], with_lyrics, keep_features=False).features == ("mfcc_mean", "lyrics")
     completed = inputs.complete(DEFAULTS["cvae"], without, keep_features=False)
-    assert (completed.features, completed.label, completed.k) == (("mfcc_mean",), "genre", 3)
+    assert (completed.features, completed.classes, completed.k) == (("mfcc_mean",), "genre", 3)
     with pytest.raises(InputError, match="no block 'lyrics': choose from melspec, mfcc_mean, mfcc_stats"):
         inputs.load(inputs.complete(DEFAULTS["cvae"], without, keep_features=True), without)
 
@@ -97,17 +97,17 @@ def test_conditions(tmp_path):
 
     assert condition("none").shape == (60, 0)
     assert condition("modality")[:4].tolist() == [[1, 1], [1, 0], [1, 1], [1, 0]]
-    assert condition("label")[:3].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert condition("class")[:3].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert condition("genre:code")[:3, 0].tolist() == [0, 0.5, 1]
-    with pytest.raises(InputError, match="choose from none, modality, label, genre"):
+    with pytest.raises(InputError, match="choose from none, modality, class, genre"):
         condition("mood")
-    assert not inputs.conditioned_on_label("modality")
-    assert inputs.conditioned_on_label("genre:code")
+    assert not inputs.conditioned_on_classes("modality")
+    assert inputs.conditioned_on_classes("genre:code")
 
 
 def test_unknown_label_and_too_few_tracks(tmp_path):
     root = make_store(tmp_path / "a")
-    with pytest.raises(InputError, match="--label=mood: the store's labels are genre"):
-        inputs.complete(Config("vae", ("mfcc_mean",), label="mood"), root, keep_features=True)
+    with pytest.raises(InputError, match="--classes=mood: the store has genre"):
+        inputs.complete(Config("vae", ("mfcc_mean",), classes="mood"), root, keep_features=True)
     with pytest.raises(InputError, match="holds 3 tracks: clustering needs at least 4"):
         inputs.complete(DEFAULTS["vae"], make_store(tmp_path / "b", n=3), keep_features=False)

@@ -79,7 +79,7 @@ def test_a_run_shows_figures_and_a_page(finished):
     run_dir, _ = finished
     figures = {path.stem for path in (run_dir / "figures").glob("*.png")}
     assert figures == {
-        "training_curves", "map_by_cluster", "map_by_label", "cluster_sizes", "contingency", "kl_per_dim",
+        "training_curves", "map_by_cluster", "map_by_class", "cluster_sizes", "contingency", "kl_per_dim",
         "reconstructions",
     }  # fmt: skip
     page = (run_dir / "report.html").read_text()
@@ -184,7 +184,7 @@ def test_the_label_seen_is_marked_and_not_ranked_first(place):
     )  # fmt: skip
     assert code == 0, err
     metrics = json.loads((place / "seen" / "metrics.json").read_text())
-    assert metrics["rows"][0]["flags"][-1] == "label-seen"
+    assert metrics["rows"][0]["flags"][-1] == "class-seen"
     table = [line for line in out.splitlines() if "+ kmeans" in line]
     assert "cvae" in table[-1]
 

@@ -22,16 +22,16 @@ def codes(n, most, least=-1):
 
 def test_six_points_by_hand():
     z = np.array([[0.0], [1], [2], [10], [11], [12]])
-    labels = np.array([0, 0, 0, 1, 1, 1])
+    clusters = np.array([0, 0, 0, 1, 1, 1])
     truth = np.array([0, 0, 1, 1, 1, 1])
-    scores = score(z, labels, truth)
+    scores = score(z, clusters, truth)
     # Silhouette: (b - a) / max(a, b), a and b: 1.5, 11 / 1, 10 / 1.5, 9 and mirrored.
     assert scores["silhouette"] == pytest.approx((9.5 / 11 + 9 / 10 + 7.5 / 9) / 3)
     # Between: 6 x 5^2 = 150 over k - 1 = 1; within: 4 over N - k = 4.
     assert scores["calinski_harabasz"] == pytest.approx(150)
     # Mean distance to the centre: 2 / 3 each; centres 10 apart.
     assert scores["davies_bouldin"] == pytest.approx(4 / 3 / 10)
-    # Pairs: together in both 1 + 3 = 4; in labels 6, in truth 1 + 6 = 7, of 15: expected 42 / 15.
+    # Pairs: together in both 1 + 3 = 4; in clusters 6, in truth 1 + 6 = 7, of 15: expected 42 / 15.
     assert scores["ari"] == pytest.approx((4 - 2.8) / (6.5 - 2.8))
     groups, classes = np.log(2), -(np.log(1 / 3) / 3 + np.log(2 / 3) * 2 / 3)
     joint = -(np.log(1 / 3) / 3 + np.log(1 / 6) / 6 + np.log(1 / 2) / 2)
@@ -44,17 +44,17 @@ def test_six_points_by_hand():
 def test_against_scikit_learn_with_noise_and_unknown_truth():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(200, 4)) * 3 + 100
-    labels, truth = rng.integers(-1, 5, size=200), rng.integers(-1, 3, size=200)
-    scores = score(z, labels, truth)
-    clustered, known = labels >= 0, truth >= 0
+    clusters, truth = rng.integers(-1, 5, size=200), rng.integers(-1, 3, size=200)
+    scores = score(z, clusters, truth)
+    clustered, known = clusters >= 0, truth >= 0
     for name, theirs in [
         ("silhouette", sk.silhouette_score),
         ("calinski_harabasz", sk.calinski_harabasz_score),
         ("davies_bouldin", sk.davies_bouldin_score),
     ]:
-        assert scores[name] == pytest.approx(theirs(z[clustered], labels[clustered]), abs=1e-9), name
-    assert scores["ari"] == pytest.approx(sk.adjusted_rand_score(truth[known], labels[known]))
-    assert scores["nmi"] == pytest.approx(sk.normalized_mutual_info_score(truth[known], labels[known]))
+        assert scores[name] == pytest.approx(theirs(z[clustered], clusters[clustered]), abs=1e-9), name
+    assert scores["ari"] == pytest.approx(sk.adjusted_rand_score(truth[known], clusters[known]))
+    assert scores["nmi"] == pytest.approx(sk.normalized_mutual_info_score(truth[known], clusters[known]))
     assert scores["coverage"] == clustered.mean()
     assert scores["n_clusters"] == 5
 
@@ -66,7 +66,7 @@ def test_a_line_without_clusters_scores_what_the_report_s_best_row_does(seed):
     A Gaussian line gives 0.526, 0.527, 12,574; the tolerances are three times what 12 seeds strayed.
     """
     z = np.random.default_rng(seed).normal(size=(3081, 1))
-    scores = score(z, kmeans(z, k=8, seed=seed).labels)
+    scores = score(z, kmeans(z, k=8, seed=seed).clusters)
     assert scores["silhouette"] == pytest.approx(0.526, abs=0.015)
     assert scores["davies_bouldin"] == pytest.approx(0.527, abs=0.015)
     assert scores["calinski_harabasz"] == pytest.approx(12_574, abs=800)
@@ -75,9 +75,9 @@ def test_a_line_without_clusters_scores_what_the_report_s_best_row_does(seed):
 def test_shuffled_labels_score_what_the_report_s_rows_do():
     """Published for the best row: ARI -0.0003, NMI 0.0032, purity 0.1477."""
     z = np.random.default_rng(0).normal(size=(3081, 1))
-    labels = kmeans(z, k=8, seed=0).labels
+    clusters = kmeans(z, k=8, seed=0).clusters
     truth = np.random.default_rng(1).permutation(np.arange(3081) % 8)
-    scores = score(z, labels, truth)
+    scores = score(z, clusters, truth)
     assert scores["ari"] == pytest.approx(0, abs=0.001)
     assert scores["nmi"] == pytest.approx(0.0035, abs=0.0015)
     assert scores["purity"] == pytest.approx(0.148, abs=0.006)
@@ -86,7 +86,7 @@ def test_shuffled_labels_score_what_the_report_s_rows_do():
 
 
 @pytest.mark.parametrize(
-    ("labels", "truth"),
+    ("clusters", "truth"),
     [
         ([0] * 6, [0, 0, 0, 1, 1, 1]),
         ([-1] * 6, [0, 0, 0, 1, 1, 1]),
@@ -98,9 +98,9 @@ def test_shuffled_labels_score_what_the_report_s_rows_do():
     ],
     ids=["one cluster", "all noise", "no truth", "truth unknown", "one class", "singletons", "two singletons"],
 )
-def test_always_the_same_keys_and_nan_where_undefined(labels, truth):
+def test_always_the_same_keys_and_nan_where_undefined(clusters, truth):
     z = np.random.default_rng(0).normal(size=(6, 2))
-    scores = score(z, np.array(labels), None if truth is None else np.array(truth))
+    scores = score(z, np.array(clusters), None if truth is None else np.array(truth))
     assert scores.keys() == KEYS
     assert all(type(value) is float for value in scores.values())
     internal, external = (
@@ -110,7 +110,7 @@ def test_always_the_same_keys_and_nan_where_undefined(labels, truth):
             ("ari", "nmi", "purity", "nmi_chance", "purity_chance"),
         )
     )
-    assert np.isnan(internal).all() == (labels != [0, 0, 0, 1, 1, 1])
+    assert np.isnan(internal).all() == (clusters != [0, 0, 0, 1, 1, 1])
     assert np.isnan(external).all() == (truth is None or len({code for code in truth if code >= 0}) < 2)
     assert not np.isnan([scores["coverage"], scores["n_clusters"]]).any()
 
@@ -122,46 +122,46 @@ def test_all_noise_scores_nothing():
 
 def test_throwing_the_hard_tracks_away_does_not_pay():
     truth = np.repeat([0, 1], 50)
-    labels = np.full(100, -1)
-    labels[:5], labels[-5:] = 0, 1  # ten easy tracks, all right; ninety not even tried
+    clusters = np.full(100, -1)
+    clusters[:5], clusters[-5:] = 0, 1  # ten easy tracks, all right; ninety not even tried
     z = truth[:, None] + np.random.default_rng(0).normal(size=(100, 1))
-    scores = score(z, labels, truth)
-    assert sk.adjusted_rand_score(truth[labels >= 0], labels[labels >= 0]) == 1
+    scores = score(z, clusters, truth)
+    assert sk.adjusted_rand_score(truth[clusters >= 0], clusters[clusters >= 0]) == 1
     assert scores["ari"] < 0.05
     assert scores["nmi"] < 0.2
     assert scores["purity"] == 0.1
     assert scores["coverage"] == 0.1
 
 
-@given(labels=codes(30, 3), truth=codes(30, 2), thrown=st.lists(st.integers(0, 29)))
-def test_purity_never_rises_by_noise(labels, truth, thrown):
-    fewer = labels.copy()
+@given(clusters=codes(30, 3), truth=codes(30, 2), thrown=st.lists(st.integers(0, 29)))
+def test_purity_never_rises_by_noise(clusters, truth, thrown):
+    fewer = clusters.copy()
     fewer[thrown] = -1
     if (truth >= 0).any():
-        assert purity(fewer, truth) <= purity(labels, truth)
+        assert purity(fewer, truth) <= purity(clusters, truth)
 
 
-@given(labels=codes(24, 4), truth=codes(24, 3), seed=st.integers(0, 99))
+@given(clusters=codes(24, 4), truth=codes(24, 3), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=50)
-def test_names_of_clusters_and_classes_do_not_matter_and_ranges_hold(labels, truth, seed):
+def test_names_of_clusters_and_classes_do_not_matter_and_ranges_hold(clusters, truth, seed):
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(24, 2))
     clusters, classes = np.append(rng.permutation(9), -1), np.append(rng.permutation(5), -1)
-    first, second = score(z, labels, truth), score(z, clusters[labels], classes[truth])
+    first, second = score(z, clusters, truth), score(z, clusters[clusters], classes[truth])
     for name in KEYS - {"nmi_chance", "nmi_p", "purity_chance"}:
         assert first[name] == pytest.approx(second[name], nan_ok=True), name
     for name, low, high in [("silhouette", -1, 1), ("ari", -0.5, 1), ("nmi", 0, 1), ("purity", 0, 1)]:
         assert np.isnan(first[name]) or low <= first[name] <= high + 1e-12, name
-    assert first["coverage"] == np.mean(labels >= 0)
-    assert first["n_clusters"] == len(set(labels) - {-1})
+    assert first["coverage"] == np.mean(clusters >= 0)
+    assert first["n_clusters"] == len(set(clusters) - {-1})
 
 
 @given(scale=st.floats(1e-6, 1e6), shift=st.floats(-100, 100))
 @settings(deadline=None, max_examples=30)
 def test_scores_of_shape_do_not_change_with_scale_and_place(scale, shift):
     rng = np.random.default_rng(0)
-    z, labels = rng.normal(size=(40, 3)), rng.integers(0, 4, size=40)
-    first, second = score(z, labels), score(scale * (z + shift), labels)
+    z, clusters = rng.normal(size=(40, 3)), rng.integers(0, 4, size=40)
+    first, second = score(z, clusters), score(scale * (z + shift), clusters)
     assert first == pytest.approx(second, rel=1e-6, nan_ok=True)
 
 
@@ -184,15 +184,15 @@ def test_division_by_zero_is_nan_and_not_a_good_score():
 
 def test_silhouette_of_many_points_is_estimated_with_every_cluster_in(monkeypatch):
     rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1, 2], [1500, 1490, 10])
-    z = rng.normal(size=(3000, 3)) + 3 * np.eye(3)[labels]
-    exact = silhouette(z, labels)
-    assert exact == pytest.approx(sk.silhouette_score(z, labels))
+    clusters = np.repeat([0, 1, 2], [1500, 1490, 10])
+    z = rng.normal(size=(3000, 3)) + 3 * np.eye(3)[clusters]
+    exact = silhouette(z, clusters)
+    assert exact == pytest.approx(sk.silhouette_score(z, clusters))
     monkeypatch.setattr(partition, "SILHOUETTE_LIMIT", 600)
-    estimate = silhouette(z, labels, seed=1)
+    estimate = silhouette(z, clusters, seed=1)
     assert estimate == pytest.approx(exact, abs=0.02)
     assert estimate != exact
-    assert estimate == silhouette(z, labels, seed=1) != silhouette(z, labels, seed=2)
+    assert estimate == silhouette(z, clusters, seed=1) != silhouette(z, clusters, seed=2)
 
 
 def test_agreement_of_few_tracks_may_be_chance():
@@ -206,15 +206,15 @@ def test_agreement_of_few_tracks_may_be_chance():
 
 def test_chance_is_the_mean_over_shuffles():
     rng = np.random.default_rng(0)
-    labels, truth = rng.integers(-1, 4, size=60), rng.integers(-1, 3, size=60)
+    clusters, truth = rng.integers(-1, 4, size=60), rng.integers(-1, 3, size=60)
     known = truth >= 0
     draws = np.random.default_rng(7)
     shuffled = [draws.permutation(truth[known]) for _ in range(5)]
-    expected = np.mean([sk.normalized_mutual_info_score(t, labels[known]) for t in shuffled])
-    found = chance(labels, truth, seed=7, draws=5)
+    expected = np.mean([sk.normalized_mutual_info_score(t, clusters[known]) for t in shuffled])
+    found = chance(clusters, truth, seed=7, draws=5)
     assert found["nmi_chance"] == pytest.approx(expected)
-    assert found["purity_chance"] == pytest.approx(np.mean([purity(labels[known], t) for t in shuffled]))
-    assert found != chance(labels, truth, seed=8, draws=5)
+    assert found["purity_chance"] == pytest.approx(np.mean([purity(clusters[known], t) for t in shuffled]))
+    assert found != chance(clusters, truth, seed=8, draws=5)
 
 
 def test_nothing_known():
@@ -225,9 +225,9 @@ def test_nothing_known():
 
 def test_bad_input_is_named():
     z = np.zeros((4, 2))
-    with pytest.raises(ValueError, match=r"labels: shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"clusters: shape \(3,\)"):
         score(z, np.zeros(3, int))
-    with pytest.raises(ValueError, match=r"labels: .* float64"):
+    with pytest.raises(ValueError, match=r"clusters: .* float64"):
         score(z, np.zeros(4))
     with pytest.raises(ValueError, match="truth"):
         score(z, np.zeros(4, int), np.array([0, 1, -2, 0]))

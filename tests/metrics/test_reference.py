@@ -68,7 +68,7 @@ def test_a_collapsed_latent_space_is_at_its_null():
     """The report's best row: 0.5264 for 3,081 tracks and k = 8. Its null has the same, so it says nothing."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=(3081, 32)) * np.append(0.7, np.full(31, 1e-3))
-    own = silhouette(z, kmeans(z, k=8, seed=0).labels)
+    own = silhouette(z, kmeans(z, k=8, seed=0).clusters)
     null = silhouette_null(z, k=8, seed=0)
     assert null == pytest.approx(0.526, abs=0.015)
     assert own == pytest.approx(null, abs=0.02)
@@ -77,7 +77,7 @@ def test_a_collapsed_latent_space_is_at_its_null():
 def test_clusters_stand_above_the_null():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(600, 4)) + 8 * np.eye(3, 4)[rng.integers(3, size=600)]
-    assert silhouette(z, kmeans(z, k=3, seed=0).labels) > silhouette_null(z, k=3, seed=0) + 0.2
+    assert silhouette(z, kmeans(z, k=3, seed=0).clusters) > silhouette_null(z, k=3, seed=0) + 0.2
 
 
 def test_the_null_is_a_gaussian_of_the_covariance_of_the_points():
@@ -85,7 +85,7 @@ def test_the_null_is_a_gaussian_of_the_covariance_of_the_points():
     found = silhouette_null(x, k=4, seed=0, draws=8)
     rng = np.random.default_rng(1)
     draws = [rng.multivariate_normal(x.mean(axis=0), np.cov(x.T), size=500) for _ in range(8)]
-    expected = np.mean([silhouette_score(g, kmeans(g, k=4, seed=0).labels) for g in draws])
+    expected = np.mean([silhouette_score(g, kmeans(g, k=4, seed=0).clusters) for g in draws])
     assert found == pytest.approx(expected, abs=0.015)
     assert found == silhouette_null(x, k=4, seed=0, draws=8)
     assert found != silhouette_null(x, k=4, seed=1, draws=8)
@@ -115,6 +115,6 @@ def test_a_partition_in_the_reference_space():
 
 def test_noise_counts_nothing_in_the_reference_space():
     space = np.array([[0.0], [1], [10], [11], [5]])
-    labels = np.array([0, 0, 1, 1, -1])
-    assert reference_silhouette(space, labels) == pytest.approx(silhouette_score(space[:4], labels[:4]) * 4 / 5)
+    clusters = np.array([0, 0, 1, 1, -1])
+    assert reference_silhouette(space, clusters) == pytest.approx(silhouette_score(space[:4], clusters[:4]) * 4 / 5)
     assert np.isnan(reference_silhouette(space, np.full(5, -1)))

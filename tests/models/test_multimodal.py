@@ -15,7 +15,7 @@ from musiclust.fusion import fuse, modality_mask
 from musiclust.metrics.partition import nmi
 from musiclust.models import MODELS
 from musiclust.models.multimodal import PresentBatchNorm, product_of_experts
-from musiclust.population import Layout, replica
+from musiclust.population import Layout, select_replica
 from musiclust.types import Block, Data, Hyper, Posterior
 
 MULTIMODAL = [name for name, kind in MODELS.items() if kind.multimodal]
@@ -37,7 +37,7 @@ def toy() -> Data:
 @cache
 def initial(name):
     model, data = small(name), toy()
-    return model, data, replica(population.init(model, jnp.arange(1), data), 0)
+    return model, data, select_replica(population.init(model, jnp.arange(1), data), 0)
 
 
 def trained(model, data, seeds=(0,), epochs=2, rate=1e-3, beta=1.0, width=1, **recipe):
@@ -210,7 +210,7 @@ def test_a_replica_in_a_population_is_the_replica_alone(name):
     q = training.encode(model, select_replica(states, 1), data)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
-        q, training.encode(model, replica(alone_states, 0), data),
+        q, training.encode(model, select_replica(alone_states, 0), data),
     )  # fmt: skip
     assert len(set(np.asarray(history.loss[:, -1]).tolist())) == 3
 
@@ -244,7 +244,7 @@ def test_one_modality_needs_neither_widths_nor_mask(name):
     model = MODELS[name](input_shape=(3, 4), latent_dim=3, **SMALL[name])
     x = jax.random.normal(jax.random.key(0), (5, 3, 4))
     without, ones = Data(x, jnp.zeros((5, 0))), Data(x, jnp.ones((5, 1)))
-    state = replica(population.init(model, jnp.arange(1), without), 0)
+    state = select_replica(population.init(model, jnp.arange(1), without), 0)
     assert training.reconstruct(model, state, without).shape == (5, 3, 4)
     jax.tree.map(
         np.testing.assert_array_equal, training.encode(model, state, without), training.encode(model, state, ones)
@@ -281,7 +281,7 @@ def test_a_few_tracks_with_words_do_not_spoil_the_rest(optimised):
     for name, (model, data) in cases.items():
         states, _ = trained(model, data, seeds=(0, 1, 2), epochs=60, rate=2e-3)
         codes = [np.asarray(training.encode(model, select_replica(states, r), data).mean) for r in range(3)]
-        score[name] = np.mean([nmi(kmeans(z, k=8, seed=0).labels, truth) for z in codes])
+        score[name] = np.mean([nmi(kmeans(z, k=8, seed=0).clusters, truth) for z in codes])
     assert score["poe"] >= score["vae"]
     # Nearer to what sound alone gives than to what the columns side by side give.
     assert score["audio"] - score["poe"] < score["poe"] - score["vae"]

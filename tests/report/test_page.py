@@ -78,7 +78,13 @@ def run_results():
             ("pca + kmeans", "baseline", None, [], 0.1234),
         )
     ]
-    corpus = {"name": "my <songs>", "store": "s", "tracks": 40, "label": "genre", "classes": ["<i>folk</i>", "art"]}
+    corpus = {
+        "name": "my <songs>",
+        "store": "s",
+        "tracks": 40,
+        "classes": "genre",
+        "class_names": ["<i>folk</i>", "art"],
+    }
     corpus |= {"features": ["mfcc"], "input_shape": [20], "valid": {"mfcc": 40}, "condition": None}
     model = {"name": "cvae", "parameters": 759508, "latent_dim": 8, "replicas": 2}
     model |= {"training_seconds": 3.14, "device": "cpu"}
@@ -97,12 +103,12 @@ def run_results():
 @pytest.fixture
 def run(tmp_path):
     tracks = songs(40, tmp_path / "audio")
-    labels = np.r_[-1, np.arange(39) % 2].astype(np.int32)
-    figures = {"cluster_sizes": plots.cluster_sizes(labels), "my_own": plots.kl_per_dim(np.ones(3))}
+    clusters = np.r_[-1, np.arange(39) % 2].astype(np.int32)
+    figures = {"cluster_sizes": plots.cluster_sizes(clusters), "my_own": plots.kl_per_dim(np.ones(3))}
     path = tmp_path / "report.html"
     xy = np.random.default_rng(0).normal(size=(40, 2))
-    page.write_page(path, run_results(), figures=figures, tracks=tracks, labels=labels, xy=xy, label="genre")
-    return path, tracks, labels
+    page.write_page(path, run_results(), figures=figures, tracks=tracks, clusters=clusters, xy=xy, classes="genre")
+    return path, tracks, clusters
 
 
 def song_data(reader):
@@ -156,7 +162,7 @@ def test_page_shows_the_numbers_of_the_terminal(run):
 
 
 def test_page_lists_the_clusters(run):
-    path, tracks, labels = run
+    path, tracks, clusters = run
     reader = Reader(path.read_text(encoding="utf-8"))
     assert [text for text in reader.said("h3") if "luster" in text and text != "Clustering"] == [
         "Cluster 0",
@@ -166,18 +172,18 @@ def test_page_lists_the_clusters(run):
     rows = [int(attrs["data-song"]) for attrs in reader.of("button") if "data-song" in attrs]
     assert rows[-1] == 0  # the one song of the noise comes last
     first = rows[:15]
-    assert (labels[first] == 0).all()
+    assert (clusters[first] == 0).all()
     assert first[0] == 1
     assert first[-1] == 39  # taken from the whole cluster
     assert len(set(rows)) == len(rows) == 31
     assert "and 5 more" in reader.said("div")
-    codes = tracks.labels["genre"][labels == 0]
+    codes = tracks.classes["genre"][clusters == 0]
     most = np.bincount(codes[codes >= 0]).max()
     assert any(f"({most} of 20)" in text for text in reader.said("div"))
 
 
 def test_a_failure_leaves_the_old_page(run, monkeypatch):
-    path, tracks, labels = run
+    path, tracks, clusters = run
     before = path.read_bytes()
 
     def fail(*_):
@@ -185,7 +191,9 @@ def test_a_failure_leaves_the_old_page(run, monkeypatch):
 
     monkeypatch.setattr(page.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        page.write_page(path, run_results(), figures={}, tracks=tracks, labels=labels, xy=np.zeros((40, 2)), label=None)
+        page.write_page(
+            path, run_results(), figures={}, tracks=tracks, clusters=clusters, xy=np.zeros((40, 2)), classes=None
+        )
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -198,30 +206,30 @@ def test_a_name_that_is_not_utf8_does_not_stop_the_page(tmp_path):
         run_results(),
         figures={},
         tracks=tracks,
-        labels=np.zeros(3, int),
+        clusters=np.zeros(3, int),
         xy=np.zeros((3, 2)),
-        label=None,
+        classes=None,
     )
     assert "caf?" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_map_data(tmp_path):
     tracks = songs(6, tmp_path)
-    xy, labels = np.arange(12.0).reshape(6, 2), np.array([0, 1, 1, -1, 0, 2])
-    reader = Reader(song_map(xy, tracks, labels, "genre", tmp_path))
+    xy, clusters = np.arange(12.0).reshape(6, 2), np.array([0, 1, 1, -1, 0, 2])
+    reader = Reader(song_map(xy, tracks, clusters, "genre", tmp_path))
     data = song_data(reader)
     assert data["x"] == xy[:, 0].tolist()
     assert [colouring["name"] for colouring in data["colourings"]] == ["cluster", "genre"]
-    assert data["colourings"][0]["codes"] == labels.tolist()
+    assert data["colourings"][0]["codes"] == clusters.tolist()
     assert data["colourings"][0]["names"] == ["cluster 0", "cluster 1", "cluster 2"]
     assert data["colourings"][1]["names"] == ["<i>folk</i>", "art"]
     assert [attrs["aria-pressed"] for attrs in reader.of("button")] == ["true", "false"]
     assert data["audio"][0] == ""
     assert [unquote(address) for address in data["audio"][1:]] == [Path(path).name for path in tracks.path[1:]]
-    without = Reader(song_map(xy, tracks, labels, None, tmp_path))
+    without = Reader(song_map(xy, tracks, clusters, None, tmp_path))
     assert not without.of("button")
     with pytest.raises(ValueError, match="6 tracks"):
-        song_map(xy[:5], tracks, labels, None, tmp_path)
+        song_map(xy[:5], tracks, clusters, None, tmp_path)
 
 
 def test_audio_addresses(tmp_path, monkeypatch):

@@ -59,15 +59,15 @@ def test_latent_map_has_every_track_once_and_noise_in_grey(rng):
 
 
 def test_cluster_sizes(rng):
-    labels = np.repeat([-1, 0, 1, 2], [3, 10, 20, 7])
-    ax = plots.cluster_sizes(labels).axes[0]
+    clusters = np.repeat([-1, 0, 1, 2], [3, 10, 20, 7])
+    ax = plots.cluster_sizes(clusters).axes[0]
     assert [bar.get_width() for bar in ax.patches] == [3, 10, 20, 7]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["noise", "cluster 0", "cluster 1", "cluster 2"]
 
 
 def test_contingency_counts_and_orders_the_diagonal():
-    labels, truth = np.array([0, 0, 0, 1, 1, 2, -1]), np.array([2, 2, -1, 0, 0, 1, 1])
-    ax = plots.contingency(labels, truth, ["a", "b", "c"]).axes[0]
+    clusters, truth = np.array([0, 0, 0, 1, 1, 2, -1]), np.array([2, 2, -1, 0, 0, 1, 1])
+    ax = plots.contingency(clusters, truth, ["a", "b", "c"]).axes[0]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["unknown", "a", "b", "c"]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["cluster 1", "cluster 2", "cluster 0", "noise"]
     counts = np.zeros((4, 4), int)

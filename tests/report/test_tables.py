@@ -50,8 +50,8 @@ def row(name="cvae + kmeans", kind="model", seed=0, beta=1.0, flags=(), active_u
     }
 
 
-def results(*rows, label="repertory", chosen=0):
-    corpus = {"name": "demo", "tracks": 320, "label": label}
+def results(*rows, classes="repertory", chosen=0):
+    corpus = {"name": "demo", "tracks": 320, "classes": classes}
     return {"corpus": corpus, "model": {"latent_dim": 32}, "rows": list(rows), "chosen": chosen}
 
 
@@ -104,12 +104,12 @@ def test_number(value, form, text):
 
 def test_ranked_puts_flags_last_and_label_seen_after_all():
     rows = [
-        row(flags=["label-seen"], reference_silhouette=0.9),
+        row(flags=["class-seen"], reference_silhouette=0.9),
         row(flags=["collapsed"], reference_silhouette=0.8),
         row(reference_silhouette=0.1),
         row(reference_silhouette=None),
         row(reference_silhouette=0.2),
-        row(flags=["collapsed", "label-seen"], reference_silhouette=0.95),
+        row(flags=["collapsed", "class-seen"], reference_silhouette=0.95),
     ]
     assert ranked(rows) == [4, 2, 3, 1, 5, 0]
 
@@ -164,7 +164,7 @@ def test_best_is_bold_only_without_a_flag():
     rows = [
         row(reference_silhouette=0.111, davies_bouldin=2.0),
         row(seed=1, reference_silhouette=0.109, davies_bouldin=1.5),
-        row(seed=2, reference_silhouette=0.999, davies_bouldin=0.1, flags=["label-seen"]),
+        row(seed=2, reference_silhouette=0.999, davies_bouldin=0.1, flags=["class-seen"]),
     ]
     sheet = results_sheet(results(*rows))
     titles = [header.text for header in sheet.headers]
@@ -175,7 +175,7 @@ def test_best_is_bold_only_without_a_flag():
         ("0.999", False),
     ]
     assert [line[bouldin].best for line in sheet.rows] == [False, True, False]
-    assert [line[0].below for line in sheet.rows] == ["", "", "label-seen"]
+    assert [line[0].below for line in sheet.rows] == ["", "", "class-seen"]
     assert sheet.rows[0][0].text == "▸ cvae + kmeans"
     ansi, _ = render(results_table(results(*rows)), 120)
     assert "\x1b[1;32m0.111" in ansi
@@ -184,7 +184,7 @@ def test_best_is_bold_only_without_a_flag():
 
 def test_columns_that_say_nothing_are_not_there():
     none = {"ari": None, "nmi": math.nan, "purity": None, "nmi_chance": None, "nmi_p": None, "purity_chance": None}
-    sheet = results_sheet(results(row(**none), row("pca + kmeans", "baseline", **none), label=None))
+    sheet = results_sheet(results(row(**none), row("pca + kmeans", "baseline", **none), classes=None))
     titles = {header.text for header in sheet.headers}
     assert not titles & {"ARI", "NMI", "purity", "seed", "beta", "learning\nrate"}
     assert "beta" in {header.text for header in results_sheet(SWEEP).headers}
@@ -206,7 +206,7 @@ def test_many_replicas_are_summarised_and_capped():
 def test_reading_of_a_plain_run():
     assert reading(results(row(), row("pca + kmeans", "baseline", reference_silhouette=0.08))) == (
         "320 tracks fall into 8 groups, tighter than structureless data of that shape (silhouette 0.312, null 0.221; "
-        "in the reference space 0.120, null 0.032), and agreeing in part with the repertory labels, beyond chance "
+        "in the reference space 0.120, null 0.032), and agreeing in part with the repertory classes, beyond chance "
         "(NMI 0.310, chance 0.048; ARI 0.210). cvae + kmeans beats the best baseline, pca + kmeans, in the reference "
         "space (0.120 against 0.080)."
     )
@@ -243,18 +243,18 @@ def test_few_tracks_prove_little():
 
 
 def test_reading_without_labels():
-    assert ", with no labels to check them against." in reading(results(row(nmi=None, ari=None), label=None))
+    assert ", with no classes to check them against." in reading(results(row(nmi=None, ari=None), classes=None))
 
 
 def test_reading_warns_of_flags():
     baseline = row("pca + kmeans", "baseline", reference_silhouette=0.01)
     collapsed = reading(results(row(flags=["collapsed"], active_units=1), baseline))
     assert "Warning: the posterior has collapsed (1 of 32 latent dimensions active, 3.21 nats of KL)" in collapsed
-    seen = reading(results(row(flags=["label-seen"], nmi=0.95, ari=0.9), baseline))
-    assert "the model was given the repertory labels" in seen
+    seen = reading(results(row(flags=["class-seen"], nmi=0.95, ari=0.9), baseline))
+    assert "the model was given the repertory classes" in seen
     assert "shows nothing" in seen
     assert "beyond chance" not in seen
-    both = reading(results(row(flags=["collapsed", "label-seen"]), baseline))
+    both = reading(results(row(flags=["collapsed", "class-seen"]), baseline))
     assert "shows nothing" in both
     assert "Warning" in both
     for text in (collapsed, seen, both):

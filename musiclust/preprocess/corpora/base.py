@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musiclust.errors import InputError
-from musiclust.store import encode_labels
+from musiclust.store import encode_classes
 from musiclust.types import Block, Tracks
 
 
 class TableRequest(NamedTuple):
     """Which columns of a table are what; "" where that is left open, see `table.table`.
 
-    path: CSV, CSV.gz, Parquet or NPY. tracks_table: a CSV that knows the labels and the rest, joined by id. blocks:
+    path: CSV, CSV.gz, Parquet or NPY. tracks_table: a CSV that knows the classes and the rest, joined by id. blocks:
     (name, glob) pairs that pick feature columns.
     """
 
@@ -26,7 +26,7 @@ class TableRequest(NamedTuple):
     tracks_table: Path | None = None
     header_rows: int = 1
     id_column: str = ""
-    label_columns: tuple[str, ...] = ()
+    class_columns: tuple[str, ...] = ()
     group_column: str = ""
     title_column: str = ""
     artist_column: str = ""
@@ -81,7 +81,7 @@ def make_tracks(
     *,
     path: Sequence[str] | None = None,
     meta: Mapping[str, Sequence[str]],
-    labels: Mapping[str, Sequence[str]],
+    classes: Mapping[str, Sequence[str]],
     group: Sequence[str],
 ) -> Tracks:
     """Tracks from columns of text in the order of `track_id`, which is sorted; durations are unknown.
@@ -89,18 +89,18 @@ def make_tracks(
     Args:
       path: by default none has audio.
       meta: of "title", "artist" and "album" those that are known.
-      labels: name -> the class of each track, "" where unknown.
+      classes: name -> the class of each track, "" where unknown.
       group: "" for a track of its own.
     """
     nothing = [""] * len(track_id)
-    encoded = {name: encode_labels(values) for name, values in labels.items()}
+    encoded = {name: encode_classes(values) for name, values in classes.items()}
     texts = {name: np.array(meta.get(name, nothing), dtype=str) for name in ("title", "artist", "album")}
     return Tracks(
         track_id=np.array(track_id, dtype=str),
         path=np.array(nothing if path is None else path, dtype=str),
         meta=texts | {"duration": np.full(len(track_id), np.nan)},
-        labels={name: codes for name, (codes, _) in encoded.items()},
-        label_names={name: names for name, (_, names) in encoded.items()},
+        classes={name: codes for name, (codes, _) in encoded.items()},
+        class_names={name: names for name, (_, names) in encoded.items()},
         group=np.array([one or i for one, i in zip(group, track_id, strict=True)], dtype=str),
     )
 

@@ -63,7 +63,7 @@ def fma(request: Request) -> Corpus:
     From the metadata alone: the tracks of `subset` with the blocks "mfcc_stats" (20, 7) and "mfcc_mean" (20,) out of
     features.csv; tracks without them are skipped and named. With audio: the tracks that have a file (of the subset, if
     one is named); the features of features.csv then are the block "fma_mfcc_stats", not valid where they lack. Labels:
-    genre, the official split, subset. Group: the artist. From the audio alone there are no labels, and titles and
+    genre, the official split, subset. Group: the artist. From the audio alone there are no classes, and titles and
     artists are those of the tags.
 
     Raises:
@@ -88,7 +88,7 @@ def fma(request: Request) -> Corpus:
         raise InputError(f"{audio_dir} and {root} have no track in common: check --audio_dir, or --subset")
     if request.subset:
         skipped += [(i, f"no such file below {audio_dir}") for i in sorted(wanted - set(files))]
-    warnings = [(files[i], "no row in tracks.csv: no labels") for i in track_id if i not in facts.known]
+    warnings = [(files[i], "no row in tracks.csv: no classes") for i in track_id if i not in facts.known]
     blocks = []
     if _file(root, "features.csv", required=False) is not None:
         stats, lacking = _stats(root, track_id)
@@ -117,7 +117,7 @@ def _audio_alone(request: Request) -> Corpus:
     tags = [read_tags(Path(files[i])) for i in track_id]
     meta = {key: [tag.get(key, "") for tag in tags] for key in ("title", "artist", "album")}
     tracks = make_tracks(
-        track_id, path=[files[i] for i in track_id], meta=meta, labels={}, group=_groups([], meta["artist"])
+        track_id, path=[files[i] for i in track_id], meta=meta, classes={}, group=_groups([], meta["artist"])
     )
     source = {"corpus": "fma", "audio_dir": str(root)}
     return Corpus(tracks, {}, others, skipped, source, warnings=_miscut(files, track_id))
@@ -138,10 +138,10 @@ def _metadata_alone(root: Path, facts: _Facts, wanted: set[str], source: dict[st
 
 
 def _tracks(facts: _Facts, track_id: Sequence[str], path: Sequence[str] | None) -> Tracks:
-    labels = {name: facts.of(name, track_id) for name in ("genre", "split", "subset") if name in facts.columns}
+    classes = {name: facts.of(name, track_id) for name in ("genre", "split", "subset") if name in facts.columns}
     meta = {name: facts.of(name, track_id) for name in ("title", "artist", "album")}
     group = _groups(facts.of("artist id", track_id), meta["artist"])
-    return make_tracks(track_id, path=path, meta=meta, labels=labels, group=group)
+    return make_tracks(track_id, path=path, meta=meta, classes=classes, group=group)
 
 
 def _groups(artist_id: Sequence[str], artist: Sequence[str]) -> list[str]:

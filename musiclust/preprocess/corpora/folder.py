@@ -29,15 +29,15 @@ def folder(request: Request) -> Corpus:
     tags = [read_tags(root / name) for name in names]
     meta = {key: [tag.get(key, "") for tag in tags] for key in ("title", "artist", "album")}
     meta["title"] = [title or Path(name).stem for title, name in zip(meta["title"], names, strict=True)]
-    labels = {}
+    classes = {}
     genres = [tag.get("genre", "") for tag in tags]
     folders = [name.split(os.sep)[0] if os.sep in name else "" for name in names]
     if any(genres):
-        labels["genre"] = genres
+        classes["genre"] = genres
     if len(set(folders) - {""}) > 1:
-        labels["folder"] = folders
+        classes["folder"] = folders
     path = [str(root / name) for name in names]
-    tracks = make_tracks(ids, path=path, meta=meta, labels=labels, group=meta["artist"])
+    tracks = make_tracks(ids, path=path, meta=meta, classes=classes, group=meta["artist"])
     return Corpus(tracks, {}, others, skipped, {"corpus": "folder", "audio_dir": str(root)})
 
 

@@ -75,14 +75,14 @@ def gtzan(request: Request) -> Corpus:
         song_of += [song] * len(clips)
     by_id = sorted(range(len(track_id)), key=track_id.__getitem__)  # "#10" stands before "#2"
     song_of = [song_of[i] for i in by_id]
-    labels = {"genre": [song.partition("/")[0] for song in song_of]}
+    classes = {"genre": [song.partition("/")[0] for song in song_of]}
     if request.split_files:
-        labels["split"] = [splits[song] for song in song_of]
+        classes["split"] = [splits[song] for song in song_of]
     tracks = make_tracks(
         [track_id[i] for i in by_id],
         path=[path[i] for i in by_id],
         meta={"title": [track_id[i].partition("/")[2] for i in by_id]},
-        labels=labels,
+        classes=classes,
         group=[group[song] for song in song_of],
     )
     source = {"corpus": "gtzan", "audio_dir": str(root), "clips": request.clips}

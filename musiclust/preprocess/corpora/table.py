@@ -1,6 +1,6 @@
 """The corpus "table": features that somebody else has extracted, as CSV, Parquet or NPY.
 
-Conventions: ids are compared as they are written ("2" is not "000002"), labels are kept as written, codes too. Features
+Conventions: ids are compared as they are written ("2" is not "000002"), classes are kept as written. Features
 are float32. Rows that hold NaN or infinity in a chosen column are skipped and named.
 """
 
@@ -68,7 +68,7 @@ def table(request: Request) -> Corpus:
     tracks = make_tracks(
         track_id,
         meta={"title": cells(options.title_column), "artist": artist},
-        labels={name: cells(name) for name in options.label_columns},
+        classes={name: cells(name) for name in options.class_columns},
         group=merge_groups(groups, copies),
     )
     everywhere = np.ones(len(tracks), dtype=bool)
@@ -96,7 +96,7 @@ def _offices(options: TableRequest) -> dict[str, str]:
         "--artist_column": [options.artist_column],
         "--text_column": [options.text_column],
         "--transcript_column": options.transcript_columns,
-        "--label_column": options.label_columns,
+        "--class_column": options.class_columns,
     }
     return {name: flag for flag, names in named.items() for name in names if name}
 

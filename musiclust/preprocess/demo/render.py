@@ -187,8 +187,8 @@ def load(out_dir: Path) -> "tuple[Tracks, dict[str, str]]":
         track_id=column("track_id"),
         path=np.array([str(out_dir / record["file"]) for record in records]),
         meta={"duration": np.full(len(records), SECONDS)} | {key: column(key) for key in ("title", "artist", "album")},
-        labels={"repertory": np.array([names.index(record["repertory"]) for record in records], np.int32)},
-        label_names={"repertory": tuple(repertory.title for repertory in REPERTORIES)},
+        classes={"repertory": np.array([names.index(record["repertory"]) for record in records], np.int32)},
+        class_names={"repertory": tuple(repertory.title for repertory in REPERTORIES)},
         group=column("group"),
     )
     return tracks, {record["track_id"]: record["words"] for record in records if record["words"]}

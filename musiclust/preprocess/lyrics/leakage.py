@@ -1,6 +1,6 @@
-"""Texts that are no lyrics but the label or the title in other clothes: whoever clusters them has seen the answer.
+"""Texts that are no lyrics but the class or the title in other clothes: whoever clusters them has seen the answer.
 
-Conventions: a guard sees labels, as nothing in training may; it returns reasons by track_id and changes nothing. Two
+Conventions: a guard sees classes, as nothing in training may; it returns reasons by track_id and changes nothing. Two
 tracks of one group (a song, an artist) may well share their words.
 """
 
@@ -18,14 +18,14 @@ _NAMES_SHARE = 0.9  # of a text's different words
 _COMMON = 0.5  # a word in more of the texts than this says nothing of one: "the", or "a song by" of a template
 _COMMON_FROM = 8  # texts
 _SAME_GROUPS = 3  # as many songs with one and the same text are no coincidence
-_LABEL_SHARE = 0.5  # of all texts
+_CLASS_SHARE = 0.5  # of all texts
 
 
 def refusals(tracks: Tracks, words: Mapping[str, str]) -> dict[str, str]:
-    """Why texts are the label or the name of their track and not its lyrics.
+    """Why texts are the class or the name of their track and not its lyrics.
 
     Refused are a text of which nine in ten different words (but for those that most texts share) stand in the track's
-    title, artist, album, file name or labels; and all texts shared by three or more groups of one class and no other,
+    title, artist, album, file name or classes; and all texts shared by three or more groups of one class and no other,
     where they are half of the texts there are and in two or more classes: then label and text tell the same.
 
     Args:
@@ -45,24 +45,24 @@ def refusals(tracks: Tracks, words: Mapping[str, str]) -> dict[str, str]:
         telling = {*bags[track_id]} - common
         left[row] = tuple(token for token in bags[track_id] if token not in names)
         if len(telling & names) >= _NAMES_SHARE * max(1, len(telling)):
-            refused[track_id] = "made of its title, artist, file name or label, not lyrics"
-    for label, codes in tracks.labels.items():
+            refused[track_id] = "made of its title, artist, file name or class, not lyrics"
+    for name, codes in tracks.classes.items():
         for row in _determined(tracks, codes, left):
-            reason = f"the same in each {label}: the label, not lyrics"
+            reason = f"the same in each {name}: the class, not lyrics"
             refused.setdefault(str(tracks.track_id[row]), reason)
     return refused
 
 
 def _names(tracks: Tracks, row: int) -> set[str]:
-    labels = [tracks.label_names[name][codes[row]] for name, codes in tracks.labels.items() if codes[row] >= 0]
+    classes = [tracks.class_names[name][codes[row]] for name, codes in tracks.classes.items() if codes[row] >= 0]
     meta = [str(tracks.meta[name][row]) for name in ("title", "artist", "album") if name in tracks.meta]
     path = Path(str(tracks.path[row]))
-    names = [*labels, *meta, path.stem, path.parent.name, str(tracks.track_id[row])]
+    names = [*classes, *meta, path.stem, path.parent.name, str(tracks.track_id[row])]
     return {*tokens(re.sub(r"[_\-./]", " ", " ".join(names)))}
 
 
 def _determined(tracks: Tracks, codes: np.ndarray, texts: Mapping[int, tuple[str, ...]]) -> list[int]:
-    """Rows of the texts that a label determines and that determine it; none where that is not the rule."""
+    """Rows of the texts that a class determines and that determine it; none where that is not the rule."""
     rows = defaultdict(list)
     for row, text in texts.items():
         if codes[row] >= 0:
@@ -75,4 +75,4 @@ def _determined(tracks: Tracks, codes: np.ndarray, texts: Mapping[int, tuple[str
     ]
     found = [row for where in shared for row in where]
     classes = {int(codes[row]) for row in found}
-    return found if len(classes) > 1 and len(found) >= _LABEL_SHARE * len(texts) else []
+    return found if len(classes) > 1 and len(found) >= _CLASS_SHARE * len(texts) else []

@@ -70,10 +70,10 @@ def test_metadata_alone(metadata, features):
     tracks = corpus.tracks
     assert tracks.track_id.tolist() == ["2", "5", "98565"]
     assert tracks.path.tolist() == [""] * 3
-    assert tracks.label_names["genre"] == ("Hip-Hop", "Pop", "Rock")[::2]
-    assert tracks.labels["genre"].tolist() == [0, -1, 1]
-    assert tracks.label_names["split"] == ("test", "training")
-    assert tracks.label_names["subset"] == ("large", "small")
+    assert tracks.class_names["genre"] == ("Hip-Hop", "Pop", "Rock")[::2]
+    assert tracks.classes["genre"].tolist() == [0, -1, 1]
+    assert tracks.class_names["split"] == ("test", "training")
+    assert tracks.class_names["subset"] == ("large", "small")
     assert tracks.meta["title"].tolist() == ["Food", "Ha", "Cut"]
     assert tracks.meta["album"].tolist() == ["AWOL, a\nWay", "", ""]
     assert tracks.group.tolist() == ["artist 1", "artist 1", "artist Nobody"]
@@ -106,7 +106,7 @@ def test_audio_alone_takes_ids_from_names(audio):
     corpus = fma(Request(audio_dir=audio))
     assert corpus.tracks.track_id.tolist() == ["2", "5", "777", "98565"]
     assert corpus.tracks.path[1] == str(audio / "000" / "000005.mp3")
-    assert corpus.tracks.labels == {}
+    assert corpus.tracks.classes == {}
     assert corpus.tracks.group.tolist() == ["2", "5", "777", "98565"]
     assert corpus.others == 2
     [(path, reason)] = corpus.skipped
@@ -122,7 +122,7 @@ def test_both_join(metadata, audio, features):
     write_features(metadata / "features.csv", features)
     corpus = fma(Request(metadata_dir=metadata, audio_dir=audio))
     assert corpus.tracks.track_id.tolist() == ["2", "5", "777", "98565"]
-    assert corpus.tracks.labels["genre"].tolist() == [0, -1, -1, 1]
+    assert corpus.tracks.classes["genre"].tolist() == [0, -1, -1, 1]
     assert corpus.tracks.group.tolist() == ["artist 1", "artist 1", "777", "artist Nobody"]
     [block] = corpus.blocks
     assert block.name == "fma_mfcc_stats"
@@ -152,8 +152,8 @@ def test_the_reduced_tables_of_the_course(tmp_path, features):
     write_features(tmp_path / "fma_features.csv", features, first="features")
     corpus = fma(Request(metadata_dir=tmp_path))
     assert corpus.tracks.track_id.tolist() == ["10", "5", "98565"]
-    assert corpus.tracks.label_names == {"genre": ("Rock",)}
-    assert corpus.tracks.labels["genre"].tolist() == [0, 0, -1]
+    assert corpus.tracks.class_names == {"genre": ("Rock",)}
+    assert corpus.tracks.classes["genre"].tolist() == [0, 0, -1]
     assert corpus.tracks.group.tolist() == ["10", "5", "98565"]
     with pytest.raises(InputError, match="names no subsets"):
         fma(Request(metadata_dir=tmp_path, subset="small"))

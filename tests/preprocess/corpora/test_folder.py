@@ -111,15 +111,15 @@ def test_tags_make_titles_groups_and_genres(tmp_path):
     assert tracks.meta["artist"].tolist() == ["Band", "Band", ""]
     assert tracks.meta["album"].tolist() == ["Disc", "", ""]
     assert tracks.group.tolist() == ["Band", "Band", "y/3"]
-    assert tracks.label_names == {"genre": ("Rock",), "folder": ("x", "y")}
-    assert tracks.labels["genre"].tolist() == [0, -1, -1]
-    assert tracks.labels["folder"].tolist() == [0, 0, 1]
+    assert tracks.class_names == {"genre": ("Rock",), "folder": ("x", "y")}
+    assert tracks.classes["genre"].tolist() == [0, -1, -1]
+    assert tracks.classes["folder"].tolist() == [0, 0, 1]
 
 
 def test_one_sub_folder_is_no_label(tmp_path):
     touch(tmp_path / "x" / "1.mp3")
     touch(tmp_path / "2.mp3")
-    assert folder(Request(audio_dir=tmp_path)).tracks.labels == {}
+    assert folder(Request(audio_dir=tmp_path)).tracks.classes == {}
 
 
 def test_vorbis_comments_are_read(tmp_path):
@@ -127,7 +127,7 @@ def test_vorbis_comments_are_read(tmp_path):
         file.title, file.artist, file.genre = "Lied", "Chor", "Choral"
         file.write(np.zeros(1000))
     tracks = folder(Request(audio_dir=tmp_path)).tracks
-    assert (tracks.meta["title"][0], tracks.group[0], tracks.label_names["genre"]) == ("Lied", "Chor", ("Choral",))
+    assert (tracks.meta["title"][0], tracks.group[0], tracks.class_names["genre"]) == ("Lied", "Chor", ("Choral",))
 
 
 def test_wrong_folders_name_the_remedy(tmp_path):

@@ -47,8 +47,8 @@ def test_genres_are_labels_and_songs_tracks(genres):
     tracks = corpus.tracks
     assert tracks.track_id.tolist() == ["blues/blues.00000", "blues/blues.00001", "jazz/jazz.00054", "rock/rock.00001"]
     assert tracks.path[2] == str(genres / "jazz" / "jazz.00054.au")
-    assert tracks.label_names == {"genre": ("blues", "jazz", "rock")}
-    assert tracks.labels["genre"].tolist() == [0, 0, 1, 2]
+    assert tracks.class_names == {"genre": ("blues", "jazz", "rock")}
+    assert tracks.classes["genre"].tolist() == [0, 0, 1, 2]
     assert tracks.group.tolist() == tracks.track_id.tolist()
     assert tracks.meta["title"][0] == "blues.00000"
     assert (corpus.others, list(corpus.skipped), corpus.warnings) == (2, [], [])
@@ -70,7 +70,7 @@ def test_clips_of_a_song_share_its_group_and_are_its_tens_of_seconds(genres):
     with pytest.raises(InputError, match=r"pop.00003.wav#t=30,40: too short, 0.000 s of sound"):
         decode(clips["pop/pop.00003#3"])
     heard = listen.hear(clips["pop/pop.00003#0"])
-    assert isinstance(heard, workers.Heard)
+    assert isinstance(heard, listen.Heard)
     assert heard.duration == pytest.approx(10.0)
 
 
@@ -100,8 +100,8 @@ def test_split_lists_choose_and_label(genres, tmp_path):
     test.write_text("/data/gtzan/rock/rock.00001.au\trock\n")
     corpus = gtzan(Request(audio_dir=genres, split_files=(train, test)))
     assert corpus.tracks.track_id.tolist() == ["blues/blues.00001", "rock/rock.00001"]
-    assert corpus.tracks.label_names["split"] == ("test_filtered", "train_filtered")
-    assert corpus.tracks.labels["split"].tolist() == [1, 0]
+    assert corpus.tracks.class_names["split"] == ("test_filtered", "train_filtered")
+    assert corpus.tracks.classes["split"].tolist() == [1, 0]
     assert corpus.warnings == [("train_filtered.txt", "1 of its songs are not there: reggae.00086")]
     clips = gtzan(Request(audio_dir=genres, split_files=(train,), clips=2)).tracks
     assert clips.track_id.tolist() == ["blues/blues.00001#0", "blues/blues.00001#1"]

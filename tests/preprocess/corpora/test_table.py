@@ -38,13 +38,13 @@ def features(corpus, name="table"):
 def test_a_table_of_gtzan(tmp_path):
     path = write(tmp_path / "f.csv", GTZAN)
     corpus = read(
-        path, id_column="filename", label_columns=("label",), blocks=(("mfcc40", "mfcc*"), ("table", "[!l]*"))
+        path, id_column="filename", class_columns=("label",), blocks=(("mfcc40", "mfcc*"), ("table", "[!l]*"))
     )
     tracks = corpus.tracks
     assert tracks.track_id.tolist() == ["blues.00000.wav", "pop.00002.wav", "rock.00001.wav"]
     assert tracks.path.tolist() == [""] * 3
     assert tracks.group.tolist() == tracks.track_id.tolist()
-    assert (tracks.labels["label"].tolist(), tracks.label_names["label"]) == ([0, 1, 2], ("blues", "pop", "rock"))
+    assert (tracks.classes["label"].tolist(), tracks.class_names["label"]) == ([0, 1, 2], ("blues", "pop", "rock"))
     mfcc = features(corpus, "mfcc40")
     np.testing.assert_array_equal(mfcc.values, np.array([[-1, 3], [7, 8], [-100.25, 2e3]], np.float32))
     assert mfcc.spec["columns"] == ["mfcc1_mean", "mfcc1_var"]
@@ -76,11 +76,11 @@ def test_a_thousand_and_more_rows_whichever_way_they_are_read(tmp_path):
     lines = [f"id{i:04d},{a!s},{b!s},{c!s},x" for i, (a, b, c) in enumerate(values.tolist())]
     lines[1500] = "id1500,,1,2,x"
     lines[3100] = 'id3100,1,2,3,"a\nb, ""c"""'
-    corpus = read(write(tmp_path / "f.csv", "id,a,b,c,note\n" + "\r\n".join(lines)), label_columns=("note",))
+    corpus = read(write(tmp_path / "f.csv", "id,a,b,c,note\n" + "\r\n".join(lines)), class_columns=("note",))
     values[3100] = 1, 2, 3
     np.testing.assert_array_equal(features(corpus).values, np.delete(values, 1500, axis=0))
     assert corpus.skipped == [("id1500", "NaN in a")]
-    assert corpus.tracks.label_names["note"] == ('a\nb, "c"', "x")
+    assert corpus.tracks.class_names["note"] == ('a\nb, "c"', "x")
     assert len(corpus.tracks) == 4999
 
 
@@ -116,7 +116,7 @@ def test_rows_that_are_not_whole_are_named(tmp_path):
 
 def test_copies_share_a_group_whatever_their_label(tmp_path):
     text = "id,artist,label,a,b\n1,A,x,1,0\n2,B,y,1,-0.0\n3,B,x,2,2\n4,C,y,3,3\n"
-    corpus = read(write(tmp_path / "f.csv", text), id_column="id", artist_column="artist", label_columns=("label",))
+    corpus = read(write(tmp_path / "f.csv", text), id_column="id", artist_column="artist", class_columns=("label",))
     assert corpus.tracks.group.tolist() == ["A", "A", "A", "C"]  # by the copy, artist B joins artist A
     assert corpus.warnings == [("1", "same features: 2")]
     assert len(corpus.tracks) == 4
@@ -128,13 +128,13 @@ def test_an_array_goes_row_by_row_with_its_tracks(tmp_path):
     values = np.random.default_rng(0).normal(size=(3, 12))
     np.save(tmp_path / "x.npy", values)
     tracks = write(tmp_path / "t.csv", 'track_id,genre,title,by,words\n30,Pop,P,A,"la,\nla"\n4,,Q,,\n100,12,R,B,nan\n')
-    options = {"tracks_table": tracks, "label_columns": ("genre",), "title_column": "title", "artist_column": "by"}
+    options = {"tracks_table": tracks, "class_columns": ("genre",), "title_column": "title", "artist_column": "by"}
     corpus = read(tmp_path / "x.npy", **options, text_column="words", blocks=(("mfcc40", "*"),))
     assert corpus.tracks.track_id.tolist() == ["100", "30", "4"]
     np.testing.assert_array_equal(features(corpus, "mfcc40").values, values[[2, 0, 1]].astype(np.float32))
     assert features(corpus, "mfcc40").spec["columns"][::11] == ["01", "12"]
-    assert corpus.tracks.label_names["genre"] == ("12", "Pop")  # codes stay as they are written
-    assert corpus.tracks.labels["genre"].tolist() == [0, 1, -1]
+    assert corpus.tracks.class_names["genre"] == ("12", "Pop")  # codes stay as they are written
+    assert corpus.tracks.classes["genre"].tolist() == [0, 1, -1]
     assert corpus.tracks.meta["title"].tolist() == ["R", "P", "Q"]
     assert corpus.tracks.group.tolist() == ["B", "A", "4"]
     assert corpus.words == {"30": "la,\nla"}
@@ -149,10 +149,10 @@ def test_an_array_goes_row_by_row_with_its_tracks(tmp_path):
 def test_a_table_of_tracks_joins_by_id_as_written(tmp_path):
     path = write(tmp_path / "f.csv", "id,a,mood\nx,1,sad\ny,2,gay\nz,3,sad\n")
     facts = write(tmp_path / "t.csv", "genre,id\nRock,z\nPop,x\nFolk,q\n")
-    corpus = read(path, tracks_table=facts, label_columns=("genre", "mood"))
-    codes, names = corpus.tracks.labels["genre"], corpus.tracks.label_names["genre"]
+    corpus = read(path, tracks_table=facts, class_columns=("genre", "mood"))
+    codes, names = corpus.tracks.classes["genre"], corpus.tracks.class_names["genre"]
     assert [names[code] if code >= 0 else "" for code in codes] == ["Pop", "", "Rock"]
-    assert corpus.tracks.labels["mood"].tolist() == [1, 0, 1]
+    assert corpus.tracks.classes["mood"].tolist() == [1, 0, 1]
     [(name, reason)] = corpus.warnings
     assert name == "y"
     assert "no row in t.csv" in reason
@@ -171,9 +171,9 @@ def test_gzip_and_parquet(tmp_path):
         read(tmp_path / "bad.parquet")
     columns = {"id": ["b", "a", "c"], "genre": ["x", None, "y"], "p": [1.5, 2.5, None], "q": [1, 2, 3]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "f.parquet")
-    corpus = read(tmp_path / "f.parquet", label_columns=("genre",))
+    corpus = read(tmp_path / "f.parquet", class_columns=("genre",))
     assert corpus.tracks.track_id.tolist() == ["a", "b"]
-    assert corpus.tracks.labels["genre"].tolist() == [-1, 0]
+    assert corpus.tracks.classes["genre"].tolist() == [-1, 0]
     assert features(corpus).values.tolist() == [[2.5, 2], [1.5, 1]]
     assert corpus.skipped == [("c", "NaN in p")]
 
@@ -187,7 +187,7 @@ WRONG = {
     "twice the id": ("id,a\nx,1\nx,2\ny,3\n", {}, r"1 ids stand there twice \(x\)"),
     "no id": ("id,a\nx,1\n,2\n", {}, "row 2 has no id"),
     "id column": ("track,a\nx,1\n", {"id_column": "tracks"}, "no column 'tracks'.*did you mean track.*--id_column"),
-    "label column": ("id,genre,a\nx,p,1\n", {"label_columns": ("gnre",)}, "no column 'gnre'.*did you mean genre"),
+    "label column": ("id,genre,a\nx,p,1\n", {"class_columns": ("gnre",)}, "no column 'gnre'.*did you mean genre"),
     "glob": ("id,mfcc_1\nx,1\n", {"blocks": (("m", "mfc_*"),)}, "matches no column of numbers .*mean mfcc_1"),
     "block name": ("id,a\nx,1\n", {"blocks": (("../m", "a"),)}, "cannot name a block"),
     "reserved": ("id,a\nx,1\n", {"blocks": (("lyrics", "a"),)}, "cannot name a block"),
@@ -227,11 +227,11 @@ def test_a_corpus_without_audio_is_not_heard(tmp_path, monkeypatch):
     root = tmp_path / "store"
     path = tmp_path / "f.csv"
     path.write_text("id,genre,words,a,b\nz,Pop,la la la,1,2\ny,Rock,,3,4\nx,Pop,oh oh oh,5,\n")
-    corpus = read(path, label_columns=("genre",), text_column="words")
+    corpus = read(path, class_columns=("genre",), text_column="words")
     summary = pipeline.preprocess(corpus, root, embedder="tfidf")
     tracks = store.load_tracks(root)
     assert tracks.track_id.tolist() == ["y", "z"]
-    assert tracks.label_names["genre"] == ("Pop", "Rock")
+    assert tracks.class_names["genre"] == ("Pop", "Rock")
     assert (summary.found, summary.things, summary.used, summary.computed) == (3, "rows", 2, 0)
     assert store.load_skipped(root) == [("x", "NaN in b")]
     assert summary.blocks == {"table": ((2, 2), "float32", 2), "lyrics": ((2, 1), "float32", 1)}
@@ -244,6 +244,6 @@ def test_a_corpus_without_audio_is_not_heard(tmp_path, monkeypatch):
     assert {file.name: file.read_bytes() for file in root.iterdir()} == before
     # other blocks of the same table take the place of those, and only of those
     store.save_block(root, Block("mine", tracks.track_id, block.values, block.valid))
-    again = read(path, label_columns=("genre", "words"), blocks=(("left", "a"), ("right", "b")))
+    again = read(path, class_columns=("genre", "words"), blocks=(("left", "a"), ("right", "b")))
     pipeline.preprocess(again, root, lyrics_from="none")
     assert store.block_names(root) == ["left", "mine", "right"]

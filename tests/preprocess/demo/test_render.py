@@ -71,9 +71,9 @@ def test_tracks(corpus):
     tracks, words = render.load(corpus)
     assert len(tracks) == 16
     assert "bach-001" in tracks.track_id
-    named = [render.REPERTORIES[code].name for code in tracks.labels["repertory"]]
+    named = [render.REPERTORIES[code].name for code in tracks.classes["repertory"]]
     assert named == [track_id.split("-")[0] for track_id in tracks.track_id]
-    assert tracks.label_names["repertory"][2] == "Bach chorales"
+    assert tracks.class_names["repertory"][2] == "Bach chorales"
     assert all(tracks.meta[key].all() for key in ("title", "artist", "album"))
     assert tracks.group.all()
     assert {track_id.split("-")[0] for track_id in words} <= VOCAL

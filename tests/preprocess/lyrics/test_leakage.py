@@ -36,7 +36,7 @@ def test_a_text_made_of_names_is_refused():
     texts[4] = "Song 4 of the sea, and of the hill, and of the sea"
     found = reasons(tracks, texts)
     assert set(found) == {"t0001", "t0002", "t0003"}
-    assert set(found.values()) == {"made of its title, artist, file name or label, not lyrics"}
+    assert set(found.values()) == {"made of its title, artist, file name or class, not lyrics"}
 
 
 def test_a_template_around_the_names_is_seen_through():
@@ -57,7 +57,7 @@ def test_one_text_a_label_is_the_label():
     texts = [LINES.split("|")[i % 3] for i in range(30)]
     found = reasons(tracks, texts)
     assert len(found) == 30
-    assert set(found.values()) == {"the same in each genre: the label, not lyrics"}
+    assert set(found.values()) == {"the same in each genre: the class, not lyrics"}
     nearly = [*texts[:24], *songs(6)]
     assert set(reasons(tracks, nearly)) == set(tracks.track_id[:24])
     renamed = [f"{text} Song {i}" for i, text in enumerate(texts)]  # the title in it makes it no other text

@@ -59,22 +59,22 @@ def test_no_words_no_block(tmp_path):
 
 def test_unchanged_texts_are_not_embedded_again(tmp_path):
     update(tmp_path, TEXTS)
-    stamp = (tmp_path / "written.npy").stat().st_mtime_ns
+    stamp = (tmp_path / "lyrics.npy").stat().st_mtime_ns
     update(tmp_path, TEXTS)
-    assert (tmp_path / "written.npy").stat().st_mtime_ns == stamp
+    assert (tmp_path / "lyrics.npy").stat().st_mtime_ns == stamp
     update(tmp_path, [*TEXTS[:4], "day"])
-    assert (tmp_path / "written.npy").stat().st_mtime_ns != stamp
+    assert (tmp_path / "lyrics.npy").stat().st_mtime_ns != stamp
 
 
 def test_sbert_shows_the_model_only_what_is_new(tmp_path, monkeypatch):
     shown = []
 
-    def embed(texts, *, model, progress):
+    def embed_all(texts, *, model, progress):
         shown.append([sung for sung in texts if sung])
         values = np.array([[len(sung), 1.0] if sung else [0, 0] for sung in texts], dtype=np.float32)
         return values, values.any(axis=1)
 
-    monkeypatch.setattr(embed, "embed_sbert", embed)
+    monkeypatch.setattr(embed, "embed_sbert", embed_all)
     monkeypatch.setattr(embed, "choose", lambda embedder: embed.Embedder("sbert:fake", ""))
     update(tmp_path, TEXTS)
     update(tmp_path, [*TEXTS[:3], "changed", TEXTS[4], "new"], ids=np.array([*IDS, "f"]))
@@ -109,9 +109,8 @@ def test_what_machines_heard_is_judged_and_may_be_judged_again(tmp_path):
     def judged(gate, scores):
         embedder = embed.choose("tfidf")
         sources = ("score", "transcript")
-        return lyrics_update.update(tmp_path, of(IDS), scores, sources, embedder, silent, transcripts=heard, gate=gate)[
-            0
-        ]
+        given = (tmp_path, of(IDS), scores, sources, embedder, silent)
+        return lyrics_update.update(*given, transcripts=heard, gate=gate)[0]
 
     records = judged(Gate(), {"e": "written down"})
     assert [record["source"] for record in records.values()] == [*["transcript"] * 4, "score"]
