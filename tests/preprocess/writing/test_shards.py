@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from musiclust.preprocess import workers
 from musiclust.preprocess.audio import features
 from musiclust.preprocess.writing import shards
 
@@ -21,6 +20,6 @@ def test_torn_shards_and_shards_of_other_specs_are_dropped(tmp_path):
     assert [file.name for file in (tmp_path / "partial").iterdir()] == ["1.npz"]
 
 
-def _heard() -> workers.Heard:
+def _heard() -> listen.Heard:
     noise = np.random.default_rng(0).standard_normal(22_050).astype(np.float32)
-    return workers.Heard(features.extract(noise, sample_rate=22_050), 1.0, "a warning")
+    return listen.Heard(features.extract(noise, sample_rate=22_050), 1.0, "a warning")
