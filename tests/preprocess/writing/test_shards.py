@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from musiclust.preprocess.audio import features
+from musiclust.preprocess.audio import features, listen
 from musiclust.preprocess.writing import shards
 
 
