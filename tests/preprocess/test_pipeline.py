@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,12 @@ import soundfile
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess import pipeline
-from musiclust.preprocess.audio import features, listen
+from musiclust.preprocess.audio import features
 from musiclust.preprocess.corpora.base import Request
 from musiclust.preprocess.corpora.folder import folder
 from musiclust.preprocess.writing import shards
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RATE = 22_050
 
 
@@ -47,9 +48,9 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in root.glob("*.npy")}
 
 
-def _here(paths: Sequence[str], *, workers: int):
+def _here(paths: Sequence[str], *, workers: int, hear: Callable[[str], Any]):
     """hear_all in this process, for tests that are not about processes."""
-    yield from enumerate(map(listen.hear, paths))
+    yield from enumerate(map(hear, paths))
 
 
 def features_by_hand(path: Path | str) -> dict[str, np.ndarray]:

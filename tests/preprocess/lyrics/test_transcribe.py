@@ -21,7 +21,7 @@ from musiclust.preprocess.lyrics.whisper_model import Settings, check, load
 from musiclust.preprocess.workers import Failed
 from musiclust.types import Tracks
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 RATE = 22_050
 QUICK = {"sample_len": 5, "temperature": 0.0}
 TRUSTING = Gate(no_speech=1.0, logprob=-99.0, min_rate=0.0, min_words=1, max_scripts=99)
