@@ -2,19 +2,26 @@
 
 Conventions: samples are float32, mono (the mean of the channels), full scale is 1.0, the rate is in Hz. Of a longer
 file the central stretch is taken: beginnings and endings fade. Whatever libsndfile reads is read (mp3, ogg, opus,
-flac, wav, au, aiff, ...), without ffmpeg, and only the frames that are wanted: the decoder seeks.
+flac, wav, au, aiff, ...), without ffmpeg, and only the frames that are wanted: the decoder seeks. The tags of an mp3
+file never count as sound.
 
 A path may end in a fragment of time, song.wav#t=10,20 (W3C Media Fragments URI, 4.2.1: from second 10 up to second 20),
 as where several clips are cut from one song; then that stretch is taken, as if it were the file.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from musiclust.errors import InputError
+from musiclust.preprocess.audio.mp3_tags import FilePart, find_sound
+
+if TYPE_CHECKING:
+    import soundfile
 
 SAMPLE_RATE = 22_050  # Hz
 CLIP_SECONDS = 30.0
@@ -26,7 +33,9 @@ RATES = (1_000, 1_000_000)  # Hz; outside, the header is broken
 
 _LEAD_IN = 24_000  # frames decoded and dropped: after a seek, mp3 borrows bits from up to twenty frames back
 _BLOCK = 8192  # frames; a damaged FLAC file loses up to so many before the damage
-_SLACK_SECONDS = 0.1  # codecs pad, so headers may promise a frame or two too many
+_PADDING_SECONDS = 0.1  # codecs pad: if more than this is missing, the file's frames are counted
+_SLACK_SECONDS = 0.5  # what may be missing without a warning: clean mp3 files lack a tenth or two,
+_SLACK_SHARE = 0.01  # and long ones whose header has no length up to so much of the length promised
 _FRAGMENT = re.compile(r"(.+)#t=(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", re.DOTALL)
 
 
@@ -52,6 +61,28 @@ def split_stretch(path: str) -> tuple[str, tuple[float, float] | None]:
     """The file that a path names, and the stretch of it in seconds (start, end), None for the whole."""
     match = _FRAGMENT.fullmatch(path)
     return (match[1], (float(match[2]), float(match[3]))) if match else (path, None)
+
+
+@contextmanager
+def open_audio(path: str) -> "Iterator[soundfile.SoundFile]":
+    """Opens an audio file for reading; of an mp3 file with tags only what lies between them.
+
+    Raises:
+      OSError: if the file cannot be opened.
+      soundfile.LibsndfileError: if libsndfile cannot read it.
+      TypeError: if it is a headerless .raw file.
+    """
+    import soundfile
+
+    with open(path, "rb") as file:
+        place = find_sound(file)
+        if place is not None:
+            part: Any = FilePart(file, *place)
+            with soundfile.SoundFile(part) as audio:
+                yield audio
+            return
+    with soundfile.SoundFile(path) as audio:
+        yield audio
 
 
 def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float = CLIP_SECONDS) -> Clip:
@@ -81,7 +112,7 @@ def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float =
     if empty:
         raise InputError(f"{path}: empty file, 0 bytes; copy it again or remove it")
     try:
-        with soundfile.SoundFile(place) as header:
+        with open_audio(place) as header:
             rate, frames = header.samplerate, header.frames
         if span is None:
             mono, duration, warning = _centre(place, rate, frames, seconds)
@@ -111,13 +142,12 @@ def _centre(path: str, rate: int, promised: int, seconds: float) -> tuple[np.nda
     """The central `seconds`, (n,) float32 at the file's own rate; the file's duration in seconds; a warning or ""."""
     wanted = min(round(seconds * rate), promised)
     mono = _read(path, (promised - wanted) // 2, wanted)
-    if wanted - len(mono) <= _SLACK_SECONDS * rate:
+    if wanted - len(mono) <= _PADDING_SECONDS * rate:
         return mono, promised / rate, ""
     # The header promises more than there is. What there is can only be counted, and its centre is elsewhere.
     found = _count(path)
     wanted = min(round(seconds * rate), found)
-    warning = f"damaged or cut short: {found / rate:.1f} s decode of {promised / rate:.1f} s in its header"
-    return _read(path, (found - wanted) // 2, wanted), found / rate, warning
+    return _read(path, (found - wanted) // 2, wanted), found / rate, _warn(found, promised, promised, rate)
 
 
 def _span(path: str, rate: int, promised: int, start: float, end: float) -> tuple[np.ndarray, float, str]:
@@ -125,9 +155,19 @@ def _span(path: str, rate: int, promised: int, start: float, end: float) -> tupl
     first = round(start * rate)
     wanted = max(0, min(round(end * rate), promised) - first)
     mono = _read(path, first, wanted)
-    short = wanted - len(mono) > _SLACK_SECONDS * rate
-    warning = f"damaged or cut short: {len(mono) / rate:.1f} s decode of {wanted / rate:.1f} s" if short else ""
-    return mono, len(mono) / rate, warning
+    return mono, len(mono) / rate, _warn(len(mono), wanted, promised, rate)
+
+
+def _warn(found: int, wanted: int, promised: int, rate: int) -> str:
+    """A warning if of the `wanted` frames of a file more are missing than its padding explains, else "".
+
+    The allowance is that of the whole file, of `promised` frames, also where a stretch of it is wanted: what is missing
+    is missing at the file's end.
+    """
+    if wanted - found <= max(_SLACK_SECONDS * rate, _SLACK_SHARE * promised):
+        return ""
+    of_header = " in its header" if wanted == promised else ""
+    return f"damaged or cut short: {found / rate:.1f} s decode of {wanted / rate:.1f} s{of_header}"
 
 
 def _read(path: str, start: int, frames: int) -> np.ndarray:
@@ -135,7 +175,7 @@ def _read(path: str, start: int, frames: int) -> np.ndarray:
     import soundfile
 
     lead_in = min(start, _LEAD_IN)
-    with soundfile.SoundFile(path) as file:
+    with open_audio(path) as file:
         try:
             file.seek(start - lead_in)
             # In one go: after each read soundfile seeks to where it is.
@@ -150,7 +190,7 @@ def _count(path: str) -> int:
     import soundfile
 
     # Opened anew: after a seek past the end of a damaged FLAC file its decoder stays broken.
-    with soundfile.SoundFile(path) as file:
+    with open_audio(path) as file:
         count = 0
         try:
             while n := len(file.read(_BLOCK, dtype="float32", always_2d=True)):

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musiclust.errors import InputError
+from musiclust.preprocess.audio.decode import open_audio
 from musiclust.preprocess.lyrics.whisper_model import Settings, check, load
 from musiclust.preprocess.workers import Failed, hear_all
 
@@ -81,7 +82,7 @@ def listen(path: str) -> np.ndarray:
 
     pieces = []
     try:
-        with soundfile.SoundFile(path) as file:
+        with open_audio(path) as file:
             resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32")
             try:
                 while len(block := file.read(_BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)):
@@ -89,7 +90,7 @@ def listen(path: str) -> np.ndarray:
             except soundfile.LibsndfileError:
                 pass  # damaged from here on, which the features have told
             pieces.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    except (soundfile.LibsndfileError, TypeError) as error:
+    except (OSError, soundfile.LibsndfileError, TypeError) as error:
         raise InputError(f"{path}: not audio that can be decoded here; convert or remove it") from error
     samples = np.concatenate(pieces)
     if not len(samples):

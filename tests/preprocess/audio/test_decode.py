@@ -1,5 +1,6 @@
 """Decoding, against soundfile reading whole files and librosa resampling them."""
 
+import struct
 from pathlib import Path
 
 import librosa
@@ -8,6 +9,8 @@ import pytest
 import soundfile
 
 from musiclust.errors import InputError
+from musiclust.preprocess.audio import decode as decode_module
+from musiclust.preprocess.audio.decode import open_audio, stretch
 from musiclust.preprocess.audio.features import SAMPLE_RATE, decode, extract
 
 RATE = 44_100
@@ -31,6 +34,13 @@ def write(path: Path, samples: np.ndarray, sample_rate: int = RATE, subtype: str
         for start in range(0, len(samples), 4096):
             file.write(samples[start : start + 4096])
     return path
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """20 s, by extension."""
+    place = tmp_path_factory.mktemp("long")
+    return {name: write(place / f"song.{name}", stereo(20.0)).read_bytes() for name in ("mp3", "flac")}
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "au", "aiff", "ogg", "mp3"])
@@ -58,8 +68,11 @@ def test_a_short_file_is_taken_whole(tmp_path: Path, sample_rate: int):
 
 
 @pytest.mark.parametrize("extension", ["mp3", "flac"])
-def test_decode_reads_only_the_centre(tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch):
-    path = write(tmp_path / f"long.{extension}", stereo(20.0))
+def test_decode_reads_only_the_centre(
+    tmp_path: Path, long: dict[str, bytes], extension: str, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / f"long.{extension}"
+    path.write_bytes(long[extension])
     whole = soundfile.read(path)[0]
     read, count = soundfile.SoundFile.read, []
 
@@ -77,8 +90,11 @@ def test_decode_reads_only_the_centre(tmp_path: Path, extension: str, monkeypatc
 
 @pytest.mark.parametrize("extension", ["mp3", "flac"])
 @pytest.mark.parametrize("kept", [0.2, 0.5])
-def test_a_file_cut_short_is_taken_for_what_decodes(tmp_path: Path, extension: str, kept: float):
-    path = write(tmp_path / f"song.{extension}", stereo(20.0))
+def test_a_file_cut_short_is_taken_for_what_decodes(
+    tmp_path: Path, long: dict[str, bytes], extension: str, kept: float
+):
+    path = tmp_path / f"song.{extension}"
+    path.write_bytes(long[extension])
     whole = soundfile.read(path)[0].mean(axis=1)
     path.write_bytes(path.read_bytes()[: round(kept * path.stat().st_size)])
     clip = decode(path, sample_rate=RATE, seconds=1.0)
@@ -89,8 +105,9 @@ def test_a_file_cut_short_is_taken_for_what_decodes(tmp_path: Path, extension: s
     np.testing.assert_allclose(clip.samples, whole[start : start + RATE], atol=1e-5)
 
 
-def test_damage_beyond_the_centre_changes_nothing(tmp_path: Path):
-    path = write(tmp_path / "song.mp3", stereo(20.0))
+def test_damage_beyond_the_centre_changes_nothing(tmp_path: Path, long: dict[str, bytes]):
+    path = tmp_path / "song.mp3"
+    path.write_bytes(long["mp3"])
     intact = decode(path, seconds=3.0)
     path.write_bytes(path.read_bytes()[: round(0.9 * path.stat().st_size)])
     cut = decode(path, seconds=3.0)
@@ -140,3 +157,124 @@ def test_decode_names_the_file_and_the_reason(tmp_path: Path, name: str):
         decode(tmp_path / name)
     assert str(error.value).startswith(f"{tmp_path / name}: ")
     assert "\n" not in str(error.value)
+
+
+COVER = np.random.default_rng(0).bytes(100_000)
+
+
+def id3v2() -> bytes:
+    """A tag in front of the sound, with a cover: ID3v2.3, one frame APIC."""
+    picture = b"\0image/jpeg\0\3\0" + COVER
+    frame = b"APIC" + struct.pack(">I", len(picture)) + b"\0\0" + picture
+    return b"ID3\3\0\0" + bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0)) + frame
+
+
+def ape() -> bytes:
+    """A tag behind the sound, with a cover: APEv2, one item, header and footer."""
+    item = struct.pack("<II", len(COVER), 2) + b"Cover Art (Front)\0" + COVER
+    header, footer = (
+        b"APETAGEX" + struct.pack("<IIII", 2000, len(item) + 32, 1, flags) + bytes(8) for flags in (5 << 29, 1 << 31)
+    )
+    return header + item + footer
+
+
+ID3V1 = b"TAG" + b"song".ljust(125, b"\0")
+
+
+@pytest.fixture(scope="module")
+def mp3(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """20 s at a constant bit rate, behind a frame "Info" that says how many frames there are."""
+    path = tmp_path_factory.mktemp("mp3") / "song.mp3"
+    with soundfile.SoundFile(path, "w", RATE, 2, bitrate_mode="CONSTANT", compression_level=0.5) as file:
+        file.write(stereo(20.0))
+    return path.read_bytes()
+
+
+def without_info(mp3: bytes) -> bytes:
+    """Without its first frame, so that nothing but the size tells the length."""
+    kilobits = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)[mp3[2] >> 4]
+    length = 144 * 1000 * kilobits // RATE + (mp3[2] >> 1 & 1)
+    assert b"Info" in mp3[:length]
+    assert mp3[length : length + 2] == mp3[:2]
+    return mp3[length:]
+
+
+def promising(mp3: bytes, seconds: float) -> bytes:
+    """With a frame "Info" that promises so many seconds more than there are."""
+    at = mp3.index(b"Info") + 8
+    frames = int.from_bytes(mp3[at : at + 4], "big") + round(seconds * RATE / 1152)
+    return mp3[:at] + frames.to_bytes(4, "big") + mp3[at + 4 :]
+
+
+TAGS = {
+    "ID3v2": (id3v2(), b""),
+    "ID3v2 twice, zeros": (id3v2() + id3v2() + bytes(1000), b""),
+    "ID3v1": (b"", ID3V1),
+    "APEv2": (b"", ape()),
+    "all": (id3v2(), ape() + ID3V1),
+}
+
+
+@pytest.mark.parametrize("tags", TAGS)
+def test_tags_are_not_sound(tmp_path: Path, mp3: bytes, tags: str):
+    before, after = TAGS[tags]
+    for name, sound in ("with Info", mp3), ("without", without_info(mp3)):
+        bare, tagged = tmp_path / f"bare, {name}.mp3", tmp_path / f"tagged, {name}.mp3"
+        bare.write_bytes(sound)
+        tagged.write_bytes(before + sound + after)
+        expected, clip = decode(bare, seconds=3.0), decode(tagged, seconds=3.0)
+        assert clip.duration == pytest.approx(20.0, abs=0.1), name
+        assert clip.warning == "", name
+        np.testing.assert_array_equal(clip.samples, expected.samples)
+        with open_audio(str(tagged)) as file:
+            assert file.frames / file.samplerate == pytest.approx(20.0, abs=0.1), name
+
+
+@pytest.mark.parametrize("after", [b"", ID3V1[:-1], ape()[:-1], ape()[:-20] + bytes(20)])
+def test_a_file_without_whole_tags_is_handed_to_the_decoder_as_it_is(
+    tmp_path: Path, mp3: bytes, after: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    opened, init = [], soundfile.SoundFile.__init__
+    monkeypatch.setattr(
+        soundfile.SoundFile, "__init__", lambda self, file, *args: (opened.append(file), init(self, file, *args))[1]
+    )
+    path = tmp_path / "song.mp3"
+    path.write_bytes(mp3 + after)
+    assert decode(path, seconds=3.0).warning == ""
+    assert opened == [str(path)] * 2
+
+
+@pytest.mark.parametrize("tag", [b"ID3\3\0\0\x7f\x7f\x7f\x7fTIT2", b"ID3\3", id3v2()[:50_000]])
+def test_a_torn_tag_alone_is_not_audio(tmp_path: Path, tag: bytes):
+    (tmp_path / "torn.mp3").write_bytes(tag)
+    with pytest.raises(InputError, match="not audio"):
+        decode(tmp_path / "torn.mp3")
+
+
+@pytest.mark.parametrize(("missing", "warned"), [(0.16, False), (0.4, False), (0.6, True)])
+def test_padding_is_no_damage(tmp_path: Path, mp3: bytes, missing: float, warned: bool):
+    path = tmp_path / "song.mp3"
+    path.write_bytes(promising(mp3, missing))
+    clip = decode(path)
+    assert clip.duration == pytest.approx(20.0, abs=0.05)
+    assert len(clip.samples) == pytest.approx(20 * SAMPLE_RATE, abs=0.05 * SAMPLE_RATE)
+    last = decode(stretch(str(path), 15.0, 25.0))
+    assert last.duration == pytest.approx(5.0, abs=0.05)
+    assert [("cut short" in one.warning) for one in (clip, last)] == [warned] * 2
+
+
+def test_a_hundredth_of_a_long_file_is_no_damage():
+    """Short files are allowed half a second, long ones 1 % of what they promise."""
+    assert decode_module._warn(99 * 600, 100 * 600, 100 * 600, 100) == ""
+    assert decode_module._warn(99 * 600 - 1, 100 * 600, 100 * 600, 100) == (
+        "damaged or cut short: 594.0 s decode of 600.0 s in its header"
+    )
+    assert decode_module._warn(950, 1000, 4000, 100) == ""
+    assert decode_module._warn(949, 1000, 4000, 100) == "damaged or cut short: 9.5 s decode of 10.0 s"
+
+
+def test_a_tagged_file_cut_short_is_still_named(tmp_path: Path, mp3: bytes):
+    path = tmp_path / "song.mp3"
+    path.write_bytes(id3v2() + mp3[: len(mp3) // 2])
+    assert "10.0 s decode of 20.0 s in its header" in decode(path).warning
+    assert "cut short" in decode(stretch(str(path), 5.0, 15.0)).warning

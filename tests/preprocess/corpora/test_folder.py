@@ -10,7 +10,7 @@ import soundfile
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess import pipeline
-from musiclust.preprocess.audio import features, listen
+from musiclust.preprocess.audio import features
 from musiclust.preprocess.corpora import registry
 from musiclust.preprocess.corpora.audio_files import EXTENSIONS
 from musiclust.preprocess.corpora.base import Request
@@ -155,9 +155,9 @@ def test_the_demo_is_rendered_in_the_cache_and_brings_its_words(tmp_path, monkey
     assert corpus.source == {"corpus": "demo", "audio_dir": str(place), "seed": 3}
 
 
-def hear_here(paths, *, workers):
+def hear_here(paths, *, workers, hear):
     """hear_all in this process."""
-    yield from enumerate(map(listen.hear, paths))
+    yield from enumerate(map(hear, paths))
 
 
 def test_blocks_that_a_corpus_brings_join_what_is_heard(tmp_path, monkeypatch):

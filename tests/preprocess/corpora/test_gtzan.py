@@ -26,9 +26,9 @@ def song(root: Path, name: str, seed: int, seconds: float = 0.5) -> Path:
     return path
 
 
-def hear_here(paths, *, workers):
+def hear_here(paths, *, workers, hear):
     """hear_all in this process."""
-    yield from enumerate(map(listen.hear, paths))
+    yield from enumerate(map(hear, paths))
 
 
 @pytest.fixture
