@@ -1,11 +1,10 @@
 """The report of a run as one HTML file that opens from disk and loads nothing from a network.
 
-Conventions: the template is page.html beside this file, filled by Jinja2 with escaping on; figures are PNG within the
-page, plotly.js too. Numbers are those of `tables`, so that the page and the terminal cannot disagree.
+Conventions: the template is page.html beside this file, filled by Jinja2 with escaping on. Figures are PNG within the
+page, and plotly.js is within it too. Numbers are those of `tables`, so that the page and the terminal cannot disagree.
 """
 
 import base64
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.resources import files
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from musiclust.report.map import song_map, song_titles
+from musiclust import store
+from musiclust.report.map import has_audio, song_map, song_titles
 from musiclust.report.plots import GREY, PALETTE, png
 from musiclust.report.reading import number, reading
 from musiclust.report.tables import MAX_ROWS, results_sheet, summary, summary_sheet
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MEMBERS = 15  # songs listed of a cluster
+_OFTEN = 0.25  # share of a cluster from which on its commonest class is named
 
 # Name of a figure -> its heading and how to read it. A figure of another name is shown under that name.
 CAPTIONS = {
@@ -33,7 +34,7 @@ CAPTIONS = {
     ),
     "map_by_cluster": (
         "Map by cluster",
-        "Near dots are similar songs; the distance between far groups, and their size, mean nothing in t-SNE.",
+        "Near dots are similar songs; the distance between far patches, and their size, mean nothing in t-SNE.",
     ),
     "map_by_class": (
         "Map by class",
@@ -68,11 +69,13 @@ def write_page(
     """Writes the report, whole or not at all.
 
     Args:
-      path: report.html. Audio files below its folder are linked by relative path.
+      path: where report.html is to lie. Audio files below its folder are linked by relative path.
       results: what metrics.json holds.
-      figures: in the order of the page; CAPTIONS has the names that it can explain.
-      tracks, clusters, xy: N songs, their clusters (N,), -1 noise, and their places on the map (N, 2).
-      classes: the classes of `tracks` to show beside the clusters, or None.
+      figures: the figures by name, in the order of the page. CAPTIONS has the names that the page can explain.
+      tracks: N songs.
+      clusters: (N,) their clusters, -1 noise.
+      xy: (N, 2) their places on the map.
+      classes: name of the classes of `tracks` to show beside the clusters, or None.
 
     Raises:
       ValueError: if tracks, clusters and xy differ in length.
@@ -91,19 +94,16 @@ def write_page(
             created=_date(results["created"]),
             tiles=_tiles(results),
             map=Markup(song_map(xy, tracks, clusters, classes, path.parent)),
+            audio=has_audio(tracks),
             sheets=[results_sheet(results), *([summary_sheet(results)] if several_seeds else [])],
             clusters=_clusters(tracks, clusters, classes),
             figures=[_figure(name, figure) for name, figure in figures.items()],
             settings=_settings(results),
         )
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with store.atomic(path, "wb") as file:
         # A tag or path that was not UTF-8 carries lone surrogates, which no encoding takes.
-        temporary.write_bytes(text.encode("utf-8", errors="replace"))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        file.write(text.encode("utf-8", errors="replace"))
 
 
 def _date(created: str) -> str:
@@ -112,12 +112,12 @@ def _date(created: str) -> str:
 
 
 def _tiles(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The few numbers under the heading: (what, how much)."""
+    """Returns the few numbers under the heading, each as (what, how much)."""
     corpus, model = results["corpus"], results["model"]
     row = results["rows"][results["chosen"]]
     return [
         ("songs", f"{corpus['tracks']:,}"),
-        ("groups", number(row["scores"]["n_clusters"], "count")),
+        ("clusters", number(row["scores"]["n_clusters"], "count")),
         ("features", " + ".join(corpus["features"])),
         ("parameters", f"{model['parameters']:,}"),
         ("replicas", f"{model['replicas']:,}"),
@@ -126,7 +126,7 @@ def _tiles(results: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _clusters(tracks: Tracks, clusters: np.ndarray, classes: str | None) -> list[dict[str, Any]]:
-    """For each cluster, noise last: name, colour, size, what it mostly holds, and songs from all through it."""
+    """Returns for each cluster, noise last: name, colour, size, what it holds, and songs from all through it."""
     titles = song_titles(tracks)
     shown = []
     for code in sorted(np.unique(clusters), key=lambda code: (code < 0, code)):
@@ -137,24 +137,48 @@ def _clusters(tracks: Tracks, clusters: np.ndarray, classes: str | None) -> list
                 "name": "Noise" if code < 0 else f"Cluster {code}",
                 "colour": GREY if code < 0 else PALETTE[code % len(PALETTE)],
                 "size": len(rows),
-                "mostly": _mostly(tracks, rows, classes),
+                "holds": _commonest(_values(tracks, rows, classes), len(rows)),
                 "songs": [
-                    {"row": int(row), "title": titles[row], "artist": str(tracks.meta["artist"][row])} for row in some
+                    {
+                        "row": int(row),
+                        "title": titles[row],
+                        "artist": str(tracks.meta["artist"][row]),
+                        "audio": bool(str(tracks.path[row])),
+                    }
+                    for row in some
                 ],
             }
         )
     return shown
 
 
-def _mostly(tracks: Tracks, rows: np.ndarray, classes: str | None) -> str:
+def _values(tracks: Tracks, rows: np.ndarray, classes: str | None) -> np.ndarray:
+    """Returns the known classes of these rows by name; the known artists where there are no classes."""
     if classes is not None:
         codes = tracks.classes[classes][rows]
-        values = np.array(tracks.class_names[classes], dtype=object)[codes[codes >= 0]]
-    else:
-        artists = tracks.meta["artist"][rows]
-        values = artists[artists != ""]
-    names, counts = np.unique(values.astype(str), return_counts=True)
-    return f"mostly {names[counts.argmax()]} ({counts.max()} of {len(rows)})" if counts.max(initial=0) > 1 else ""
+        return np.array(tracks.class_names[classes], dtype=object)[codes[codes >= 0]].astype(str)
+    artists = tracks.meta["artist"][rows]
+    return artists[artists != ""].astype(str)
+
+
+def _commonest(values: np.ndarray, songs: int) -> str:
+    """Tells what most of the songs of a cluster are, or what they are most often; "" where that says nothing.
+
+    "mostly" needs more than half of the songs. "most often" needs a quarter of them, and nothing else as often. Both
+    need two songs.
+
+    >>> _commonest(np.array(["folk", "folk", "art"]), 3)
+    'mostly folk (2 of 3)'
+    >>> _commonest(np.array(["folk", "folk", "art"]), 4)
+    'most often folk (2 of 4)'
+    >>> _commonest(np.array(["folk", "folk", "art", "art"]), 4)
+    ''
+    """
+    names, counts = np.unique(values, return_counts=True)
+    most = counts.max(initial=0)
+    if most < 2 or most < _OFTEN * songs or (counts == most).sum() > 1:
+        return ""
+    return f"{'mostly' if most > songs / 2 else 'most often'} {names[counts.argmax()]} ({most} of {songs})"
 
 
 def _figure(name: str, figure: "Figure") -> dict[str, Any]:
@@ -165,7 +189,7 @@ def _figure(name: str, figure: "Figure") -> dict[str, Any]:
 
 
 def _settings(results: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The configuration as headed lists of (name, value)."""
+    """Returns the configuration as headed lists of (name, value)."""
     clustering = {"clusterer": results["clusterer"], "k": results["k"]}
     parts = {"Corpus": results["corpus"], "Model": results["model"], "Clustering": clustering}
     return [

@@ -60,14 +60,14 @@ def ranked(rows: Sequence[Mapping[str, Any]]) -> list[int]:
 def reading(results: Mapping[str, Any]) -> str:
     """One or two plain sentences on the chosen row.
 
-    They say how many tracks fell into how many groups, whether these are tighter than structureless data of that
+    They say how many tracks fell into how many clusters, whether these are tighter than structureless data of that
     shape (their own silhouette and the reference one, each against its null), whether they agree with the classes
     beyond chance, and then either the warning that its flags call for or how it stands to the best baseline.
     """
     row = results["rows"][results["chosen"]]
     scores = {key: math.nan if value is None else value for key, value in row["scores"].items()}
     found = scores["n_clusters"]
-    tracks = f"{results['corpus']['tracks']:,} tracks fall into {number(found, 'count')} group{'s'[: found != 1]}"
+    tracks = f"{results['corpus']['tracks']:,} tracks fall into {number(found, 'count')} cluster{'s'[: found != 1]}"
     if "degenerate" in row["flags"] or not found >= 2:
         return f"{tracks}: a degenerate partition, which no score can judge; try another number of clusters."
     if scores["coverage"] < 1:

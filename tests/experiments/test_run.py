@@ -104,7 +104,7 @@ def test_evaluate_on_another_store(place, finished):
     make_store(place / "other", n=24)
     code, out, err = script(place, "evaluate", f"--run={finished[0]}", f"--store={place / 'other'}")
     assert code == 0, err
-    assert "24 tracks fall into 3 groups" in " ".join(out.split())
+    assert "24 tracks fall into 3 clusters" in " ".join(out.split())
     make_store(place / "deaf", n=24, lyrics=False)
     code, _, err = script(place, "evaluate", f"--run={finished[0]}", f"--store={place / 'deaf'}")
     assert code == 1

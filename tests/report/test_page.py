@@ -1,7 +1,11 @@
 """The page and the map, read back by an HTML parser: nothing from a network, everything escaped, the same numbers."""
 
 import json
+import shutil
+import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -157,7 +161,7 @@ def test_page_shows_the_numbers_of_the_terminal(run):
     assert "collapsed" in reader.said("span")
     assert reader.said("h2").count("Scores over seeds") == 1
     text = path.read_text(encoding="utf-8")
-    assert "40 tracks fall into 2 groups" in text
+    assert "40 tracks fall into 2 clusters" in text
     assert "759,508" in text
 
 
@@ -180,6 +184,59 @@ def test_page_lists_the_clusters(run):
     codes = tracks.classes["genre"][clusters == 0]
     most = np.bincount(codes[codes >= 0]).max()
     assert any(f"({most} of 20)" in text for text in reader.said("div"))
+    assert any("20 songs, most often <i>folk</i> (7 of 20)" in text for text in reader.said("div"))
+    assert reader.said("span").count("(no audio file)") == 1  # the one song without
+    spoken = [attrs["aria-label"] for attrs in reader.of("button") if "data-song" in attrs]
+    assert [text.split()[0] for text in spoken] == ["Play"] * 30 + ["Show"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        ({"folk": 9, "art": 8}, "mostly folk (9 of 17)"),
+        ({"folk": 5, "art": 4, "a": 4, "b": 4}, "most often folk (5 of 17)"),
+        ({"folk": 9, "art": 9}, ""),  # neither is the commonest
+        ({"folk": 3, "a": 2, "b": 2, "c": 2, "d": 2, "e": 2, "f": 2, "g": 2}, ""),  # 3 of 17 say nothing
+        ({"folk": 1}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_a_cluster_holds(counts, says):
+    values = np.repeat(list(counts), list(counts.values())).astype(str)
+    assert page._commonest(values, len(values)) == says
+
+
+def test_songs_of_unknown_class_count_as_songs():
+    assert page._commonest(np.array(["folk", "folk"]), 5) == "most often folk (2 of 5)"
+    assert page._commonest(np.array(["folk", "folk"]), 9) == ""
+
+
+def test_a_page_without_audio_does_not_speak_of_listening(tmp_path):
+    tracks = replace(songs(6, tmp_path), path=np.array([""] * 6))
+    clusters, xy, path = np.arange(6) % 2, np.arange(12.0).reshape(6, 2), tmp_path / "report.html"
+    page.write_page(path, run_results(), figures={}, tracks=tracks, clusters=clusters, xy=xy, classes="genre")
+    reader = Reader(path.read_text(encoding="utf-8"))
+    assert not reader.of("audio")
+    assert not [attrs for attrs in reader.of("button") if "data-song" in attrs]
+    assert not {"song-now", "song-audio"} & {attrs.get("id") for _, attrs in reader.elements}
+    said = " ".join(text for tag, text in reader.texts if tag not in ("script", "style"))
+    assert "Hover to read." in said
+    for word in ("listen", "hear", "Click", "click", "audio"):
+        assert word not in said
+    assert song_data(reader)["title"][2] == "Song 2"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to read JavaScript")
+def test_the_maps_program_is_javascript():
+    place = files("musiclust.report") / "map.js"
+    done = subprocess.run(["node", "--check", str(place)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_maps_program_can_stand_in_a_page():
+    program = (files("musiclust.report") / "map.js").read_text(encoding="utf-8")
+    assert "</script" not in program.lower()
+    assert "<!--" not in program
 
 
 def test_a_failure_leaves_the_old_page(run, monkeypatch):
@@ -189,7 +246,7 @@ def test_a_failure_leaves_the_old_page(run, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(page.os, "replace", fail)
+    monkeypatch.setattr(page.store.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         page.write_page(
             path, run_results(), figures={}, tracks=tracks, clusters=clusters, xy=np.zeros((40, 2)), classes=None

@@ -102,7 +102,7 @@ def test_number(value, form, text):
     assert number(value, form) == text
 
 
-def test_ranked_puts_flags_last_and_label_seen_after_all():
+def test_ranked_puts_flags_last_and_class_seen_after_all():
     rows = [
         row(flags=["class-seen"], reference_silhouette=0.9),
         row(flags=["collapsed"], reference_silhouette=0.8),
@@ -205,7 +205,7 @@ def test_many_replicas_are_summarised_and_capped():
 
 def test_reading_of_a_plain_run():
     assert reading(results(row(), row("pca + kmeans", "baseline", reference_silhouette=0.08))) == (
-        "320 tracks fall into 8 groups, tighter than structureless data of that shape (silhouette 0.312, null 0.221; "
+        "320 tracks fall into 8 clusters, tighter than structureless data of that shape (silhouette 0.312, null 0.221; "
         "in the reference space 0.120, null 0.032), and agreeing in part with the repertory classes, beyond chance "
         "(NMI 0.310, chance 0.048; ARI 0.210). cvae + kmeans beats the best baseline, pca + kmeans, in the reference "
         "space (0.120 against 0.080)."
@@ -218,13 +218,13 @@ def test_reading_of_a_plain_run():
         ({"silhouette": 0.22}, "only in the reference space (silhouette 0.220"),
         ({"reference_silhouette": 0.03}, "only in their own space (silhouette 0.312"),
         ({"silhouette": 0.22, "reference_silhouette": 0.03}, "no tighter than structureless data"),
-        ({"silhouette": None, "reference_silhouette": 0.12}, "groups, tighter than structureless data"),
+        ({"silhouette": None, "reference_silhouette": 0.12}, "clusters, tighter than structureless data"),
         ({"silhouette": None, "reference_silhouette": None}, "not to be compared with structureless data"),
         ({"nmi_p": 0.2}, "no better than chance (NMI 0.310, chance 0.048"),
         ({"ari": 0.0}, "no better than chance"),
         ({"ari": 0.05}, "agreeing a little with"),
         ({"ari": 0.7}, "agreeing largely with"),
-        ({"coverage": 0.93}, "8 groups (93 % of them; the rest is noise), tighter"),
+        ({"coverage": 0.93}, "8 clusters (93 % of them; the rest is noise), tighter"),
     ],
 )
 def test_reading_of_scores(scores, words):
@@ -238,11 +238,11 @@ def test_few_tracks_prove_little():
     few = results(row(), row("pca + kmeans", "baseline", reference_silhouette=0.08))
     few["corpus"]["tracks"] = 10
     text = reading(few)
-    assert "10 tracks fall into 8 groups, no tighter than structureless data" in text
+    assert "10 tracks fall into 8 clusters, no tighter than structureless data" in text
     assert "does not beat" in text
 
 
-def test_reading_without_labels():
+def test_reading_without_classes():
     assert ", with no classes to check them against." in reading(results(row(nmi=None, ari=None), classes=None))
 
 
@@ -260,10 +260,10 @@ def test_reading_warns_of_flags():
     for text in (collapsed, seen, both):
         assert "beats" not in text
     degenerate = reading(results(row(flags=["degenerate"], n_clusters=1.0, silhouette=None), baseline))
-    assert degenerate.startswith("320 tracks fall into 1 group: a degenerate partition")
+    assert degenerate.startswith("320 tracks fall into 1 cluster: a degenerate partition")
 
 
-def test_reading_does_not_claim_what_is_not_won():
+def test_reading_does_not_say_what_is_not_won():
     level = reading(results(row(), row("pca + kmeans", "baseline", reference_silhouette=0.11)))
     assert "does not beat the best baseline, pca + kmeans" in level
     flagged = row("autoencoder + kmeans", "baseline", reference_silhouette=0.9, flags=["collapsed"])
