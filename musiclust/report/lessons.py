@@ -1,8 +1,9 @@
 """The page on what the first report's numbers show: its figures, and its text with the numbers put in.
 
-Conventions: `facts` is what `experiments.collapse` measured, the content of collapse.json; every number on the page is
-taken from it, and a sentence that draws a conclusion is chosen here by the numbers, so that it holds for any store. A
-measured mean is {"mean", "interval", "low", "high", "lower", "upper"}, see there. Figures follow `plots`.
+Conventions: `facts` is what `python -m experiments.lessons` measured and wrote as JSON. Every number on the page is
+taken from it. A sentence that draws a conclusion is chosen here by the numbers, so that it holds for any store. A
+measured mean is {"mean", "interval", "low", "high", "lower", "upper"}: the half-width of its 95 % interval, the
+extremes, and the range of the middle 95 %. Figures follow `plots`.
 """
 
 import re
@@ -37,7 +38,7 @@ _NAMES = {
     "effective_dimensions": "effective dimensions",
     "total_kl": "KL",
 }
-_SHAPE, _LABELS = ("silhouette", "davies_bouldin", "calinski_harabasz"), ("ari", "nmi", "purity")
+_SHAPE, _AGREEMENT = ("silhouette", "davies_bouldin", "calinski_harabasz"), ("ari", "nmi", "purity")
 _COMPARED = ("silhouette", "reference_silhouette", "ari", "nmi", "active_units", "effective_dimensions", "total_kl")
 _ALIKE = 1.25  # dimensions within this factor of one another count as the same
 
@@ -49,7 +50,7 @@ def write_lessons(out: Path, facts: Mapping[str, Any]) -> Path:
     figures = {
         "null-by-dimension": null_by_dimension(facts["gaussian"], facts["published"]["rows"]),
         "beta": beta_sweep(facts["beta"], facts["corpus"]["k"]),
-        "labels": label_joins(facts["agreement"], facts["published"]["rows"]),
+        "classes": class_joins(facts["agreement"], facts["published"]["rows"]),
     }
     plots.save_figures(out / "figures", figures)
     environment = Environment(
@@ -57,20 +58,21 @@ def write_lessons(out: Path, facts: Mapping[str, Any]) -> Path:
     )
     environment.filters |= {"fixed": fixed, "spread": spread, "number": number}
     template = environment.from_string((files("musiclust.report") / "lessons.md").read_text(encoding="utf-8"))
-    text = template.render(**facts, names=_NAMES, label_scores=_LABELS, say=conclusions(facts))
+    text = template.render(**facts, names=_NAMES, agreement_scores=_AGREEMENT, say=conclusions(facts))
     with store.atomic(out / PAGE) as file:
         file.write(re.sub(r"\n{3,}", "\n\n", re.sub(r" +\n", "\n", text)))
     return out / PAGE
 
 
 def conclusions(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the numbers allow to be said: the parts of the page that differ from store to store."""
-    rows, gaussian, sweep, labels = (facts["published"]["rows"], facts["gaussian"], facts["beta"], facts["agreement"])
+    """Decides what the numbers allow to be said: the parts of the page that differ from store to store."""
+    rows, gaussian, sweep = facts["published"]["rows"], facts["gaussian"], facts["beta"]
+    agreement = facts["agreement"]
     line = next(entry for entry in gaussian["by_dimension"] if entry["dimension"] == 1)
     inside = [key for key in _SHAPE if line[key]["low"] <= rows["Beta-VAE"][key] <= line[key]["high"]]
     dimensions = gaussian["published_dimension"]
     alike = [name for name in dimensions if _ratio(dimensions[name]) <= _ALIKE]
-    known = [(row[key], labels["balanced"][key]) for row in rows.values() for key in _LABELS if key in row]
+    known = [(row[key], agreement["balanced"][key]) for row in rows.values() for key in _AGREEMENT if key in row]
     within = [value for value, band in known if band["lower"] <= value <= band["upper"]]
     least = margin(facts["corpus"]["tracks"])
     best = max(sweep["by_beta"], key=lambda entry: entry["silhouette"]["mean"])
@@ -92,12 +94,16 @@ def conclusions(facts: Mapping[str, Any]) -> dict[str, Any]:
             for word, verdict in (("rises", "rises"), ("falls", "falls"), ("stays", "no change to speak of"))
         },
         "beta": _beta_sentence(sweep["change"]),
-        "joined": [key for key in _LABELS if labels["joined"][key]["low"] > labels["shuffled"][key]["high"]],
+        "joined": [key for key in _AGREEMENT if agreement["joined"][key]["low"] > agreement["shuffled"][key]["high"]],
     }
 
 
 def change(measured: Mapping[str, float]) -> str:
-    """ "rises", "falls" or "stays" (zero lies within the 95 % interval of the change)."""
+    """Returns "rises", "falls" or "stays": zero lies within the 95 % interval of the change.
+
+    >>> change({"mean": -0.2, "interval": 0.1})
+    'falls'
+    """
     if abs(measured["mean"]) <= measured["interval"]:
         return "stays"
     return "rises" if measured["mean"] > 0 else "falls"
@@ -107,12 +113,12 @@ def _beta_sentence(changes: Mapping[str, Any]) -> str:
     silhouette, agreement = change(changes["silhouette"]), change(changes["nmi"])
     if silhouette == "rises" and agreement == "falls":
         return (
-            "So the silhouette of the latent space rose while the partition came to agree less with the labels: here "
+            "So the silhouette of the latent space rose while the partition came to agree less with the classes: here "
             "the one is no stand-in for the other, and by the silhouette alone one would have chosen the worse."
         )
     if silhouette == "rises" and agreement == "stays":
         return (
-            "So the silhouette of the latent space rose without the partition agreeing any better with the labels: "
+            "So the silhouette of the latent space rose without the partition agreeing any better with the classes: "
             "here a better silhouette is not a better grouping of the music."
         )
     if silhouette == "rises":
@@ -124,19 +130,27 @@ def _beta_sentence(changes: Mapping[str, Any]) -> str:
 
 
 def fixed(value: float | None, decimals: int = 3) -> str:
-    """A number with that many decimals and thousands separated; an en dash where there is none."""
+    """Formats a number with that many decimals and thousands separated; an en dash where there is none.
+
+    >>> fixed(12275.12, 1)
+    '12,275.1'
+    """
     if value is None:
         return number(None)
     return f"{round(value, decimals) + 0.0:,.{decimals}f}"
 
 
 def spread(measured: Mapping[str, float | None], decimals: int = 3) -> str:
-    """ "mean ± half-width of its 95 % interval"."""
+    """Formats a measured mean as "mean ± half-width of its 95 % interval".
+
+    >>> spread({"mean": 0.5238, "interval": 0.002})
+    '0.524 ± 0.002'
+    """
     return f"{fixed(measured['mean'], decimals)} ± {fixed(measured['interval'], decimals)}"
 
 
 def null_by_dimension(gaussian: Mapping[str, Any], rows: Mapping[str, Mapping[str, float]]) -> "Figure":
-    """The three scores of k-means on Gaussians by their dimension, and each published row at one dimension.
+    """Draws the three scores of k-means on Gaussians by their dimension, and each published row at one dimension.
 
     A row stands, in all three panels, at the dimension that its silhouette has among the Gaussians: in the first panel
     it lies on the curve by construction, in the other two only where its other scores are a Gaussian's too.
@@ -169,7 +183,7 @@ def null_by_dimension(gaussian: Mapping[str, Any], rows: Mapping[str, Mapping[st
 
 
 def beta_sweep(sweep: Mapping[str, Any], k: int) -> "Figure":
-    """By beta: both silhouettes over their nulls, the agreement with labels over chance, and what the latents hold."""
+    """Draws by beta: both silhouettes and their nulls, the agreement with classes and chance, what the latents hold."""
     figure, axes = plots.new_figure(9.5, 7.2, rows=2, columns=2)
     beta = [entry["beta"] for entry in sweep["by_beta"]]
 
@@ -187,7 +201,7 @@ def beta_sweep(sweep: Mapping[str, Any], k: int) -> "Figure":
     line(axes[2], "nmi", PALETTE[5], "NMI", "^")
     line(axes[2], "nmi_chance", GREY, "NMI by chance", "", True)
     line(axes[2], "ari", PALETTE[3], "ARI (0 by chance)", "D")
-    axes[2].set(title="Agreement with the labels", ylim=(0, None))
+    axes[2].set(title="Agreement with the classes", ylim=(0, None))
     line(axes[3], "active_units", PALETTE[0], "active units")
     line(axes[3], "effective_dimensions", PALETTE[1], "effective dimensions", "s")
     line(axes[3], "total_kl", PALETTE[5], "KL (nats)", "^")
@@ -202,17 +216,17 @@ def beta_sweep(sweep: Mapping[str, Any], k: int) -> "Figure":
     return figure
 
 
-def label_joins(labels: Mapping[str, Any], rows: Mapping[str, Mapping[str, float]]) -> "Figure":
-    """Label scores: the report's rows, shuffled balanced labels, and this store's labels shuffled and joined."""
+def class_joins(agreement: Mapping[str, Any], rows: Mapping[str, Mapping[str, float]]) -> "Figure":
+    """Draws the scores of agreement: the report's rows, balanced classes shuffled, this store's shuffled and joined."""
     figure, axes = plots.new_figure(9.5, 2.9, columns=3, sharey=True)
-    balanced = labels["balanced"]
+    balanced = agreement["balanced"]
     lines = (
-        (f"{balanced['tracks']:,} tracks, labels shuffled", balanced, GREY, "o"),
+        (f"{balanced['tracks']:,} tracks, classes shuffled", balanced, GREY, "o"),
         ("the report's rows", None, PALETTE[5], "D"),
-        ("this store, labels shuffled", labels["shuffled"], GREY, "o"),
-        ("this store, joined by track_id", labels["joined"], PALETTE[0], "s"),
+        ("this store, classes shuffled", agreement["shuffled"], GREY, "o"),
+        ("this store, joined by track_id", agreement["joined"], PALETTE[0], "s"),
     )
-    for ax, key in zip(axes, _LABELS, strict=True):
+    for ax, key in zip(axes, _AGREEMENT, strict=True):
         for y, (_, measured, colour, marker) in enumerate(lines):
             values = [row[key] for row in rows.values() if key in row] if measured is None else [measured[key]["mean"]]
             ax.plot(values, [y] * len(values), ls="", marker=marker, ms=6, color=colour, zorder=3)

@@ -100,7 +100,7 @@ def test_the_page_says_what_the_json_holds(page, facts):
 
 def test_the_pages_figures_are_there(page, place):
     names = [part.split(")")[0] for part in page.split("](")[1:]]
-    assert {"figures/null-by-dimension.png", "figures/beta.png", "figures/labels.png"} < set(names)
+    assert {"figures/null-by-dimension.png", "figures/beta.png", "figures/classes.png"} < set(names)
     for name in names:
         content = (place / "docs" / name).read_bytes()
         assert content.startswith(b"\x89PNG" if name.endswith(".png") else b"{")
