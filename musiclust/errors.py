@@ -2,8 +2,8 @@
 
 
 class InputError(Exception):
-    """Something from outside is wrong: a path, a file, a flag value, a checkpoint.
+    """Something from outside is wrong: a path, a file, a value, a checkpoint.
 
-    The message is one line that names the thing and the remedy. The scripts in `experiments/` print it and
-    exit with status 1; any other exception that reaches a user is a bug.
+    The message is one line. It names the thing and the remedy; a parameter stands in backticks. The commands print the
+    message and exit with status 1. Any other exception that reaches a user is a bug.
     """

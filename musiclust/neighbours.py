@@ -1,6 +1,6 @@
 """The stochastic-neighbour term: how far the latents are from keeping each track's neighbours.
 
-Conventions: affinities are probabilities, the divergence is in nats, a mean over tracks.
+Conventions: affinities are probabilities. The divergence is in nats, a mean over tracks.
 """
 
 from typing import Any
@@ -19,19 +19,24 @@ _FAR = -1e9  # a log-affinity of nothing, finite so that 0 * log 0 is 0
 def neighbour_affinities(
     x: Float[Array, "B D"], weight: Float[Array, " B"], perplexity: float = 30.0
 ) -> Float[Array, "B B"]:
-    """How likely each track is to pick each other one as its neighbour: p(j | i) in row i (van der Maaten and Hinton,
-    JMLR 2008, equation 1).
+    """Returns how likely each track is to pick each other one as its neighbour: p(j | i) in row i.
 
-    A Gaussian of the squared Euclidean distance, its width for each track such that 2 to the power of the row's entropy
-    in bits is the perplexity. Conditional, not symmetrised, as in scvis (Ding et al., Nature Communications 2018).
+    It is a Gaussian of the squared Euclidean distance (van der Maaten and Hinton, JMLR 2008, equation 1). Its width for
+    each track is such that 2 to the power of the row's entropy in bits is the perplexity. The affinities are
+    conditional, not symmetrised, as in scvis (Ding et al., Nature Communications 2018).
 
     Args:
+      x: features of a batch.
       weight: 1 for a track that counts, 0 for one that fills the batch up; those neither pick nor are picked.
-      perplexity: at most a third of the other tracks that count, and at least 1. More duplicates of a track than that
-        share its row evenly.
+      perplexity: how many neighbours a track has, in effect. It is taken as at most a third of the other tracks that
+        count, and at least 1. More duplicates of a track than that share its row evenly.
 
     Returns:
-      (B, B), zero on the diagonal; rows sum to 1, those of weight 0 or without any other track to 0.
+      (B, B), zero on the diagonal. Rows sum to 1, those of weight 0 or without any other track to 0.
+
+    >>> p = neighbour_affinities(jnp.array([[0.0], [1.0], [5.0]]), jnp.ones(3))
+    >>> p.argmax(axis=1).tolist()  # the nearest
+    [1, 0, 1]
     """
     others = _others(weight)
     distance = _squared_distances(x)
@@ -63,7 +68,7 @@ def neighbour_affinities(
 def neighbour_divergence(
     p: Float[Array, "B B"], z: Float[Array, "B L"], weight: Float[Array, " B"]
 ) -> Float[Array, ""]:
-    """KL(p(. | i) || q(. | i)) in nats, the mean over the tracks i that count: 0 where z keeps every neighbourhood.
+    """Returns the mean of KL(p(. | i) || q(. | i)) over the tracks i that count: 0 where z keeps every neighbourhood.
 
     q(j | i) is Student's t of one degree of freedom, 1 / (1 + ||z_i - z_j||^2) over its sum in the row (van der Maaten
     and Hinton, JMLR 2008; conditional as in scvis and in VAE-SNE, Graving and Couzin, bioRxiv 2020). At the two latent
@@ -71,7 +76,11 @@ def neighbour_divergence(
 
     Args:
       p: what `neighbour_affinities` gives.
+      z: latents of the batch.
       weight: the same as there.
+
+    Returns:
+      The divergence in nats.
     """
     log_t = jnp.where(_others(weight), -jnp.log1p(_squared_distances(z)), _FAR)
     cross_entropy = -(p * jax.nn.log_softmax(log_t, axis=1)).sum(axis=1)
@@ -80,13 +89,13 @@ def neighbour_divergence(
 
 
 def _others(weight: Float[Array, " B"]) -> Bool[Array, "B B"]:
-    """True where i and j are two tracks that count."""
+    """Returns True where i and j are two tracks that count."""
     counts = weight > 0
     return counts[:, None] & counts[None] & ~jnp.eye(len(weight), dtype=bool)
 
 
 def _squared_distances(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
-    """Squared Euclidean, by one matrix product; no root, whose slope at 0 is infinite."""
+    """Returns squared Euclidean distances by one matrix product; no root, whose slope at 0 is infinite."""
     # Centred for precision only: distances do not depend on it, nor do their gradients.
     x = x - jax.lax.stop_gradient(x.mean(axis=0, keepdims=True))
     # Some accelerators round factors to 10 bits by default: more than what is left between two near tracks.

@@ -1,7 +1,8 @@
 """Schedules of the learning rate and of beta, as functions of how far a run is.
 
-They are traced functions of the epochs done and of the share of the run that is done, so that another number of epochs
-or of tracks is the same program.
+A schedule of the learning rate is a traced function of two numbers, the epochs done and the share of the run that is
+done (0 to 1), and returns a factor of the learning rate. A schedule of beta is a function of that share alone, and
+returns a factor of beta, 0 to 1. So another number of epochs or of tracks is the same program.
 """
 
 from collections.abc import Callable
@@ -14,17 +15,29 @@ Schedule = Callable[[Any, Any], Any]
 
 
 def step_decay(epoch: Any, progress: Any) -> Any:
-    """Halved every 20 epochs, as in the first report."""
+    """Halves the learning rate every 20 epochs, as in the first report.
+
+    >>> [float(step_decay(epoch, None)) for epoch in (0, 19, 20, 45)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
     return optax.exponential_decay(1.0, 20, 0.5, staircase=True)(epoch)
 
 
 def cosine(epoch: Any, progress: Any) -> Any:
-    """Linear warm-up over the first 5 % of the run, then a cosine to 0 (Loshchilov and Hutter, ICLR 2017)."""
+    """Warms up linearly over the first 5 % of the run, then falls as a cosine to 0 (Loshchilov and Hutter, ICLR 2017).
+
+    >>> [round(float(cosine(None, progress)), 3) for progress in (0.0, 0.025, 0.05, 0.525, 1.0)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
     return optax.warmup_cosine_decay_schedule(0.0, 1.0, 50, 1000)(1000 * progress)
 
 
 def constant(epoch: Any, progress: Any) -> Any:
-    """The learning rate itself throughout."""
+    """Keeps the learning rate as it is throughout.
+
+    >>> float(constant(70, 0.7))
+    1.0
+    """
     return optax.constant_schedule(1.0)(epoch)
 
 
@@ -33,17 +46,29 @@ SCHEDULES: dict[str, Schedule] = {"step": step_decay, "cosine": cosine, "constan
 
 
 def constant_beta(progress: Any) -> Any:
-    """Beta from the first step."""
+    """Gives beta its full weight from the first step.
+
+    >>> float(constant_beta(0.0))
+    1.0
+    """
     return jnp.ones_like(progress, dtype=jnp.float32)
 
 
 def linear_beta(progress: Any) -> Any:
-    """Beta rises linearly from 0 over the first 30 % of the run (Bowman et al., CoNLL 2016)."""
+    """Lets beta rise linearly from 0 over the first 30 % of the run (Bowman et al., CoNLL 2016).
+
+    >>> [round(float(linear_beta(progress)), 3) for progress in (0.0, 0.15, 0.3, 1.0)]
+    [0.0, 0.5, 1.0, 1.0]
+    """
     return jnp.where(progress < 0.3, progress / 0.3, 1.0)
 
 
 def cyclical_beta(progress: Any) -> Any:
-    """Four cycles, each rising linearly from 0 for its first half (Fu et al., NAACL 2019)."""
+    """Lets beta go through four cycles, each rising linearly from 0 for its first half (Fu et al., NAACL 2019).
+
+    >>> [float(cyclical_beta(progress)) for progress in (0.0, 0.0625, 0.125, 0.2, 0.25, 1.0)]
+    [0.0, 0.5, 1.0, 1.0, 0.0, 1.0]
+    """
     cycle = 4 * progress
     return jnp.where(cycle < 4, jnp.minimum(1.0, 2 * (cycle % 1)), 1.0)
 

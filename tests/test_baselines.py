@@ -49,5 +49,5 @@ def test_bad_features_are_named(name):
 
 
 def test_pca_to_nothing_is_refused(x):
-    with pytest.raises(InputError, match="--latent_dim of at least 1"):
+    with pytest.raises(InputError, match="`latent_dim` of at least 1"):
         pca(x, dim=0, seed=0)

@@ -2,9 +2,11 @@
 
     encode(x (B, *D), cond (B, C), train) -> Posterior      decode(z (B, L), cond (B, C), train) -> (B, *D)
 
-and three class attributes: `variational` (is there noise and a KL term?), `conditional` (does it look at cond?) and
-`multimodal` (is cond the modality mask, and are the columns of each modality an attribute, `modalities`?).
-To add one: write a file beside these and a line in MODELS; tests/test_contracts.py runs over the registry.
+and three class attributes. `variational` says whether there is noise and a KL term. `conditional` says whether the
+model looks at cond. `multimodal` says whether cond is the modality mask, and the columns of each modality are an attribute,
+`modalities`.
+
+To add a model, write a file beside these and a line in MODELS; tests/test_contracts.py runs over the registry.
 """
 
 from collections.abc import Callable

@@ -23,14 +23,14 @@ _LAYERS_2D = ((3, 2), (3, 2), (3, 2), (3, 2))
 
 
 class ConvVAE(nn.Module):
-    """Four strided convolutions, a dense layer, two heads; the decoder mirrored with transposed convolutions.
+    """The encoder is four strided convolutions, a dense layer and two heads; the decoder mirrors it, transposed.
 
     Each hidden layer is followed by BatchNorm without scale and bias (the published count leaves no room for them),
     ReLU and dropout.
 
     Attributes:
       input_shape: (D,) or (height, width).
-      latent_dim: L.
+      latent_dim: number of latent dimensions, L.
       channels: output channels of the four convolutions.
       dense: width of the layer between convolutions and heads.
       dropout: probability with which a hidden unit is zeroed in training.
@@ -81,7 +81,7 @@ class ConvVAE(nn.Module):
         return NormRelu(affine=False, dropout=self.dropout)
 
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
-        """q(z | x) of a batch; `cond` is not looked at."""
+        """Returns q(z | x) of a batch; `cond` is not looked at."""
         h = x[..., None]
         for conv, norm in zip(self.convs, self.conv_norms, strict=True):
             h = norm(conv(h), train)
@@ -89,7 +89,7 @@ class ConvVAE(nn.Module):
         return Posterior(*jnp.split(self.heads(h), 2, axis=1))
 
     def decode(self, z: Float[Array, "B _"], cond: Float[Array, "B C"], train: bool) -> Float[Array, "B *D"]:
-        """The mean of p(x | z), in the shape of the input."""
+        """Returns the mean of p(x | z), in the shape of the input."""
         h = self.expand_norm(self.expand(z), train)
         h = self.unflatten_norm(self.unflatten(h), train)
         h = h.reshape(len(z), *self.spaces[-1], self.channels[-1])

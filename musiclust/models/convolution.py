@@ -63,7 +63,11 @@ class ConvTranspose(Conv):
 
 
 def convolve(x: Float[Array, "B *N C"], kernel: Float[Array, "..."], strides: Sequence[int]) -> Float[Array, "B *M F"]:
-    """A strided "SAME" convolution (cross-correlation, as in deep learning) as one matrix product."""
+    """Computes a strided "SAME" convolution (cross-correlation, as in deep learning) as one matrix product.
+
+    >>> convolve(jnp.ones((1, 5, 1)), jnp.ones((3, 1, 1)), (2,)).ravel().tolist()
+    [2.0, 3.0, 2.0]
+    """
     *window, channels, features = kernel.shape
     space = x.shape[1:-1]
     out = [-(-n // s) for n, s in zip(space, strides, strict=True)]
@@ -83,7 +87,7 @@ def convolve(x: Float[Array, "B *N C"], kernel: Float[Array, "..."], strides: Se
 def convolve_transpose(
     x: Float[Array, "B *N C"], kernel: Float[Array, "..."], strides: Sequence[int]
 ) -> Float[Array, "B *M F"]:
-    """A "SAME" transposed convolution: one matrix product, then each product added where it belongs.
+    """Computes a "SAME" transposed convolution: one matrix product, then each product is added where it belongs.
 
     Output position t = stride * q + r collects the taps of phase r, each shifted by whole inputs; the phases are
     interleaved at the end.
@@ -117,7 +121,7 @@ def _phases(strides: Sequence[int]) -> itertools.product:
 
 
 def _tap(index: int, window: int, stride: int) -> tuple[int, int]:
-    """(shift in inputs, phase) of kernel tap `index` under `lax.conv_transpose`'s "SAME" padding."""
+    """Returns (shift in inputs, phase) of kernel tap `index` under `lax.conv_transpose`'s "SAME" padding."""
     total = window + stride - 2
     before = window - 1 if stride > window - 1 else -(-total // 2)
     return divmod(before - index, stride)

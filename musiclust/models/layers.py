@@ -11,23 +11,30 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Float, UInt32
 
-from musiclust.noise import hashed, keep_threshold, key_words
+from musiclust.noise import hash_counter, keep_threshold, key_words
 
 _EPSILON = 1e-5
 _MOMENTUM = 0.9
 
 
 def factor_type() -> DTypeLike:
-    """Of the factors of a product: float32, or bfloat16 under `jax.default_matmul_precision("bfloat16")`."""
+    """Returns the type of a product's factors: bfloat16 under `jax.default_matmul_precision("bfloat16")`, else float32.
+
+    >>> factor_type().__name__
+    'float32'
+    """
     precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     return jnp.bfloat16 if precision == "bfloat16" else jnp.float32
 
 
 @jax.custom_vjp
 def product(x: Float[Array, "B D"], kernel: Float[Array, "D F"]) -> Float[Array, "B F"]:
-    """x @ kernel, summed in float32, of factors in the precision of the trace (`factor_type`); so are its gradients.
+    """Returns x @ kernel, summed in float32, of factors in the precision of the trace (`factor_type`).
 
-    JAX's own bfloat16 default rounds on a TPU only, hence the casts.
+    Its gradients are computed likewise. JAX's own bfloat16 default rounds on a TPU only, hence the casts.
+
+    >>> product(jnp.array([[1.0, 2.0]]), jnp.array([[3.0], [4.0]])).tolist()
+    [[11.0]]
     """
     return _product(x, kernel)
 
@@ -56,8 +63,10 @@ class Dense(nn.Module):
 
 
 class NormRelu(nn.Module):
-    """What follows a hidden layer: its bias, BatchNorm (Ioffe and Szegedy, ICML 2015), ReLU and dropout (Srivastava et
-    al., JMLR 2014), (B, *N, C) -> the same shape; statistics are over all axes but the last.
+    """The bias of a hidden layer and what follows it: (B, *N, C) -> the same shape.
+
+    These are BatchNorm (Ioffe and Szegedy, ICML 2015), ReLU and dropout (Srivastava et al., JMLR 2014). Statistics are
+    over all axes but the last.
 
     BatchNorm takes away what the bias adds: it has no gradient, and only the running mean knows of it. It is here
     for the published parameter counts.
@@ -97,14 +106,18 @@ def normalise_relu(
     shift: Float[Array, " C"],
     words: UInt32[Array, "2"],
 ) -> tuple[Float[Array, "B C"], Float[Array, " C"], Float[Array, " C"]]:
-    """(dropout(relu(batch norm of y)), mean, biased variance), with the batch's own statistics.
+    """Returns (dropout(relu(batch norm of y)), mean, biased variance), with the batch's own statistics.
 
-    Derived by hand: what is positive in the output tells what ReLU and dropout let through, so that nothing but y and
-    the output is kept for the way back, which needs two sums and one pass. The mean's and variance's own gradients
-    are not asked for (they feed running statistics).
+    The gradient is derived by hand: what is positive in the output tells what ReLU and dropout let through, so that
+    nothing but y and the output is kept for the way back, which needs two sums and one pass. The mean's and variance's
+    own gradients are not asked for (they feed running statistics).
 
     Args:
-      keep: probability with which a unit is kept; words: of the key that decides which.
+      keep: probability with which a unit is kept.
+      y: what is normalised, a row a track or place.
+      scale: what the normalised values are multiplied by.
+      shift: what is then added.
+      words: words of the key that decides which units are kept.
     """
     return _normalise_forward(keep, y, scale, shift, words)[0]
 
@@ -116,7 +129,7 @@ def _normalise_forward(keep, y, scale, shift, words):
     gain = scale * inverse
     h = nn.relu(y * gain[None] + (shift - mean * gain)[None])
     if keep < 1.0:
-        h = jnp.where(hashed(words, h.shape) < keep_threshold(keep), h / keep, 0.0)
+        h = jnp.where(hash_counter(words, h.shape) < keep_threshold(keep), h / keep, 0.0)
     return (h, mean, variance), (y, h, mean, inverse, scale)
 
 

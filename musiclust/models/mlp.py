@@ -16,14 +16,14 @@ from musiclust.types import Posterior
 
 
 class VAE(nn.Module):
-    """Encoder: input, hidden, two heads; decoder mirrored; BatchNorm after each hidden layer.
+    """The encoder is input, hidden layers and two heads, the decoder its mirror; BatchNorm follows each hidden layer.
 
     With input 404, latent 32 and hidden (512, 256, 128) it has the 759,508 parameters of the first report's hybrid
     VAE; with input 20, the 365,908 of its Beta-VAE.
 
     Attributes:
       input_shape: (D,), or any shape whose product is D; x is flattened and restored.
-      latent_dim: L.
+      latent_dim: number of latent dimensions, L.
       hidden: widths of the encoder's layers; the decoder's are these reversed.
     """
 
@@ -42,11 +42,11 @@ class VAE(nn.Module):
         self.output = Dense(math.prod(self.input_shape))
 
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
-        """q(z | x) of a batch; `cond` is not looked at."""
+        """Returns q(z | x) of a batch; `cond` is not looked at."""
         return Posterior(*jnp.split(self.heads(self.encoder(x.reshape(len(x), -1), train)), 2, axis=1))
 
     def decode(self, z: Float[Array, "B _"], cond: Float[Array, "B C"], train: bool) -> Float[Array, "B *D"]:
-        """The mean of p(x | z), in the shape of the input."""
+        """Returns the mean of p(x | z), in the shape of the input."""
         return self.output(self.decoder(z, train)).reshape(len(z), *self.input_shape)
 
 
@@ -60,6 +60,6 @@ class Autoencoder(VAE):
         self.code = Dense(self.latent_dim)
 
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
-        """The code of a batch as a posterior of variance zero (logvar is -inf)."""
+        """Returns the code of a batch as a posterior of variance zero (logvar is -inf)."""
         code = self.code(self.encoder(x.reshape(len(x), -1), train))
         return Posterior(code, jnp.full_like(code, -jnp.inf))

@@ -75,8 +75,8 @@ class MultimodalVAE(nn.Module):
 
     Attributes:
       input_shape: (D,), or any shape whose product is D; x is flattened and restored.
-      latent_dim: L.
-      modalities: columns of each modality, in order; they sum to D. () is one modality of all columns.
+      latent_dim: number of latent dimensions, L.
+      modalities: number of columns of each modality, in order; they sum to D. () is one modality of all columns.
       hidden: widths of each modality's encoder; its decoder's are these reversed. Without the VAE's widest layer:
         there is a stack for each modality, and a wide one would learn by heart what few tracks have.
       drop: probability with which a modality that a track has is hidden from the encoder in training; one is always
@@ -107,9 +107,9 @@ class MultimodalVAE(nn.Module):
         self.outputs = [Dense(width) for width in self.columns]
 
     def decode(self, z: Float[Array, "B _"], cond: Float[Array, "B C"], train: bool) -> Float[Array, "B *D"]:
-        """The mean of p(x | z), in the shape of the input; 0 in the columns of each modality that cond is 0 for.
+        """Returns the mean of p(x | z), in the shape of the input.
 
-        To impute what tracks lack, pass ones.
+        The columns of each modality that cond is 0 for are 0. To impute what tracks lack, pass ones.
         """
         parts = [output(decoder(z, train)) for decoder, output in zip(self.decoders, self.outputs, strict=True)]
         present = self._present(cond, len(z))
@@ -119,7 +119,7 @@ class MultimodalVAE(nn.Module):
     def _encode_each(
         self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool
     ) -> tuple[list[Float[Array, "B H"]], Bool[Array, "B M"]]:
-        """Each modality's own code, and which of them count."""
+        """Returns each modality's own code, and which of them count."""
         seen = self._seen(self._present(cond, len(x)), train)
         x = jnp.where(self._spread(seen), x.reshape(len(x), -1), 0.0)
         ends = [sum(self.columns[: m + 1]) for m in range(len(self.columns) - 1)]
@@ -137,7 +137,7 @@ class MultimodalVAE(nn.Module):
         return cond > 0
 
     def _seen(self, present: Bool[Array, "B M"], train: bool) -> Bool[Array, "B M"]:
-        """`present` less what is hidden in training; the present modality of the lowest word is never hidden."""
+        """Hides some of `present` in training, but never the present modality of the lowest word."""
         if not train or self.drop == 0.0 or len(self.columns) == 1:
             return present
         words = counter_bits(self.make_rng("dropout"), present.shape)
@@ -146,7 +146,7 @@ class MultimodalVAE(nn.Module):
         return present & ((words < keep_threshold(1.0 - self.drop)) | (words == lowest))
 
     def _spread(self, present: Bool[Array, "B M"]) -> Bool[Array, "B D"]:
-        """The mask of modalities as a mask of columns."""
+        """Turns the mask of modalities into a mask of columns."""
         return jnp.repeat(present, jnp.array(self.columns), axis=1, total_repeat_length=sum(self.columns))
 
 
@@ -168,7 +168,7 @@ class PoEVAE(MultimodalVAE):
         self.logvars = [Dense(self.latent_dim) for _ in self.columns]
 
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
-        """q(z | x) of a batch: the product of the prior and of the experts of the modalities that a track has."""
+        """Returns q(z | x) of a batch: the product of the prior and of the experts of what a track has."""
         codes, seen = self._encode_each(x, cond, train)
         means = jnp.stack([head(code) for head, code in zip(self.means, codes, strict=True)], axis=1)
         logvars = jnp.stack([head(code) for head, code in zip(self.logvars, codes, strict=True)], axis=1)
@@ -182,9 +182,10 @@ class AttentionVAE(MultimodalVAE):
     attention.
 
     Attributes: as in `MultimodalVAE`, and
-      width: of a token; a multiple of `heads`. That of the last hidden layer, so that a token loses nothing.
-      queries: learned queries; as a rule more than there are modalities, so that each can have one of its own.
-      heads: of the attention.
+      width: width of a token, a multiple of `heads`. It is that of the last hidden layer, so that a token loses
+        nothing.
+      queries: number of learned queries; as a rule more than there are modalities, so that each can have its own.
+      heads: number of heads of the attention.
     """
 
     width: int = 128
@@ -202,7 +203,7 @@ class AttentionVAE(MultimodalVAE):
         self.mean, self.logvar = Dense(self.latent_dim), Dense(self.latent_dim)
 
     def encode(self, x: Float[Array, "B *D"], cond: Float[Array, "B C"], train: bool) -> Posterior:
-        """q(z | x) of a batch, from the modalities that a track has. A track without any gets one and the same."""
+        """Returns q(z | x) of a batch, from the modalities that a track has; without any, it is always the same one."""
         codes, seen = self._encode_each(x, cond, train)
         tokens = jnp.stack([token(code) for token, code in zip(self.tokens, codes, strict=True)], axis=1)
         queries = jnp.tile(self.query[None], (len(x), 1, 1))
@@ -214,10 +215,18 @@ class AttentionVAE(MultimodalVAE):
 
 
 def product_of_experts(experts: Posterior, present: Bool[Array, "B M"]) -> Posterior:
-    """The Gaussian proportional to N(0, I) and the present experts, (B, M, L) each: a Posterior of (B, L).
+    """Returns the Gaussian proportional to N(0, I) and the present experts: a Posterior of (B, L).
 
-    Precisions add up; means are weighted by them (Wu and Goodman 2018, section 2.2). An expert's logvar counts within
-    [-10, 10], so that precisions stay within float32 and no expert silences the others for good.
+    Precisions add up, and means are weighted by them (Wu and Goodman 2018, section 2.2). An expert's logvar counts
+    within [-10, 10], so that precisions stay within float32 and no expert silences the others for good.
+
+    Args:
+      experts: mean and logvar of each modality's Gaussian, (B, M, L) each.
+      present: which modalities count.
+
+    >>> expert = Posterior(mean=jnp.full((1, 1, 2), 3.0), logvar=jnp.zeros((1, 1, 2)))
+    >>> product_of_experts(expert, jnp.array([[True]])).mean.tolist()  # half way to the prior's 0
+    [[1.5, 1.5]]
     """
     limited = jnp.clip(experts.logvar, -_LOGVAR_LIMIT, _LOGVAR_LIMIT)
     precision = jnp.where(present[:, :, None], jnp.exp(-limited), 0.0)

@@ -13,7 +13,7 @@ from musiclust import training
 from musiclust.models import MODELS
 from musiclust.models.convolution import Conv
 from musiclust.models.layers import Dense, NormRelu, normalise_relu, product
-from musiclust.noise import hashed, keep_threshold
+from musiclust.noise import hash_counter, keep_threshold
 from musiclust.types import Data
 
 fused: Any = normalise_relu
@@ -127,7 +127,7 @@ def test_gradients_of_dropout_are_those_of_its_mask():
     y, cotangent = (jnp.asarray(rng.normal(size=(12, 5)), jnp.float32) for _ in range(2))
     scale, shift = jnp.linspace(0.5, 1.5, 5), jnp.linspace(-0.5, 1.0, 5)
     words = jnp.array([7, 11], jnp.uint32)
-    mask = hashed(words, (12, 5)) < keep_threshold(0.7)
+    mask = hash_counter(words, (12, 5)) < keep_threshold(0.7)
 
     def written_out(y, scale, shift):
         normed = (y - y.mean(axis=0)[None]) / jnp.sqrt(y.var(axis=0) + 1e-5)[None] * scale[None] + shift[None]
