@@ -3,8 +3,8 @@
     encode(x (B, *D), cond (B, C), train) -> Posterior      decode(z (B, L), cond (B, C), train) -> (B, *D)
 
 and three class attributes. `variational` says whether there is noise and a KL term. `conditional` says whether the
-model looks at cond. `multimodal` says whether cond is the modality mask, and the columns of each modality are an attribute,
-`modalities`.
+model looks at cond. `multimodal` says whether cond is the modality mask, and the columns of each modality
+are an attribute, `modalities`.
 
 To add a model, write a file beside these and a line in MODELS; tests/test_contracts.py runs over the registry.
 """
