@@ -1,4 +1,4 @@
-"""The tables of BUILD_NOTES.md, from what the benchmarks wrote: python -m benchmarks.tables [--results=FOLDER]
+"""The tables of docs/measurements.md, from what the benchmarks wrote: python -m benchmarks.tables [--results=FOLDER]
 
 Prints Markdown. A benchmark whose result is missing is one line that names the command to make it.
 """
