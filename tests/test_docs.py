@@ -34,7 +34,7 @@ def examples() -> Iterator[doctest.DocTest]:
                     yield found
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+@pytest.mark.parametrize("example", list(examples()), ids=lambda example: example.name)
 def test_examples_in_docstrings_run(example):
     example.globs.update(vars(importlib.import_module(example.globs["__name__"])))
     said: list[str] = []
