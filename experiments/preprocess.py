@@ -155,7 +155,7 @@ def _request(workers: int, progress: Callable[[int, int], None]) -> base.Request
         progress=progress,
         table=_table(),
         clips=_CLIPS.value,
-        split_files=tuple(map(Path, _SPLIT_FILE.value)),
+        split_file=tuple(map(Path, _SPLIT_FILE.value)),
         metadata_dir=_path(_METADATA_DIR.value),
         subset=_SUBSET.value,
     )
@@ -173,13 +173,13 @@ def _table() -> base.TableRequest | None:
         tracks_table=_path(_TRACKS_TABLE.value),
         header_rows=_HEADER_ROWS.value,
         id_column=_ID_COLUMN.value,
-        class_columns=tuple(_CLASS_COLUMN.value),
+        class_column=tuple(_CLASS_COLUMN.value),
         group_column=_GROUP_COLUMN.value,
         title_column=_TITLE_COLUMN.value,
         artist_column=_ARTIST_COLUMN.value,
         text_column=_TEXT_COLUMN.value,
-        transcript_columns=tuple(_TRANSCRIPT_COLUMN.value),
-        blocks=tuple((name, glob) for name, _, glob in blocks),
+        transcript_column=tuple(_TRANSCRIPT_COLUMN.value),
+        block=tuple((name, glob) for name, _, glob in blocks),
     )
 
 

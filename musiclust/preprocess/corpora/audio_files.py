@@ -1,4 +1,4 @@
-"""Audio files below a folder, and their tags."""
+"""The folder of a corpus, the audio files below it, and their tags."""
 
 import os
 from collections.abc import Iterator
@@ -11,11 +11,34 @@ from musiclust.errors import InputError
 EXTENSIONS = (".mp3", ".ogg", ".flac", ".wav", ".au", ".aif", ".aiff", ".opus")
 
 
+def resolve_folder(named: Path | None, parameter: str, what: str) -> Path:
+    """Returns the absolute path of a folder.
+
+    Args:
+      named: the folder as it was given.
+      parameter: the name of the parameter by which it was given, for messages.
+      what: what the folder holds, for messages.
+
+    Raises:
+      InputError: if no folder was given, or there is none of that name.
+    """
+    if named is None:
+        raise InputError(f"no folder of {what} is named: add `{parameter}=<folder>`")
+    root = Path(os.path.abspath(named.expanduser()))
+    if root.is_dir():
+        return root
+    if root.exists():
+        raise InputError(f"{root} is a file: give `{parameter}` the folder it lies in")
+    parent = next(parent for parent in root.parents if parent.exists())
+    raise InputError(f"{root} does not exist (the nearest folder that does is {parent}): check `{parameter}`")
+
+
 def find_audio(root: Path) -> tuple[list[str], int, list[tuple[str, str]]]:
-    """Audio files below `root` by their names; hidden ones are left out, symbolic links followed once.
+    """Finds the audio files below `root` by their names; leaves hidden ones out and follows symbolic links once.
 
     Returns:
-      Paths below root in sorted order, how many other files there are, (path, reason) of what cannot be looked into.
+      The paths below root in sorted order; how many other files there are; (path, reason) of what cannot be looked
+      into.
 
     Raises:
       InputError: if there is no audio file.
@@ -25,27 +48,27 @@ def find_audio(root: Path) -> tuple[list[str], int, list[tuple[str, str]]]:
     for path in _walk(root, skipped):
         if not path.lower().endswith(EXTENSIONS):
             others += 1
-        elif not _encodable(path):
+        elif not _is_utf8(path):
             shown = path.encode(errors="backslashreplace").decode()
             skipped.append((shown, "its name is not valid UTF-8: rename it"))
         else:
             names.append(os.path.relpath(path, root))
     if not names:
         raise InputError(
-            f"{root} holds no audio files (looked for {', '.join(EXTENSIONS)}; others: {others}): check --audio_dir"
+            f"{root} holds no audio files (looked for {', '.join(EXTENSIONS)}; others: {others}): check `audio_dir`"
         )
     return names, others, skipped
 
 
 def _walk(root: Path, skipped: list[tuple[str, str]]) -> Iterator[str]:
-    """Files below `root` in sorted order; folders that cannot be read are added to `skipped`."""
+    """Yields the files below `root` in sorted order; adds folders that cannot be read to `skipped`."""
 
-    def unreadable(error: OSError) -> None:
+    def skip(error: OSError) -> None:
         shown = os.fsencode(error.filename).decode(errors="backslashreplace")
         skipped.append((shown, f"folder cannot be read: {error.strerror}"))
 
     seen = set()
-    for place, folders, files in os.walk(root, onerror=unreadable, followlinks=True):
+    for place, folders, files in os.walk(root, onerror=skip, followlinks=True):
         status = os.stat(place)
         if (status.st_dev, status.st_ino) in seen:  # a link back up, or a second way in
             folders.clear()
@@ -55,13 +78,13 @@ def _walk(root: Path, skipped: list[tuple[str, str]]) -> Iterator[str]:
         yield from (os.path.join(place, name) for name in sorted(files) if not name.startswith("."))
 
 
-def _encodable(text: str) -> bool:
-    """False where a file system's bytes are not UTF-8 (Python holds them as lone surrogates)."""
+def _is_utf8(text: str) -> bool:
+    """Whether the bytes of a name are UTF-8; Python holds others as lone surrogates."""
     return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """title, artist, album and genre as far as the file's tags have them; broken tags are no tags."""
+    """Reads "title", "artist", "album" and "genre" as far as a file's tags have them; broken tags are no tags."""
     try:
         tag = TinyTag.get(path, duration=False)
     except (TinyTagException, OSError):

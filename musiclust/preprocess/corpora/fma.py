@@ -18,9 +18,13 @@ import numpy as np
 
 from musiclust.errors import InputError
 from musiclust.preprocess.audio.features import BLOCKS, STATISTICS
-from musiclust.preprocess.corpora.audio_files import find_audio, read_tags
-from musiclust.preprocess.corpora.base import Corpus, Request, existing_folder, listing, make_tracks
-from musiclust.preprocess.corpora.table_reader import Columns, nearest, opened, read_columns
+from musiclust.preprocess.corpora.audio_files import find_audio, read_tags, resolve_folder
+from musiclust.preprocess.corpora.base import Corpus, Request
+from musiclust.preprocess.corpora.columns import Columns
+from musiclust.preprocess.corpora.csv_reader import open_text
+from musiclust.preprocess.corpora.make_tracks import make_tracks
+from musiclust.preprocess.corpora.messages import list_first, suggest_names
+from musiclust.preprocess.corpora.table_reader import read_columns
 from musiclust.types import Block, Tracks
 
 SUBSETS = ("small", "medium", "large", "full")  # each holds those before it; large and full are of the same tracks
@@ -47,150 +51,155 @@ _TRACKS = {
 
 
 class _Facts(NamedTuple):
-    """What the metadata know: for each of "genre", "split", ... track id -> value; known: the ids of all tracks."""
+    """What the metadata know.
+
+    Attributes:
+      columns: for each of "genre", "split", ... track id -> value.
+      known: the ids of all tracks.
+    """
 
     columns: dict[str, dict[str, str]]
     known: set[str]
 
-    def of(self, name: str, track_id: Sequence[str]) -> list[str]:
+    def look_up(self, name: str, track_id: Sequence[str]) -> list[str]:
         column = self.columns.get(name, {})
         return [column.get(i, "") for i in track_id]
 
 
 def fma(request: Request) -> Corpus:
-    """FMA from its metadata, from its audio, or from both.
+    """Takes FMA from its metadata, from its audio, or from both.
 
     From the metadata alone: the tracks of `subset` with the blocks "mfcc_stats" (20, 7) and "mfcc_mean" (20,) out of
     features.csv; tracks without them are skipped and named. With audio: the tracks that have a file (of the subset, if
-    one is named); the features of features.csv then are the block "fma_mfcc_stats", not valid where they lack. Labels:
-    genre, the official split, subset. Group: the artist. From the audio alone there are no classes, and titles and
-    artists are those of the tags.
+    one is named); the features of features.csv then are the block "fma_mfcc_stats", not valid where they lack. Classes
+    are "genre", "split" (the official one) and "subset"; the group is the artist. From the audio alone there are no
+    classes, and titles and artists are those of the tags.
 
     Raises:
       InputError: if a folder or a file is missing, or its columns are not FMA's.
     """
     if request.metadata_dir is None and request.audio_dir is None:
-        raise InputError("no folder of FMA is named: add --metadata_dir=<fma_metadata> or --audio_dir=<fma_small>")
+        raise InputError("no folder of FMA is named: add `metadata_dir=<fma_metadata>` or `audio_dir=<fma_small>`")
     if request.metadata_dir is None:
         if request.subset is not None:
-            raise InputError(f"--subset={request.subset} stands in tracks.csv: add --metadata_dir=<fma_metadata>")
-        return _audio_alone(request)
-    root = existing_folder(request.metadata_dir, "--metadata_dir", "FMA's metadata")
-    facts = _facts(root)
-    wanted = _subset(root, facts, request.subset)
+            raise InputError(f"`subset={request.subset}` stands in tracks.csv: add `metadata_dir=<fma_metadata>`")
+        return _take_audio(request)
+    root = resolve_folder(request.metadata_dir, "metadata_dir", "FMA's metadata")
+    facts = _read_facts(root)
+    wanted = _select_subset(root, facts, request.subset)
     source = {"corpus": "fma", "metadata_dir": str(root)}
     if request.audio_dir is None:
-        return _metadata_alone(root, facts, wanted, source)
-    audio_dir = existing_folder(request.audio_dir, "--audio_dir", "FMA's audio")
-    files, others, skipped = _files(audio_dir)
+        return _take_metadata(root, facts, wanted, source)
+    audio_dir = resolve_folder(request.audio_dir, "audio_dir", "FMA's audio")
+    files, others, skipped = _find_files(audio_dir)
     track_id = sorted(set(files) & wanted if request.subset else files)
     if not track_id:
-        raise InputError(f"{audio_dir} and {root} have no track in common: check --audio_dir, or --subset")
+        raise InputError(f"{audio_dir} and {root} have no track in common: check `audio_dir`, or `subset`")
     if request.subset:
         skipped += [(i, f"no such file below {audio_dir}") for i in sorted(wanted - set(files))]
     warnings = [(files[i], "no row in tracks.csv: no classes") for i in track_id if i not in facts.known]
     blocks = []
-    if _file(root, "features.csv", required=False) is not None:
-        stats, lacking = _stats(root, track_id)
+    if _find_table(root, "features.csv", required=False) is not None:
+        stats, lacking = _read_stats(root, track_id)
         whole = np.array([i not in lacking for i in track_id])
         if whole.any():
-            blocks.append(_block("fma_mfcc_stats", track_id, stats, whole))
+            blocks.append(_make_block("fma_mfcc_stats", track_id, stats, whole))
         else:
             warnings.append(("features.csv", "has whole rows for none of these tracks: no block fma_mfcc_stats"))
     return Corpus(
-        _tracks(facts, track_id, [files[i] for i in track_id]),
+        _make_tracks(facts, track_id, [files[i] for i in track_id]),
         {},
         others,
         skipped,
         {**source, "audio_dir": str(audio_dir)},
         blocks,
-        [*warnings, *_miscut(files, track_id)],
+        [*warnings, *_name_miscut(files, track_id)],
     )
 
 
-def _audio_alone(request: Request) -> Corpus:
-    root = existing_folder(request.audio_dir, "--audio_dir", "FMA's audio")
-    files, others, skipped = _files(root)
+def _take_audio(request: Request) -> Corpus:
+    root = resolve_folder(request.audio_dir, "audio_dir", "FMA's audio")
+    files, others, skipped = _find_files(root)
     track_id = sorted(files)
     if not track_id:
-        raise InputError(f"{root} holds no file named by an FMA id, such as 000/000002.mp3: check --audio_dir")
+        raise InputError(f"{root} holds no file named by an FMA id, such as 000/000002.mp3: check `audio_dir`")
     tags = [read_tags(Path(files[i])) for i in track_id]
     meta = {key: [tag.get(key, "") for tag in tags] for key in ("title", "artist", "album")}
     tracks = make_tracks(
-        track_id, path=[files[i] for i in track_id], meta=meta, classes={}, group=_groups([], meta["artist"])
+        track_id, path=[files[i] for i in track_id], meta=meta, classes={}, group=_make_groups([], meta["artist"])
     )
     source = {"corpus": "fma", "audio_dir": str(root)}
-    return Corpus(tracks, {}, others, skipped, source, warnings=_miscut(files, track_id))
+    return Corpus(tracks, {}, others, skipped, source, warnings=_name_miscut(files, track_id))
 
 
-def _metadata_alone(root: Path, facts: _Facts, wanted: set[str], source: dict[str, str]) -> Corpus:
+def _take_metadata(root: Path, facts: _Facts, wanted: set[str], source: dict[str, str]) -> Corpus:
     candidates = sorted(wanted)
-    stats, lacking = _stats(root, candidates)
+    stats, lacking = _read_stats(root, candidates)
     track_id = [i for i in candidates if i not in lacking]
     if not track_id:
         raise InputError(f"{root}: features.csv has whole rows for none of the {len(candidates)} tracks of tracks.csv")
     stats, everywhere = stats[[i not in lacking for i in candidates]], np.ones(len(track_id), dtype=bool)
     blocks = [
-        _block("mfcc_stats", track_id, stats, everywhere),
-        _block("mfcc_mean", track_id, stats[:, :, STATISTICS.index("mean")], everywhere),
+        _make_block("mfcc_stats", track_id, stats, everywhere),
+        _make_block("mfcc_mean", track_id, stats[:, :, STATISTICS.index("mean")], everywhere),
     ]
-    return Corpus(_tracks(facts, track_id, None), {}, 0, list(lacking.items()), source, blocks)
+    return Corpus(_make_tracks(facts, track_id, None), {}, 0, list(lacking.items()), source, blocks)
 
 
-def _tracks(facts: _Facts, track_id: Sequence[str], path: Sequence[str] | None) -> Tracks:
-    classes = {name: facts.of(name, track_id) for name in ("genre", "split", "subset") if name in facts.columns}
-    meta = {name: facts.of(name, track_id) for name in ("title", "artist", "album")}
-    group = _groups(facts.of("artist id", track_id), meta["artist"])
+def _make_tracks(facts: _Facts, track_id: Sequence[str], path: Sequence[str] | None) -> Tracks:
+    classes = {name: facts.look_up(name, track_id) for name in ("genre", "split", "subset") if name in facts.columns}
+    meta = {name: facts.look_up(name, track_id) for name in ("title", "artist", "album")}
+    group = _make_groups(facts.look_up("artist id", track_id), meta["artist"])
     return make_tracks(track_id, path=path, meta=meta, classes=classes, group=group)
 
 
-def _groups(artist_id: Sequence[str], artist: Sequence[str]) -> list[str]:
-    """The artist of each track by id, else by name, marked as such: a track of its own is called by a bare id."""
+def _make_groups(artist_id: Sequence[str], artist: Sequence[str]) -> list[str]:
+    """Names the artist of each track by id, else by name, marked as such: a track of its own is called by a bare id."""
     artist_id = artist_id or [""] * len(artist)
     return [f"artist {i or name}" if i or name else "" for i, name in zip(artist_id, artist, strict=True)]
 
 
-def _file(root: Path, name: str, *, required: bool = True) -> Path | None:
-    """A table of the metadata folder, also under its name in the reduced set."""
+def _find_table(root: Path, name: str, *, required: bool = True) -> Path | None:
+    """Finds a table of the metadata folder, also under its name in the reduced set."""
     for path in (root / name, root / f"fma_{name}"):
         if path.is_file():
             return path
     if required:
-        raise InputError(f"{root} has neither {name} nor fma_{name}: check --metadata_dir")
+        raise InputError(f"{root} has neither {name} nor fma_{name}: check `metadata_dir`")
     return None
 
 
-def _header_rows(path: Path, one: Sequence[str], several: int) -> int:
-    """1 where the first cell of a table is one of `one`, else `several`."""
-    with opened(path) as file:
+def _count_header_rows(path: Path, one: Sequence[str], several: int) -> int:
+    """Returns 1 where the first cell of a table is one of `one`, else `several`."""
+    with open_text(path) as file:
         first = file.readline().partition(",")[0].strip()
     return 1 if first in one else several
 
 
-def _facts(root: Path) -> _Facts:
-    path = _file(root, "tracks.csv")
+def _read_facts(root: Path) -> _Facts:
+    path = _find_table(root, "tracks.csv")
     assert path is not None
-    if _header_rows(path, ("track_id", "id"), 2) == 1:
-        read = _read(path, ["genre"], [], 1)
-        titles = _top_genres(root)
+    if _count_header_rows(path, ("track_id", "id"), 2) == 1:
+        read = _read_table(path, ["genre"], [], 1)
+        titles = _read_top_genres(root)
         genre = [titles.get(code, "") for code in read.text["genre"]]
         ids = read.text[read.names[0]]
         return _Facts({"genre": dict(zip(ids, genre, strict=True))}, set(ids))
-    read = _read(path, list(_TRACKS.values()), [], 2)
+    read = _read_table(path, list(_TRACKS.values()), [], 2)
     ids = read.text[read.names[0]]
     columns = {name: dict(zip(ids, read.text[column], strict=True)) for name, column in _TRACKS.items()}
     return _Facts(columns, set(ids))
 
 
-def _read(path: Path, texts: Sequence[str], numbers: Sequence[str], header_rows: int) -> Columns:
-    """Columns of one of FMA's tables; its first column, the ids, comes as text."""
+def _read_table(path: Path, texts: Sequence[str], numbers: Sequence[str], header_rows: int) -> Columns:
+    """Reads columns of one of FMA's tables; its first column, the ids, comes as text."""
 
     def choose(names: Sequence[str], first: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
         lacking = [name for name in [*texts, *numbers] if name not in names]
         if lacking:
             raise InputError(
                 f"{path}, read with {header_rows} header rows, lacks {len(lacking)} of FMA's columns, the first is "
-                f"{lacking[0]} ({nearest(lacking[0], names)})"
+                f"{lacking[0]} ({suggest_names(lacking[0], names)})"
             )
         return [names[0], *texts], list(numbers)
 
@@ -202,35 +211,38 @@ def _read(path: Path, texts: Sequence[str], numbers: Sequence[str], header_rows:
     return columns
 
 
-def _top_genres(root: Path) -> dict[str, str]:
-    """Id of any genre -> title of its top-level genre."""
-    path = _file(root, "genres.csv")
+def _read_top_genres(root: Path) -> dict[str, str]:
+    """Returns id of any genre -> title of its top-level genre."""
+    path = _find_table(root, "genres.csv")
     assert path is not None
-    read = _read(path, ["title", "top_level"], [], 1)
+    read = _read_table(path, ["title", "top_level"], [], 1)
     titles = dict(zip(read.text[read.names[0]], read.text["title"], strict=True))
     return {i: titles.get(top, "") for i, top in zip(titles, read.text["top_level"], strict=True)}
 
 
-def _subset(root: Path, facts: _Facts, subset: str | None) -> set[str]:
-    """The ids of a subset; of all for "full" and where none is named."""
+def _select_subset(root: Path, facts: _Facts, subset: str | None) -> set[str]:
+    """Returns the ids of a subset; of all for "full" and where none is named."""
     if subset in (None, "full"):
         return set(facts.known)
     if "subset" not in facts.columns:
-        raise InputError(f"{root}: its tracks.csv names no subsets: leave --subset out")
+        raise InputError(f"{root}: its tracks.csv names no subsets: leave `subset` out")
     inside = SUBSETS[: SUBSETS.index(subset) + 1]
     ids = {i for i, value in facts.columns["subset"].items() if value in inside}
     if not ids:
-        raise InputError(f"{root}: tracks.csv has no track of the subset {subset}: name another --subset")
+        raise InputError(f"{root}: tracks.csv has no track of the subset {subset}: name another `subset`")
     return ids
 
 
-def _stats(root: Path, track_id: Sequence[str]) -> tuple[np.ndarray, dict[str, str]]:
-    """MFCC of features.csv in this house's order, (N, 20, 7) float32, 0 where they lack; track id -> why they do."""
-    path = _file(root, "features.csv")
+def _read_stats(root: Path, track_id: Sequence[str]) -> tuple[np.ndarray, dict[str, str]]:
+    """Reads the MFCC of features.csv in this house's order, (N, 20, 7) float32, 0 where they lack.
+
+    Returns them, and track id -> why they lack.
+    """
+    path = _find_table(root, "features.csv")
     assert path is not None
-    read = _read(path, [], _MFCC, _header_rows(path, ("track_id", "id"), 3))
+    read = _read_table(path, [], _MFCC, _count_header_rows(path, ("track_id", "id"), 3))
     if len(read.numeric) < len(_MFCC):
-        raise InputError(f"{path}: not numeric: {listing(read.other)}")
+        raise InputError(f"{path}: not numeric: {list_first(read.other)}")
     there = {i: row for row, i in enumerate(read.text[read.names[0]])}
     rows = np.array([there.get(i, -1) for i in track_id], dtype=int)
     values = read.numbers[rows]
@@ -244,7 +256,7 @@ def _stats(root: Path, track_id: Sequence[str]) -> tuple[np.ndarray, dict[str, s
     return values.reshape(len(track_id), 20, len(STATISTICS)), lacking
 
 
-def _block(name: str, track_id: Sequence[str], values: np.ndarray, valid: np.ndarray) -> Block:
+def _make_block(name: str, track_id: Sequence[str], values: np.ndarray, valid: np.ndarray) -> Block:
     like = BLOCKS["mfcc_mean" if values.ndim == 2 else "mfcc_stats"]
     spec = {
         "shape": list(like.shape),
@@ -256,8 +268,8 @@ def _block(name: str, track_id: Sequence[str], values: np.ndarray, valid: np.nda
     return Block(name, np.array(track_id, dtype=str), values, valid, spec)
 
 
-def _files(root: Path) -> tuple[dict[str, str], int, list[tuple[str, str]]]:
-    """Track id -> path of its file; how many other files there are; what cannot be used."""
+def _find_files(root: Path) -> tuple[dict[str, str], int, list[tuple[str, str]]]:
+    """Returns track id -> path of its file; how many other files there are; (path, reason) of what cannot be used."""
     names, others, skipped = find_audio(root)
     files: dict[str, str] = {}
     for name in names:
@@ -271,6 +283,6 @@ def _files(root: Path) -> tuple[dict[str, str], int, list[tuple[str, str]]]:
     return files, others, skipped
 
 
-def _miscut(files: dict[str, str], track_id: Sequence[str]) -> list[tuple[str, str]]:
+def _name_miscut(files: dict[str, str], track_id: Sequence[str]) -> list[tuple[str, str]]:
     reason = "FMA names it as cut at the wrong place: its 30 s clip is short or empty"
     return [(files[i], reason) for i in track_id if i in MISCUT]

@@ -8,22 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from musiclust.preprocess.corpora.audio_files import find_audio, read_tags
-from musiclust.preprocess.corpora.base import Corpus, Request, existing_folder, make_tracks
+from musiclust.preprocess.corpora.audio_files import find_audio, read_tags, resolve_folder
+from musiclust.preprocess.corpora.base import Corpus, Request
+from musiclust.preprocess.corpora.make_tracks import make_tracks
 
 
 def folder(request: Request) -> Corpus:
-    """Every audio file below `audio_dir`; hidden files and folders are left out, symbolic links followed once.
+    """Takes every audio file below `audio_dir`; leaves hidden ones out and follows symbolic links once.
 
-    Labels: "genre" from the tags where any has one, "folder" (the first sub-folder) where there is more than one.
-    Group: the artist of the tags, for songs of one artist share a sound; without it the track itself.
+    Classes are "genre", from the tags where any has one, and "folder" (the first sub-folder), where there is more than
+    one. The group is the artist of the tags, for songs of one artist share a sound; without it the track itself.
 
     Raises:
       InputError: if audio_dir is not a folder or holds no audio file.
     """
-    root = existing_folder(request.audio_dir, "--audio_dir", "audio files")
+    root = resolve_folder(request.audio_dir, "audio_dir", "audio files")
     names, others, skipped = find_audio(root)
-    ids = _track_ids([name.replace(os.sep, "/") for name in names])
+    ids = _make_ids([name.replace(os.sep, "/") for name in names])
     order = np.argsort(np.array(ids))
     ids, names = [ids[i] for i in order], [names[i] for i in order]
     tags = [read_tags(root / name) for name in names]
@@ -41,8 +42,8 @@ def folder(request: Request) -> Corpus:
     return Corpus(tracks, {}, others, skipped, {"corpus": "folder", "audio_dir": str(root)})
 
 
-def _track_ids(names: Sequence[str]) -> list[str]:
-    """Unique ids for relative paths: without the extension, with it where two files would share an id.
+def _make_ids(names: Sequence[str]) -> list[str]:
+    """Makes unique ids of relative paths: without the extension, with it where two files would share an id.
 
     Composed (NFC), so that a store made where file names are decomposed (macOS) joins with tables made elsewhere.
     """

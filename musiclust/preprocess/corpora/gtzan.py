@@ -18,8 +18,10 @@ from pathlib import Path
 
 from musiclust.errors import InputError
 from musiclust.preprocess.audio.decode import stretch
-from musiclust.preprocess.corpora.audio_files import find_audio
-from musiclust.preprocess.corpora.base import Corpus, Request, existing_folder, listing, make_tracks, merge_groups
+from musiclust.preprocess.corpora.audio_files import find_audio, resolve_folder
+from musiclust.preprocess.corpora.base import Corpus, Request
+from musiclust.preprocess.corpora.make_tracks import make_tracks, merge_groups
+from musiclust.preprocess.corpora.messages import list_first
 
 CLIP_SECONDS = 10.0
 
@@ -28,18 +30,18 @@ _HEADER = 4096  # bytes, in which the samples of a .wav begin
 
 
 def gtzan(request: Request) -> Corpus:
-    """The songs of GTZAN, each once or as `clips` consecutive clips of 10 s from its beginning on.
+    """Takes the songs of GTZAN, each once or as `clips` consecutive clips of 10 s from its beginning on.
 
-    Labels: "genre"; with `split_files`, lists of songs by name, "split": the stem of the list that a song is in. Songs
-    in no list are left out.
+    Classes are "genre" and, with `split_file` (lists of songs by name), "split": the stem of the list that a song is
+    in. Songs in no list are left out.
 
     Raises:
       InputError: if audio_dir has no such folders, or a list is missing, has no song of them, or shares one with
         another.
     """
-    root = existing_folder(request.audio_dir, "--audio_dir", "GTZAN's genres")
+    root = resolve_folder(request.audio_dir, "audio_dir", "GTZAN's genres")
     if request.clips < 1:
-        raise InputError(f"--clips={request.clips}: name 1 or more")
+        raise InputError(f"`clips={request.clips}`: name 1 or more")
     names, others, skipped = find_audio(root)
     songs: dict[str, str] = {}
     for name in names:
@@ -52,11 +54,11 @@ def gtzan(request: Request) -> Corpus:
         else:
             songs[song] = str(root / name)
     if not songs:
-        raise InputError(f"{root} has no songs named as GTZAN's, blues/blues.00000.wav or .au: check --audio_dir")
+        raise InputError(f"{root} has no songs named as GTZAN's, blues/blues.00000.wav or .au: check `audio_dir`")
     warnings: list[tuple[str, str]] = []
-    splits = _splits(request.split_files, songs, warnings)
-    order = sorted(splits if request.split_files else songs)
-    copies = _copies([Path(songs[song]) for song in order])
+    splits = _read_splits(request.split_file, songs, warnings)
+    order = sorted(splits if request.split_file else songs)
+    copies = _find_copies([Path(songs[song]) for song in order])
     warnings += [
         (songs[order[rows[0]]], "the same samples as " + ", ".join(order[i] for i in rows[1:])) for rows in copies
     ]
@@ -76,7 +78,7 @@ def gtzan(request: Request) -> Corpus:
     by_id = sorted(range(len(track_id)), key=track_id.__getitem__)  # "#10" stands before "#2"
     song_of = [song_of[i] for i in by_id]
     classes = {"genre": [song.partition("/")[0] for song in song_of]}
-    if request.split_files:
+    if request.split_file:
         classes["split"] = [splits[song] for song in song_of]
     tracks = make_tracks(
         [track_id[i] for i in by_id],
@@ -89,8 +91,11 @@ def gtzan(request: Request) -> Corpus:
     return Corpus(tracks, {}, others, skipped, source, (), warnings)
 
 
-def _splits(files: Sequence[Path], songs: dict[str, str], warnings: list[tuple[str, str]]) -> dict[str, str]:
-    """Song -> the stem of the list that it is in. A line begins with a path or a name, with or without extension."""
+def _read_splits(files: Sequence[Path], songs: dict[str, str], warnings: list[tuple[str, str]]) -> dict[str, str]:
+    """Returns song -> the stem of the list that it is in.
+
+    A line of a list begins with a path or a name, with or without extension.
+    """
     found: dict[str, str] = {}
     by_stem = {song.partition("/")[2]: song for song in songs}
     for file in files:
@@ -98,49 +103,52 @@ def _splits(files: Sequence[Path], songs: dict[str, str], warnings: list[tuple[s
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}: check --split_file") from error
+            raise InputError(f"{path}: {error.strerror}: check `split_file`") from error
         except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not a list of songs: check --split_file") from error
+            raise InputError(f"{path} is not a list of songs: check `split_file`") from error
         names = [Path(line.split()[0]).name for line in lines if line.strip()]
         stems = [re.sub(r"\.(wav|au|mp3)$", "", name, flags=re.IGNORECASE) for name in names]
         here = [by_stem[stem] for stem in stems if stem in by_stem]
         if not here:
-            raise InputError(f"{path} names no song that is there (such as {listing(stems, 1) or 'none'})")
+            raise InputError(f"{path} names no song that is there (such as {list_first(stems, 1) or 'none'})")
         twice = [song for song in here if found.get(song, path.stem) != path.stem]
         if twice:
             raise InputError(f"{path}: {twice[0]} is in {found[twice[0]]} too: lists may not share songs")
         unknown = [stem for stem in stems if stem not in by_stem]
         if unknown:
-            warnings.append((path.name, f"{len(unknown)} of its songs are not there: {listing(unknown)}"))
+            warnings.append((path.name, f"{len(unknown)} of its songs are not there: {list_first(unknown)}"))
         found |= dict.fromkeys(here, path.stem)
     return found
 
 
-def _copies(paths: Sequence[Path]) -> list[list[int]]:
-    """Files with the very same samples, as lists of two or more indices. Files that cannot be read have no copy."""
+def _find_copies(paths: Sequence[Path]) -> list[list[int]]:
+    """Returns lists of two or more indices of files with the very same samples; files not readable have no copy."""
     by_size: dict[int, list[int]] = defaultdict(list)
     for i, path in enumerate(paths):
         try:
             with path.open("rb") as file:
-                by_size[path.stat().st_size - _begin(file.read(_HEADER))].append(i)
+                by_size[path.stat().st_size - _find_samples(file.read(_HEADER))].append(i)
         except OSError:  # the pipeline names it
             continue
     same: dict[bytes, list[int]] = defaultdict(list)
     for size, rows in by_size.items():
         if size > 0 and len(rows) > 1:
             for i in rows:
-                same[_digest(paths[i])].append(i)
+                same[_hash_samples(paths[i])].append(i)
     return sorted(rows for rows in same.values() if len(rows) > 1)
 
 
-def _digest(path: Path) -> bytes:
+def _hash_samples(path: Path) -> bytes:
     with path.open("rb") as file:
-        file.seek(_begin(file.read(_HEADER)))
+        file.seek(_find_samples(file.read(_HEADER)))
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _begin(head: bytes) -> int:
-    """Where the samples begin: an .au says so itself, in a .wav the mark "data" and a length stand before them."""
+def _find_samples(head: bytes) -> int:
+    """Returns the place where the samples begin.
+
+    An .au says so itself; in a .wav the mark "data" and a length stand before them.
+    """
     if head.startswith(b".snd"):
         return int.from_bytes(head[4:8], "big")
     mark = head.find(b"data")

@@ -15,43 +15,46 @@ from pathlib import Path
 import numpy as np
 
 from musiclust.errors import InputError
-from musiclust.preprocess.corpora.base import Corpus, Request, TableRequest, listing, make_tracks, merge_groups
-from musiclust.preprocess.corpora.table_reader import Columns, column, nearest, read_columns
+from musiclust.preprocess.corpora.base import Corpus, Request, TableRequest
+from musiclust.preprocess.corpora.columns import Columns, check_column
+from musiclust.preprocess.corpora.make_tracks import make_tracks, merge_groups
+from musiclust.preprocess.corpora.messages import list_first, suggest_names
+from musiclust.preprocess.corpora.table_reader import read_columns
 from musiclust.types import Block
 
 _ID_NAMES = ("id", "track_id", "filename", "", "__index_level_0__")  # the last two are the index of pandas
 
 
 def table(request: Request) -> Corpus:
-    """The rows of a table as tracks without audio; their features are the corpus's blocks.
+    """Takes the rows of a table as tracks without audio; their features are the corpus's blocks.
 
-    Every numeric column that has no other office is a feature of the block "table"; with `blocks`, (name, glob) pairs,
+    Every numeric column that has no other office is a feature of the block "table"; with `block`, (name, glob) pairs,
     each block holds the columns that its globs match, in file order. The id is in `id_column`, else in the first column
     that is called id, track_id or filename, has no name, or holds text; without any, rows are numbered. Below several
-    header rows, which are pandas's, it is in the first. Labels, group, title, artist, words and transcripts come from
+    header rows, which are pandas's, it is in the first. Classes, group, title, artist, words and transcripts come from
     the columns so named, in `tracks_table` where that has them. An array (NPY) goes with its tracks_table row by row,
-    other tables by id. Group: the group column, else the artist, else the track; rows with the very same features,
-    which are copies of one clip, share a group and are named.
+    other tables by id. The group is the group column, else the artist, else the track; rows with the very same
+    features, which are copies of one clip, share a group and are named.
 
     Raises:
       InputError: if a file cannot be read, a column is missing (the nearest are named), ids are not unique or do not
         join, a glob matches nothing, or no row is complete.
     """
     if request.table is None:
-        raise InputError("no table is named: add --table=<file> (CSV, Parquet or NPY)")
+        raise InputError("no table is named: add `table=<file>` (CSV, Parquet or NPY)")
     options = request.table
-    path = _absolute(options.path)
+    path = _resolve(options.path)
     facts, facts_id = None, ""
     if options.tracks_table is not None:
-        facts, facts_id = _facts(_absolute(options.tracks_table), options)
-    features, ids = _features(path, options, facts, facts_id)
+        facts, facts_id = _read_facts(_resolve(options.tracks_table), options)
+    features, ids = _read_features(path, options, facts, facts_id)
     warnings: list[tuple[str, str]] = []
-    chosen = _chosen_blocks(path, features, options.blocks, warnings)
+    chosen = _choose_blocks(path, features, options.block, warnings)
     used = np.unique(np.concatenate([np.array(rows) for rows in chosen.values()]))
-    complete, skipped = _complete(path, features, ids, used)
+    complete, skipped = _find_complete(path, features, ids, used)
     order = np.flatnonzero(complete)
     order = order[np.argsort(np.array(ids, dtype=str)[order])]
-    facts_rows = _join(path, options, features, ids, facts, facts_id, order, warnings)
+    facts_rows = _join_rows(path, options, features, ids, facts, facts_id, order, warnings)
 
     def cells(name: str) -> list[str]:
         if facts is not None and name in facts.text:
@@ -63,46 +66,46 @@ def table(request: Request) -> Corpus:
     artist = cells(options.artist_column)
     groups = cells(options.group_column) if options.group_column else artist
     groups = [group or i for group, i in zip(groups, track_id, strict=True)]
-    copies = _copies(values[:, used])
+    copies = _find_copies(values[:, used])
     warnings += [(track_id[rows[0]], "same features: " + ", ".join(track_id[i] for i in rows[1:])) for rows in copies]
     tracks = make_tracks(
         track_id,
         meta={"title": cells(options.title_column), "artist": artist},
-        classes={name: cells(name) for name in options.class_columns},
+        classes={name: cells(name) for name in options.class_column},
         group=merge_groups(groups, copies),
     )
     everywhere = np.ones(len(tracks), dtype=bool)
     blocks = [
-        Block(name, tracks.track_id, values[:, at], everywhere, _spec(path, [features.numeric[i] for i in at]))
+        Block(name, tracks.track_id, values[:, at], everywhere, _make_spec(path, [features.numeric[i] for i in at]))
         for name, at in chosen.items()
     ]
     words = dict(zip(track_id, cells(options.text_column), strict=True))
     words = {i: text for i, text in words.items() if text}
-    heard = zip(*(cells(name) for name in options.transcript_columns), strict=True)
+    heard = zip(*(cells(name) for name in options.transcript_column), strict=True)
     transcripts = dict(zip(track_id, heard, strict=False))
     source = {"corpus": "table", "table": str(path)}
     return Corpus(tracks, words, 0, skipped, source, blocks, warnings, transcripts)
 
 
-def _absolute(path: Path) -> Path:
+def _resolve(path: Path) -> Path:
     return Path(os.path.abspath(path.expanduser()))
 
 
-def _offices(options: TableRequest) -> dict[str, str]:
-    """Column -> the flag that names it, but for the id."""
+def _name_offices(options: TableRequest) -> dict[str, str]:
+    """Returns column -> the parameter that names it, but for the id."""
     named = {
-        "--group_column": [options.group_column],
-        "--title_column": [options.title_column],
-        "--artist_column": [options.artist_column],
-        "--text_column": [options.text_column],
-        "--transcript_column": options.transcript_columns,
-        "--class_column": options.class_columns,
+        "group_column": [options.group_column],
+        "title_column": [options.title_column],
+        "artist_column": [options.artist_column],
+        "text_column": [options.text_column],
+        "transcript_column": options.transcript_column,
+        "class_column": options.class_column,
     }
-    return {name: flag for flag, names in named.items() for name in names if name}
+    return {name: parameter for parameter, names in named.items() for name in names if name}
 
 
-def _id_column(names: Sequence[str], first: Sequence[str], offices: Mapping[str, str]) -> str | None:
-    """The column that looks like the ids; None where none does."""
+def _guess_id_column(names: Sequence[str], first: Sequence[str], offices: Mapping[str, str]) -> str | None:
+    """Returns the column that looks like the ids; None where none does."""
     for name, cell in zip(names, first, strict=False):
         if name in _ID_NAMES or (name not in offices and _is_text(cell)):
             return name
@@ -117,43 +120,45 @@ def _is_text(cell: str) -> bool:
     return False
 
 
-def _facts(path: Path, options: TableRequest) -> tuple[Columns, str]:
-    """What the tracks table knows, and its id column, "" if it has none."""
-    offices = _offices(options)
+def _read_facts(path: Path, options: TableRequest) -> tuple[Columns, str]:
+    """Reads what the tracks table knows, and its id column, "" if it has none."""
+    offices = _name_offices(options)
     found: list[str] = []
 
     def choose(names: Sequence[str], first: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
         if options.id_column:
-            found.append(column(path, names, options.id_column, "--id_column"))
+            found.append(check_column(path, names, options.id_column, "id_column"))
         else:
-            found.append(_id_column(names, first, offices) or "")
+            found.append(_guess_id_column(names, first, offices) or "")
         return [name for name in names if name in offices or name == found[0]], []
 
     facts = read_columns(path, choose)
     if found[0] in facts.text:
-        _unique(path, facts.text[found[0]])
+        _check_unique(path, facts.text[found[0]])
     return facts, found[0] if found[0] in facts.text else ""
 
 
-def _features(path: Path, options: TableRequest, facts: Columns | None, facts_id: str) -> tuple[Columns, list[str]]:
-    """The table, and the id of each of its rows."""
-    offices = _offices(options)
+def _read_features(
+    path: Path, options: TableRequest, facts: Columns | None, facts_id: str
+) -> tuple[Columns, list[str]]:
+    """Reads the table, and the id of each of its rows."""
+    offices = _name_offices(options)
     by_row = path.suffix.lower() == ".npy"
     found: list[str | None] = []
 
     def choose(names: Sequence[str], first: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-        for name, flag in offices.items():
+        for name, parameter in offices.items():
             if facts is None or name not in facts.text:
                 there = [] if by_row else names
-                column(path, [*there, *(facts.names if facts else ())], name, flag)
+                check_column(path, [*there, *(facts.names if facts else ())], name, parameter)
         if by_row:
             if facts is None and options.id_column:
-                raise InputError(f"{path} has no ids: name the table that has them, --tracks_table=<file.csv>")
+                raise InputError(f"{path} has no ids: name the table that has them, `tracks_table=<file.csv>`")
             found.append(None)
         elif options.id_column:
-            found.append(column(path, names, options.id_column, "--id_column"))
+            found.append(check_column(path, names, options.id_column, "id_column"))
         else:
-            guess = names[0] if options.header_rows > 1 else _id_column(names, first, offices)
+            guess = names[0] if options.header_rows > 1 else _guess_id_column(names, first, offices)
             found.append(facts_id if facts_id in names else guess)
         texts = [name for name in names if name == found[0] or name in offices]
         return texts, [name for name in names if name not in texts]
@@ -167,53 +172,56 @@ def _features(path: Path, options: TableRequest, facts: Columns | None, facts_id
             raise InputError(f"{path} has {n} rows and {options.tracks_table} {rows}: they must go row by row")
         ids = facts.text[facts_id] if facts_id else ids
     ids = [unicodedata.normalize("NFC", i) for i in ids]
-    _unique(path, ids)
+    _check_unique(path, ids)
     return features, ids
 
 
-def _unique(path: Path, ids: Sequence[str]) -> None:
+def _check_unique(path: Path, ids: Sequence[str]) -> None:
     twice = [i for i, times in Counter(ids).items() if times > 1]
     if "" in ids:
-        raise InputError(f"{path}: row {ids.index('') + 1} has no id: fill it in, or name another --id_column")
+        raise InputError(f"{path}: row {ids.index('') + 1} has no id: fill it in, or name another `id_column`")
     if twice:
-        raise InputError(f"{path}: {len(twice)} ids stand there twice ({listing(twice)}): name another --id_column")
+        raise InputError(f"{path}: {len(twice)} ids stand there twice ({list_first(twice)}): name another `id_column`")
 
 
-def _chosen_blocks(
+def _choose_blocks(
     path: Path, features: Columns, wanted: Sequence[tuple[str, str]], warnings: list[tuple[str, str]]
 ) -> dict[str, list[int]]:
-    """Block -> its columns, as places in features.numeric."""
+    """Returns block -> its columns, as places in features.numeric."""
     if not features.numeric:
-        raise InputError(
-            f"{path} has no column of numbers (not numeric: {listing(features.other) or 'none'}): check --header_rows"
-        )
+        others = list_first(features.other) or "none"
+        raise InputError(f"{path} has no column of numbers (not numeric: {others}): check `header_rows`")
     globs: dict[str, list[str]] = defaultdict(list)
     for name, glob in wanted or [("table", "*")]:
         if not re.fullmatch(r"\w[\w-]*", name) or name == "lyrics":
-            raise InputError(f"--block={name}:{glob}: {name!r} cannot name a block: use letters, digits, _ and -")
+            raise InputError(f"`block={name}:{glob}`: {name!r} cannot name a block: use letters, digits, _ and -")
         globs[name].append(glob)
         matched = [one for one in features.numeric if fnmatchcase(one, glob)]
         if not matched:
-            raise InputError(f"--block={name}:{glob} matches no column of numbers ({nearest(glob, features.numeric)})")
+            raise InputError(
+                f"`block={name}:{glob}` matches no column of numbers ({suggest_names(glob, features.numeric)})"
+            )
     passed = [one for one in features.other if any(fnmatchcase(one, glob) for each in globs.values() for glob in each)]
     if passed:
-        warnings.append((path.name, f"columns left out, not numeric: {listing(passed)}"))
+        warnings.append((path.name, f"columns left out, not numeric: {list_first(passed)}"))
     return {
         name: [i for i, one in enumerate(features.numeric) if any(fnmatchcase(one, glob) for glob in each)]
         for name, each in globs.items()
     }
 
 
-def _complete(
+def _find_complete(
     path: Path, features: Columns, ids: Sequence[str], used: np.ndarray
 ) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Which rows are finite in every column used (N,) bool, and (id, reason) of the others."""
+    """Returns which rows are finite in every column used, (N,) bool, and (id, reason) of the others."""
     broken: np.ndarray = ~np.isfinite(features.numbers[:, used])
     complete = np.array(~broken.any(axis=1))
     names = [features.numeric[i] for i in used]
     if not complete.any():
         always = [name for name, all_broken in zip(names, np.array(broken.all(axis=0)), strict=True) if all_broken]
-        which = f"{listing(always)} in all of them: leave that out by --block" if always else f"the first: {names[0]}"
+        which = (
+            f"{list_first(always)} in all of them: leave that out by `block`" if always else f"the first: {names[0]}"
+        )
         raise InputError(f"{path}: each of its {len(ids)} rows lacks a number or has an infinite one, {which}")
     skipped = []
     for row in np.flatnonzero(~complete).tolist():
@@ -225,7 +233,7 @@ def _complete(
     return complete, skipped
 
 
-def _join(
+def _join_rows(
     path: Path,
     options: TableRequest,
     features: Columns,
@@ -235,13 +243,13 @@ def _join(
     order: np.ndarray,
     warnings: list[tuple[str, str]],
 ) -> list[int]:
-    """The row of the tracks table that belongs to each of the rows `order`, -1 for none."""
+    """Returns the row of the tracks table that belongs to each of the rows `order`, -1 for none."""
     if facts is None:
         return []
     if path.suffix.lower() == ".npy":
         return order.tolist()
     if not facts_id:
-        raise InputError(f"{options.tracks_table} has no column of ids: name it with --id_column")
+        raise InputError(f"{options.tracks_table} has no column of ids: name it with `id_column`")
     there = {unicodedata.normalize("NFC", i): row for row, i in enumerate(facts.text[facts_id])}
     wanted: list[str] = [ids[int(row)] for row in order]
     rows = [there.get(i, -1) for i in wanted]
@@ -255,15 +263,15 @@ def _join(
     return rows
 
 
-def _copies(values: np.ndarray) -> list[list[int]]:
-    """Rows of (N, D) that are equal in every column, as lists of two or more."""
+def _find_copies(values: np.ndarray) -> list[list[int]]:
+    """Returns the rows of (N, D) that are equal in every column, as lists of two or more."""
     rows = defaultdict(list)
     for i, row in enumerate(np.ascontiguousarray(values) + np.float32(0)):  # -0 is 0
         rows[row.tobytes()].append(i)
     return [each for each in rows.values() if len(each) > 1]
 
 
-def _spec(path: Path, columns: Sequence[str]) -> dict[str, object]:
+def _make_spec(path: Path, columns: Sequence[str]) -> dict[str, object]:
     return {
         "shape": [len(columns)],
         "dtype": "float32",

@@ -169,8 +169,8 @@ def test_wrong_metadata_is_one_line(tmp_path, metadata):
         assert "\n" not in str(raised.value)
         return str(raised.value)
 
-    assert "add --metadata_dir" in error()
-    assert "add --metadata_dir" in error(audio_dir=tmp_path, subset="small")
+    assert "add `metadata_dir" in error()
+    assert "add `metadata_dir" in error(audio_dir=tmp_path, subset="small")
     assert "does not exist" in error(metadata_dir=tmp_path / "no")
     assert "neither tracks.csv nor fma_tracks.csv" in error(metadata_dir=tmp_path)
     (metadata / "features.csv").write_text("feature,a\nstatistics,b\nnumber,01\n2,1\n")

@@ -116,7 +116,7 @@ def test_tags_make_titles_groups_and_genres(tmp_path):
     assert tracks.classes["folder"].tolist() == [0, 0, 1]
 
 
-def test_one_sub_folder_is_no_label(tmp_path):
+def test_one_sub_folder_is_no_class(tmp_path):
     touch(tmp_path / "x" / "1.mp3")
     touch(tmp_path / "2.mp3")
     assert folder(Request(audio_dir=tmp_path)).tracks.classes == {}
@@ -131,14 +131,14 @@ def test_vorbis_comments_are_read(tmp_path):
 
 
 def test_wrong_folders_name_the_remedy(tmp_path):
-    with pytest.raises(InputError, match=f"nearest folder that does is {tmp_path}.*--audio_dir"):
+    with pytest.raises(InputError, match=f"nearest folder that does is {tmp_path}.*`audio_dir`"):
         folder(Request(audio_dir=tmp_path / "no" / "where"))
     touch(tmp_path / "a.txt")
     with pytest.raises(InputError, match=r"holds no audio files \(looked for \.mp3.*others: 1"):
         folder(Request(audio_dir=tmp_path))
     with pytest.raises(InputError, match="is a file"):
         folder(Request(audio_dir=tmp_path / "a.txt"))
-    with pytest.raises(InputError, match="add --audio_dir"):
+    with pytest.raises(InputError, match="add `audio_dir"):
         folder(Request())
 
 

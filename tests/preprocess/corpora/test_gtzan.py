@@ -39,7 +39,7 @@ def genres(tmp_path) -> Path:
     return root
 
 
-def test_genres_are_labels_and_songs_tracks(genres):
+def test_genres_are_classes_and_songs_tracks(genres):
     song(genres, "jazz/jazz.00054.au", 7)
     (genres / "rock" / "notes.txt").write_text("x")
     song(genres, "rock/rehearsal.wav", 8)
@@ -94,26 +94,26 @@ def test_the_same_samples_twice_share_a_group_and_are_named(genres, extension):
     ]
 
 
-def test_split_lists_choose_and_label(genres, tmp_path):
+def test_split_lists_choose_songs_and_are_classes(genres, tmp_path):
     train, test = tmp_path / "train_filtered.txt", tmp_path / "test_filtered.txt"
     train.write_text("blues/blues.00001.wav\nreggae/reggae.00086.wav\n\n")
     test.write_text("/data/gtzan/rock/rock.00001.au\trock\n")
-    corpus = gtzan(Request(audio_dir=genres, split_files=(train, test)))
+    corpus = gtzan(Request(audio_dir=genres, split_file=(train, test)))
     assert corpus.tracks.track_id.tolist() == ["blues/blues.00001", "rock/rock.00001"]
     assert corpus.tracks.class_names["split"] == ("test_filtered", "train_filtered")
     assert corpus.tracks.classes["split"].tolist() == [1, 0]
     assert corpus.warnings == [("train_filtered.txt", "1 of its songs are not there: reggae.00086")]
-    clips = gtzan(Request(audio_dir=genres, split_files=(train,), clips=2)).tracks
+    clips = gtzan(Request(audio_dir=genres, split_file=(train,), clips=2)).tracks
     assert clips.track_id.tolist() == ["blues/blues.00001#0", "blues/blues.00001#1"]
     assert clips.group.tolist() == ["blues/blues.00001"] * 2
     test.write_text("blues.00001\n")
     with pytest.raises(InputError, match=r"blues/blues.00001 is in train_filtered too"):
-        gtzan(Request(audio_dir=genres, split_files=(train, test)))
+        gtzan(Request(audio_dir=genres, split_file=(train, test)))
     test.write_text("techno.00001\n")
     with pytest.raises(InputError, match=r"names no song that is there \(such as techno.00001\)"):
-        gtzan(Request(audio_dir=genres, split_files=(test,)))
-    with pytest.raises(InputError, match=r"No such file.*--split_file"):
-        gtzan(Request(audio_dir=genres, split_files=(tmp_path / "no.txt",)))
+        gtzan(Request(audio_dir=genres, split_file=(test,)))
+    with pytest.raises(InputError, match=r"No such file.*`split_file`"):
+        gtzan(Request(audio_dir=genres, split_file=(tmp_path / "no.txt",)))
 
 
 def test_a_song_in_two_formats_is_one_track(genres):
@@ -126,14 +126,14 @@ def test_a_song_in_two_formats_is_one_track(genres):
 
 
 def test_wrong_folders_are_one_line(tmp_path):
-    with pytest.raises(InputError, match="add --audio_dir"):
+    with pytest.raises(InputError, match="add `audio_dir"):
         gtzan(Request())
     with pytest.raises(InputError, match="does not exist"):
         gtzan(Request(audio_dir=tmp_path / "no"))
     song(tmp_path, "blues/song.wav", 0)
     with pytest.raises(InputError, match=r"no songs named as GTZAN's, blues/blues.00000.wav"):
         gtzan(Request(audio_dir=tmp_path))
-    with pytest.raises(InputError, match="--clips=0"):
+    with pytest.raises(InputError, match="`clips=0`"):
         gtzan(Request(audio_dir=tmp_path, clips=0))
 
 

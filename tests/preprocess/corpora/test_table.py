@@ -37,9 +37,7 @@ def features(corpus, name="table"):
 
 def test_a_table_of_gtzan(tmp_path):
     path = write(tmp_path / "f.csv", GTZAN)
-    corpus = read(
-        path, id_column="filename", class_columns=("label",), blocks=(("mfcc40", "mfcc*"), ("table", "[!l]*"))
-    )
+    corpus = read(path, id_column="filename", class_column=("label",), block=(("mfcc40", "mfcc*"), ("table", "[!l]*")))
     tracks = corpus.tracks
     assert tracks.track_id.tolist() == ["blues.00000.wav", "pop.00002.wav", "rock.00001.wav"]
     assert tracks.path.tolist() == [""] * 3
@@ -76,7 +74,7 @@ def test_a_thousand_and_more_rows_whichever_way_they_are_read(tmp_path):
     lines = [f"id{i:04d},{a!s},{b!s},{c!s},x" for i, (a, b, c) in enumerate(values.tolist())]
     lines[1500] = "id1500,,1,2,x"
     lines[3100] = 'id3100,1,2,3,"a\nb, ""c"""'
-    corpus = read(write(tmp_path / "f.csv", "id,a,b,c,note\n" + "\r\n".join(lines)), class_columns=("note",))
+    corpus = read(write(tmp_path / "f.csv", "id,a,b,c,note\n" + "\r\n".join(lines)), class_column=("note",))
     values[3100] = 1, 2, 3
     np.testing.assert_array_equal(features(corpus).values, np.delete(values, 1500, axis=0))
     assert corpus.skipped == [("id1500", "NaN in a")]
@@ -102,7 +100,7 @@ def test_several_header_rows_and_the_name_of_the_index(tmp_path):
 
 def test_rows_that_are_not_whole_are_named(tmp_path):
     text = "id,a,b,c,d\nt1,1,2,3,\nt2,nan,2,3,1\nt3,1,inf,,1\nt4,1,1e39,3,1\nt5,N/A,None,null,NA\n"
-    corpus = read(write(tmp_path / "f.csv", text), blocks=(("x", "[ab]"), ("y", "c")))
+    corpus = read(write(tmp_path / "f.csv", text), block=(("x", "[ab]"), ("y", "c")))
     assert corpus.tracks.track_id.tolist() == ["t1"]  # d is not chosen
     assert corpus.skipped == [
         ("t2", "NaN in a"),
@@ -114,9 +112,9 @@ def test_rows_that_are_not_whole_are_named(tmp_path):
         read(write(tmp_path / "g.csv", "id,a,b\nx,1,\ny,2,\n"))
 
 
-def test_copies_share_a_group_whatever_their_label(tmp_path):
+def test_copies_share_a_group_whatever_their_class(tmp_path):
     text = "id,artist,label,a,b\n1,A,x,1,0\n2,B,y,1,-0.0\n3,B,x,2,2\n4,C,y,3,3\n"
-    corpus = read(write(tmp_path / "f.csv", text), id_column="id", artist_column="artist", class_columns=("label",))
+    corpus = read(write(tmp_path / "f.csv", text), id_column="id", artist_column="artist", class_column=("label",))
     assert corpus.tracks.group.tolist() == ["A", "A", "A", "C"]  # by the copy, artist B joins artist A
     assert corpus.warnings == [("1", "same features: 2")]
     assert len(corpus.tracks) == 4
@@ -128,8 +126,8 @@ def test_an_array_goes_row_by_row_with_its_tracks(tmp_path):
     values = np.random.default_rng(0).normal(size=(3, 12))
     np.save(tmp_path / "x.npy", values)
     tracks = write(tmp_path / "t.csv", 'track_id,genre,title,by,words\n30,Pop,P,A,"la,\nla"\n4,,Q,,\n100,12,R,B,nan\n')
-    options = {"tracks_table": tracks, "class_columns": ("genre",), "title_column": "title", "artist_column": "by"}
-    corpus = read(tmp_path / "x.npy", **options, text_column="words", blocks=(("mfcc40", "*"),))
+    options = {"tracks_table": tracks, "class_column": ("genre",), "title_column": "title", "artist_column": "by"}
+    corpus = read(tmp_path / "x.npy", **options, text_column="words", block=(("mfcc40", "*"),))
     assert corpus.tracks.track_id.tolist() == ["100", "30", "4"]
     np.testing.assert_array_equal(features(corpus, "mfcc40").values, values[[2, 0, 1]].astype(np.float32))
     assert features(corpus, "mfcc40").spec["columns"][::11] == ["01", "12"]
@@ -149,7 +147,7 @@ def test_an_array_goes_row_by_row_with_its_tracks(tmp_path):
 def test_a_table_of_tracks_joins_by_id_as_written(tmp_path):
     path = write(tmp_path / "f.csv", "id,a,mood\nx,1,sad\ny,2,gay\nz,3,sad\n")
     facts = write(tmp_path / "t.csv", "genre,id\nRock,z\nPop,x\nFolk,q\n")
-    corpus = read(path, tracks_table=facts, class_columns=("genre", "mood"))
+    corpus = read(path, tracks_table=facts, class_column=("genre", "mood"))
     codes, names = corpus.tracks.classes["genre"], corpus.tracks.class_names["genre"]
     assert [names[code] if code >= 0 else "" for code in codes] == ["Pop", "", "Rock"]
     assert corpus.tracks.classes["mood"].tolist() == [1, 0, 1]
@@ -171,7 +169,7 @@ def test_gzip_and_parquet(tmp_path):
         read(tmp_path / "bad.parquet")
     columns = {"id": ["b", "a", "c"], "genre": ["x", None, "y"], "p": [1.5, 2.5, None], "q": [1, 2, 3]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "f.parquet")
-    corpus = read(tmp_path / "f.parquet", class_columns=("genre",))
+    corpus = read(tmp_path / "f.parquet", class_column=("genre",))
     assert corpus.tracks.track_id.tolist() == ["a", "b"]
     assert corpus.tracks.classes["genre"].tolist() == [-1, 0]
     assert features(corpus).values.tolist() == [[2.5, 2], [1.5, 1]]
@@ -186,11 +184,11 @@ WRONG = {
     "twice named": ("id,a,a\nx,1,2\n", {}, "several columns are named 'a'"),
     "twice the id": ("id,a\nx,1\nx,2\ny,3\n", {}, r"1 ids stand there twice \(x\)"),
     "no id": ("id,a\nx,1\n,2\n", {}, "row 2 has no id"),
-    "id column": ("track,a\nx,1\n", {"id_column": "tracks"}, "no column 'tracks'.*did you mean track.*--id_column"),
-    "label column": ("id,genre,a\nx,p,1\n", {"class_columns": ("gnre",)}, "no column 'gnre'.*did you mean genre"),
-    "glob": ("id,mfcc_1\nx,1\n", {"blocks": (("m", "mfc_*"),)}, "matches no column of numbers .*mean mfcc_1"),
-    "block name": ("id,a\nx,1\n", {"blocks": (("../m", "a"),)}, "cannot name a block"),
-    "reserved": ("id,a\nx,1\n", {"blocks": (("lyrics", "a"),)}, "cannot name a block"),
+    "id column": ("track,a\nx,1\n", {"id_column": "tracks"}, "no column 'tracks'.*did you mean track.*`id_column`"),
+    "class column": ("id,genre,a\nx,p,1\n", {"class_column": ("gnre",)}, "no column 'gnre'.*did you mean genre"),
+    "glob": ("id,mfcc_1\nx,1\n", {"block": (("m", "mfc_*"),)}, "matches no column of numbers .*mean mfcc_1"),
+    "block name": ("id,a\nx,1\n", {"block": (("../m", "a"),)}, "cannot name a block"),
+    "reserved": ("id,a\nx,1\n", {"block": (("lyrics", "a"),)}, "cannot name a block"),
     "no numbers": ("id,a\nx,y\n", {}, r"no column of numbers \(not numeric: a\)"),
 }
 
@@ -207,7 +205,7 @@ def test_wrong_tables_are_one_line(tmp_path, case):
 
 
 def test_wrong_files_are_one_line(tmp_path):
-    with pytest.raises(InputError, match="add --table"):
+    with pytest.raises(InputError, match="add `table"):
         table(Request())
     with pytest.raises(InputError, match="is a folder"):
         read(tmp_path)
@@ -227,7 +225,7 @@ def test_a_corpus_without_audio_is_not_heard(tmp_path, monkeypatch):
     root = tmp_path / "store"
     path = tmp_path / "f.csv"
     path.write_text("id,genre,words,a,b\nz,Pop,la la la,1,2\ny,Rock,,3,4\nx,Pop,oh oh oh,5,\n")
-    corpus = read(path, class_columns=("genre",), text_column="words")
+    corpus = read(path, class_column=("genre",), text_column="words")
     summary = pipeline.preprocess(corpus, root, embedder="tfidf")
     tracks = store.load_tracks(root)
     assert tracks.track_id.tolist() == ["y", "z"]
@@ -244,6 +242,6 @@ def test_a_corpus_without_audio_is_not_heard(tmp_path, monkeypatch):
     assert {file.name: file.read_bytes() for file in root.iterdir()} == before
     # other blocks of the same table take the place of those, and only of those
     store.save_block(root, Block("mine", tracks.track_id, block.values, block.valid))
-    again = read(path, class_columns=("genre", "words"), blocks=(("left", "a"), ("right", "b")))
+    again = read(path, class_column=("genre", "words"), block=(("left", "a"), ("right", "b")))
     pipeline.preprocess(again, root, lyrics_from="none")
     assert store.block_names(root) == ["left", "mine", "right"]
