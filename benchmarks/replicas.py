@@ -18,7 +18,7 @@ from benchmarks.contenders import Job, large_matrix, product_rate, synthetic
 from benchmarks.flops import training_flop
 from benchmarks.measure import summary
 from experiments.study.plan import set_up_jax
-from musiclust import fit, population, training
+from musiclust import population, sweep, training
 from musiclust.models import MODELS
 from musiclust.population import Footprint, Layout
 from musiclust.training import Setting
@@ -67,7 +67,7 @@ class Trainer:
         self.data = Data(*map(jnp.asarray, synthetic(job)))
         model = MODELS[job.model](input_shape=job.input_shape, latent_dim=job.latent_dim, **job.options)
         recipe = training.Recipe(batch_size=job.batch_size)
-        self.prepared = fit.prepare(model, recipe, self.data, settings=settings, epochs=job.epochs)
+        self.prepared = sweep.prepare(model, recipe, self.data, settings=settings, epochs=job.epochs)
         self.shared = population.place(self.prepared.layout, self.data, shared=True)
 
     def told(self) -> Told:

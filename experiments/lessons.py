@@ -13,7 +13,6 @@ import json
 import platform
 import shlex
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -36,14 +35,13 @@ from experiments.study.plan import demo_store, set_up_jax
 from musiclust import store, training
 from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
-from musiclust.fit import fit, prepare, product
 from musiclust.metrics import latent
 from musiclust.metrics.partition import nmi, purity, score
 from musiclust.metrics.reference import reference_silhouette, silhouette_null
 from musiclust.models import MODELS
-from musiclust.population import select_replica
 from musiclust.report import lessons
 from musiclust.report.tables import mean_interval
+from musiclust.sweep import train
 
 _STORE = flags.DEFINE_string("store", None, "Folder of features; by default the demo corpus, rendered when needed.")
 _OUT = flags.DEFINE_string("out", "docs", "Where the page and its figures go.")
@@ -174,19 +172,17 @@ def _sweep(data: inputs.Inputs, k: int, size: Size, report: Report) -> tuple[dic
     batch_size = max(2, min(256, -(-len(data.tracks) // _STEPS_PER_EPOCH)))
     recipe = training.Recipe(batch_size=batch_size)
     model = MODELS["beta_vae"](input_shape=data.data.x.shape[1:], latent_dim=32)
-    settings = product(range(size.seeds), size.betas, (1e-3,))
-    title = f"training beta_vae x {len(settings)}"
+    title = f"training beta_vae x {size.seeds * len(size.betas)}"
     report(title, 0, size.epochs)
-    with tempfile.TemporaryDirectory() as scratch:
-        prepared = prepare(model, recipe, data.data, settings=settings, epochs=size.epochs)
-        states = fit(
-            prepared, fusion=data.fusion, root=Path(scratch), meta={},
-            checkpoint_seconds=float("inf"), on_epochs=lambda done, _: report(title, done, size.epochs),
-        ).checkpoint.states  # fmt: skip
+    trained = train(
+        model, data.data, seeds=range(size.seeds), betas=size.betas, epochs=size.epochs, recipe=recipe,
+        on_epochs=lambda done, _: report(title, done, size.epochs),
+    )  # fmt: skip
+    settings = trained.settings
     seen, reference = jax.tree.map(jnp.asarray, data.data), data.reference()
     rows, partitions = [], []
     for index, setting in enumerate(settings):
-        q = jax.tree.map(np.asarray, training.encode(model, select_replica(states, index), seen))
+        q = jax.tree.map(np.asarray, training.encode(model, trained.replica(index), seen))
         clusters = CLUSTERERS["kmeans"](q.mean, k=k, seed=setting.seed).clusters
         scores = score(q.mean, clusters, data.truth, seed=setting.seed)
         if np.isnan(scores["silhouette"]):

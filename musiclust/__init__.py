@@ -1,6 +1,115 @@
 """Unsupervised music clustering with variational autoencoders, as pure functions in JAX and Flax.
 
-Data flows one way: preprocess -> store -> fusion -> models + train -> checkpoint -> cluster -> metrics -> report.
+The library in ten lines, on an array in memory (N tracks, D features):
+
+    import musiclust as mc
+
+    x = mc.standardise(np.load("x.npy"))
+    data = mc.Data(x)
+    model = mc.VAE(input_shape=x.shape[1:], latent_dim=8)
+    trained = mc.train(model, data, seeds=range(4), betas=(1, 4), epochs=100)
+    best = trained.best(data)                              # by a rule that sees no class
+    z = mc.encode(model, best, data).mean
+    groups = mc.kmeans(z, k=8, seed=0)
+    mc.score(z, groups.clusters, truth)                    # ARI, NMI, purity and their chance levels, silhouette, ...
+    mc.silhouette_null(z, k=8, seed=0)                     # what structureless data of this shape gets
+
+`VAECluster` is the same as one scikit-learn estimator. What stands here is loaded when it is first used: importing
+musiclust loads neither JAX nor scikit-learn.
+
+Data flows one way: preprocess -> store -> fusion -> models + training -> checkpoint -> cluster -> metrics -> report.
 """
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.2.0"
+
+if TYPE_CHECKING:
+    from musiclust.cluster import agglomerative, dbscan, gmm, hdbscan, kmeans
+    from musiclust.errors import InputError
+    from musiclust.estimator import VAECluster
+    from musiclust.fusion import fuse, standardise
+    from musiclust.metrics.judge import Judge, choose_replica, flag_partition
+    from musiclust.metrics.latent import active_units, is_collapsed, kl_per_dim, total_kl
+    from musiclust.metrics.partition import score, silhouette
+    from musiclust.metrics.reference import reference_silhouette, reference_space, silhouette_null
+    from musiclust.models import CVAE, MODELS, VAE, AttentionVAE, Autoencoder, ConvVAE, PoEVAE
+    from musiclust.store import load_block, load_tracks
+    from musiclust.sweep import Trained, train
+    from musiclust.training import Recipe, encode, negative_elbo, reconstruct
+    from musiclust.types import Block, Clustering, Data, Posterior, Tracks
+
+# module -> what of it is offered here
+_DOOR = {
+    "cluster": ("agglomerative", "dbscan", "gmm", "hdbscan", "kmeans"),
+    "errors": ("InputError",),
+    "estimator": ("VAECluster",),
+    "fusion": ("fuse", "standardise"),
+    "metrics.judge": ("Judge", "choose_replica", "flag_partition"),
+    "metrics.latent": ("active_units", "is_collapsed", "kl_per_dim", "total_kl"),
+    "metrics.partition": ("score", "silhouette"),
+    "metrics.reference": ("reference_silhouette", "reference_space", "silhouette_null"),
+    "models": ("CVAE", "MODELS", "VAE", "AttentionVAE", "Autoencoder", "ConvVAE", "PoEVAE"),
+    "store": ("load_block", "load_tracks"),
+    "sweep": ("Trained", "train"),
+    "training": ("Recipe", "encode", "negative_elbo", "reconstruct"),
+    "types": ("Block", "Clustering", "Data", "Posterior", "Tracks"),
+}
+_MODULE_OF = {name: module for module, names in _DOOR.items() for name in names}
+
+__all__ = [
+    "CVAE",
+    "MODELS",
+    "VAE",
+    "AttentionVAE",
+    "Autoencoder",
+    "Block",
+    "Clustering",
+    "ConvVAE",
+    "Data",
+    "InputError",
+    "Judge",
+    "PoEVAE",
+    "Posterior",
+    "Recipe",
+    "Tracks",
+    "Trained",
+    "VAECluster",
+    "active_units",
+    "agglomerative",
+    "choose_replica",
+    "dbscan",
+    "encode",
+    "flag_partition",
+    "fuse",
+    "gmm",
+    "hdbscan",
+    "is_collapsed",
+    "kl_per_dim",
+    "kmeans",
+    "load_block",
+    "load_tracks",
+    "negative_elbo",
+    "reconstruct",
+    "reference_silhouette",
+    "reference_space",
+    "score",
+    "silhouette",
+    "silhouette_null",
+    "standardise",
+    "total_kl",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'musiclust' has no attribute {name!r}")
+    value = getattr(import_module(f"musiclust.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -153,9 +153,9 @@ def restore_arrays(root: Path) -> dict[str, np.ndarray]:
       InputError: if it is not there.
     """
     if not root.is_dir():
-        raise InputError(f"{root} is missing: the run did not finish; start it again with --resume")
+        raise InputError(f"{root} is missing: the run did not finish; start it again with `resume`")
     with ocp.StandardCheckpointer() as checkpointer:
-        found: Any = checkpointer.restore(root.absolute())
+        found: dict[str, Any] = checkpointer.restore(root.absolute())
     return {_NAMES_BEFORE.get(name, name): np.asarray(value) for name, value in found.items()}
 
 

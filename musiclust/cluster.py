@@ -81,7 +81,7 @@ def agglomerative(z: np.ndarray, *, k: int, seed: int) -> Clustering:
     if len(z) > AGGLOMERATIVE_LIMIT:
         raise InputError(
             f"agglomerative clustering of {len(z)} tracks needs {8 * len(z) ** 2 / 1e9:.0f} GB for distances: "
-            f"choose --clusterer=kmeans, or at most {AGGLOMERATIVE_LIMIT} tracks"
+            f"choose `clusterer=kmeans`, or at most {AGGLOMERATIVE_LIMIT} tracks"
         )
     return _by_neighbours(z, points=z, clusters=AgglomerativeClustering(k, linkage="ward").fit_predict(z))
 
@@ -191,9 +191,9 @@ def _points(z: np.ndarray, at_least: int = 2) -> np.ndarray:
 def _distinct(z: np.ndarray, k: int) -> int:
     """k checked, and cut to the number of distinct points: on a grid of 1e-7 of the widest, as k-means tells them."""
     if k < 2:
-        raise InputError(f"k = {k} is smaller than 2: choose --k of 2 to {len(z)}")
+        raise InputError(f"k = {k} is smaller than 2: choose `k` of 2 to {len(z)}")
     if k > len(z):
-        raise InputError(f"k = {k} is larger than the {len(z)} tracks: choose --k of at most {len(z)}")
+        raise InputError(f"k = {k} is larger than the {len(z)} tracks: choose `k` of at most {len(z)}")
     offset = z - z.mean(axis=0)
     return min(k, len(np.unique(np.round(offset / (1e-7 * np.abs(offset).max() or 1.0)), axis=0)))
 
@@ -219,7 +219,7 @@ def _check_pairs(z: np.ndarray, eps: float) -> None:
     if pairs > DBSCAN_PAIRS_LIMIT:
         raise InputError(
             f"dbscan with eps = {eps:.4g} takes in about {pairs:.1e} pairs of the {len(z)} tracks, "
-            f"{8 * pairs / 2**30:.0f} GiB: choose --clusterer=kmeans or a smaller eps"
+            f"{8 * pairs / 2**30:.0f} GiB: choose `clusterer=kmeans` or a smaller eps"
         )
 
 

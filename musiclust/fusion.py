@@ -68,10 +68,10 @@ def fuse(
         if choice not in registry:
             raise InputError(f"unknown {name} {choice!r}: choose from {', '.join(registry)}")
     if not blocks:
-        raise InputError("no features to fuse: name at least one block with --features")
+        raise InputError("no features to fuse: name at least one block in `features`")
     for block in blocks:
         if not block.valid.any():
-            raise InputError(f"no track has {block.name}: leave it out of --features")
+            raise InputError(f"no track has {block.name}: leave it out of `features`")
     image = how == "concat" and _is_image(blocks)
     scaled = tuple(_standard(block, image, power=scaling == "power") for block in blocks)
     arrays = FUSIONS[how](blocks, SCALINGS[scaling](blocks, scaled), _weights(blocks, weights))
@@ -98,6 +98,45 @@ def apply(fusion: Fusion, blocks: Sequence[Block]) -> Float[np.ndarray, "N *D"]:
         projected = [part @ arrays["basis"] for part, arrays in zip(parts, fusion.arrays, strict=True)]
         return np.sum(projected, axis=0)
     return parts[0] if image else np.concatenate(parts, axis=1)
+
+
+def standardise(x: np.ndarray) -> Float[np.ndarray, "N *D"]:
+    """An array as a model takes it: each column with mean 0 and variance 1, constant columns 0.
+
+    It is what `fuse` makes of one block. Where new tracks are to be treated alike, keep the transform that `fuse` fits.
+
+    Args:
+      x: (N, D) features, or (N, mel, frame) spectrograms; a mel band is standardised over tracks and frames.
+
+    Returns:
+      (N, *D) float32, in the shape of x.
+
+    Raises:
+      InputError: if x has another number of axes or no row, or holds NaN or infinity.
+
+    Example:
+      >>> standardise(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()
+      [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    x = np.asarray(x)
+    if x.ndim not in (2, 3) or not x.size:
+        raise InputError(f"x has shape {x.shape}: give tracks x columns, or tracks x bands x frames")
+    return fuse([whole_block("x", x)]).x
+
+
+def whole_block(name: str, values: np.ndarray) -> Block:
+    """An array as a block in which every row is valid, its tracks numbered.
+
+    Args: values, (N, *D) numbers.
+
+    Raises:
+      InputError: if a value is NaN or infinite; the first such row is named.
+    """
+    bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+    if len(bad):
+        raise InputError(f"row {bad[0]} of {name} holds NaN or infinity ({len(bad)} of {len(values)} rows do): mend it")
+    digits = len(str(len(values)))
+    return Block(name, np.array([f"{i:0{digits}d}" for i in range(len(values))]), values, np.ones(len(values), bool))
 
 
 def modality_mask(blocks: Sequence[Block]) -> Float[np.ndarray, "N M"]:

@@ -14,6 +14,6 @@ def check_points(z: np.ndarray, what: str = "the points") -> np.ndarray:
     if len(bad):
         raise InputError(
             f"row {bad[0]} of {what} is not finite ({len(bad)} of {len(z)} rows are so): "
-            "mend that track's features, or lower --learning_rate if training diverged"
+            "mend that track's features, or lower `learning_rate` if training diverged"
         )
     return z

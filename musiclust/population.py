@@ -109,8 +109,8 @@ def arrange(replicas: int, devices: int, each: Footprint, max_memory: int | None
                 return Layout(used, math.ceil(each_device / rounds), rounds, groups)
     needed = each.data + 2 * each.state + each.step
     raise InputError(
-        f"training takes {needed / 2**30:.2g} GiB, {limit / 2**30:.2g} are allowed: raise --max_memory, or lower "
-        "--batch_size"
+        f"training takes {needed / 2**30:.2g} GiB, {limit / 2**30:.2g} are allowed: raise `max_memory`, or lower "
+        "`batch_size`"
     )
 
 

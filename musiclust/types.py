@@ -93,14 +93,28 @@ class Block:
             raise ValueError(f"block {self.name}: {n} track ids, values {self.values.shape}, valid {self.valid.shape}")
 
 
-class Data(NamedTuple):
-    """What a model sees. Classes are not part of it.
-
-    x: (N, *D) float32 features; cond: (N, C) float32 conditions, C = 0 where there are none.
-    """
-
+class _Data(NamedTuple):
     x: Float[AnyArray, "N *D"]
     cond: Float[AnyArray, "N C"]
+
+
+_NO_CONDITION: Any = object()  # JAX puts all kinds of things, None too, into the places of arrays
+
+
+class Data(_Data):
+    """What a model sees. Classes are not part of it.
+
+    x: (N, *D) float32 features. cond: (N, C) float32 conditions; by default there are none, C = 0.
+
+    Example:
+      >>> Data(np.ones((3, 2), np.float32)).cond.shape
+      (3, 0)
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, x: Any, cond: Any = _NO_CONDITION) -> "Data":
+        return super().__new__(cls, x, np.zeros((len(x), 0), np.float32) if cond is _NO_CONDITION else cond)
 
 
 class Hyper(NamedTuple):

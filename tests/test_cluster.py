@@ -106,9 +106,9 @@ def test_bad_points_are_named(name):
 @pytest.mark.parametrize("name", ["kmeans", "gmm", "agglomerative"])
 def test_an_impossible_k_is_refused(name):
     z = np.random.default_rng(0).normal(size=(20, 3))
-    with pytest.raises(InputError, match="k = 50 is larger than the 20 tracks: choose --k of at most 20"):
+    with pytest.raises(InputError, match="k = 50 is larger than the 20 tracks: choose `k` of at most 20"):
         CLUSTERERS[name](z, k=50, seed=0)
-    with pytest.raises(InputError, match="k = 1 is smaller than 2: choose --k of 2 to 20"):
+    with pytest.raises(InputError, match="k = 1 is smaller than 2: choose `k` of 2 to 20"):
         CLUSTERERS[name](z, k=1, seed=0)
     assert len(CLUSTERERS[name](z, k=20, seed=0).centres) == 20
 
@@ -182,7 +182,7 @@ def test_agglomerative_gives_a_new_point_its_nearest_neighbour_s_label():
 
 
 def test_agglomerative_refuses_more_than_memory_holds():
-    with pytest.raises(InputError, match=r"of 20001 tracks needs 3 GB .* choose --clusterer=kmeans"):
+    with pytest.raises(InputError, match=r"of 20001 tracks needs 3 GB .* choose `clusterer=kmeans`"):
         cluster.agglomerative(np.zeros((20_001, 1)), k=2, seed=0)
 
 
@@ -223,7 +223,7 @@ def test_dbscan_all_noise():
 
 
 def test_dbscan_refuses_more_pairs_than_memory_holds():
-    with pytest.raises(InputError, match=r"of the 30000 tracks, 7 GiB: choose --clusterer=kmeans"):
+    with pytest.raises(InputError, match=r"of the 30000 tracks, 7 GiB: choose `clusterer=kmeans`"):
         cluster.dbscan(np.random.default_rng(0).normal(size=(30_000, 2)), k=2, seed=0, eps=100.0)
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from musiclust import checkpoint, population, training
 from musiclust.errors import InputError
-from musiclust.fit import chunk_epochs, fit, prepare, product
+from musiclust.fit import fit
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS
+from musiclust.sweep import chunk_epochs, prepare, product
 from musiclust.types import Data
 
 RECIPE = training.Recipe(batch_size=16)
@@ -151,10 +152,13 @@ def test_no_checkpoint_and_other_versions_are_named(data, tmp_path):
 
 
 def test_arrays_round_trip(tmp_path):
-    arrays = {"points": np.eye(3, dtype=np.float32), "labels": np.arange(3, dtype=np.int32)}
+    arrays = {"points": np.eye(3, dtype=np.float32), "clusters": np.arange(3, dtype=np.int32)}
     checkpoint.save_arrays(tmp_path / "clusters", arrays)
     checkpoint.save_arrays(tmp_path / "clusters", arrays)
     assert_same(checkpoint.restore_arrays(tmp_path / "clusters"), arrays)
+    before = {"points": arrays["points"], "labels": arrays["clusters"]}  # as version 0.1 names them
+    checkpoint.save_arrays(tmp_path / "before", before)
+    assert_same(checkpoint.restore_arrays(tmp_path / "before"), arrays)
     with pytest.raises(InputError, match="is missing"):
         checkpoint.restore_arrays(tmp_path / "none")
 
@@ -167,7 +171,7 @@ def test_replicas_in_groups_that_fit_memory_are_the_same(data, tmp_path):
     each = population.footprint(model, RECIPE, jax.tree.map(jnp.asarray, data))
     one = each.data + 2 * each.state + each.step
     assert population.arrange(5, 2, each, 2 * one) == population.Layout(2, 1, 1, 3)
-    with pytest.raises(InputError, match="raise --max_memory"):
+    with pytest.raises(InputError, match="raise `max_memory`"):
         run(data, tmp_path / "none", settings=settings, max_memory=one // 2)
     monkey = pytest.MonkeyPatch()
     monkey.setattr(jax, "local_device_count", lambda: 2)

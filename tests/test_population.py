@@ -111,7 +111,7 @@ def test_layouts_on_an_accelerator(replicas, devices, limit, layout, monkeypatch
 
 
 def test_what_does_not_fit_is_told_with_the_remedy():
-    with pytest.raises(InputError, match=r"training takes .* GiB, .* are allowed: raise --max_memory"):
+    with pytest.raises(InputError, match=r"training takes .* GiB, .* are allowed: raise `max_memory`"):
         population.arrange(1, 1, Footprint(2**30, 2**30), 2**31)
 
 

@@ -14,9 +14,10 @@ from experiments.published.rows import LATENT_FUSIONS, Report
 from experiments.published.tables import Outcomes
 from experiments.study import inputs
 from experiments.study.plan import read_plan
-from experiments.study.scoring import Judge, Row
+from experiments.study.scoring import Row, describe
 from musiclust import checkpoint, store, training
 from musiclust.fusion import fuse
+from musiclust.metrics.judge import CLASS_SEEN, Judge
 from musiclust.population import select_replica
 from musiclust.report.comparison import Comparison, Line
 from musiclust.types import Block
@@ -36,7 +37,7 @@ def latent_fusions(runs: Sequence[dict[str, Any] | str], tell: Progress) -> dict
     latents = [_latents(Path(run["run_dir"])) for run in finished]
     plan = read_plan(Path(finished[0]["run_dir"]))
     data = inputs.load(plan.config, plan.store)
-    judge = Judge(data, (_CLUSTERER,), k=plan.config.k, seed=plan.config.seed[0])
+    judge = Judge(data.reference(), data.truth, k=plan.config.k, seed=plan.config.seed[0])
     rows: list[Row] = []
     for r, seed in enumerate(plan.config.seed):
         blocks = [_block(f"run {i}", data.tracks.track_id, means[r]) for i, means in enumerate(latents)]
@@ -45,9 +46,9 @@ def latent_fusions(runs: Sequence[dict[str, Any] | str], tell: Progress) -> dict
                 continue
             extra = [_one_hot(data)] if with_classes else []
             z = fuse([*blocks, *extra], how=how, scaling="none").x
-            ((_, judged),) = judge(z, seed=seed)
-            flags = ["class-seen"] if with_classes else []
-            rows.append(judged | _row(f"{name} + {_CLUSTERER}", seed, flags))
+            (judged,) = judge(z, seed=seed)
+            flags = [CLASS_SEEN] if with_classes else []
+            rows.append(describe(name, judged) | _row(seed, flags))
         tell("latents: fusing and scoring", r + 1, len(plan.config.seed))
     return {"rows": rows, "corpus": finished[0]["corpus"], "model": {"name": "latents"}}
 
@@ -117,6 +118,6 @@ def _one_hot(data: inputs.Inputs) -> Block:
     )
 
 
-def _row(name: str, seed: int, flags: list[str]) -> Row:
+def _row(seed: int, flags: list[str]) -> Row:
     undefined = dict.fromkeys(("beta", "learning_rate", "loss", "reconstruction", "active_units", "total_kl"))
-    return {"name": name, "kind": "model", "seed": seed, "flags": flags, **undefined}
+    return {"kind": "model", "seed": seed, "flags": flags, **undefined}

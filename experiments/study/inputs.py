@@ -44,7 +44,7 @@ class Inputs(NamedTuple):
 
     def unconditioned(self) -> Data:
         """The data without conditions, as the autoencoder sees them."""
-        return Data(self.data.x, self.data.cond[:, :0])
+        return Data(self.data.x)
 
 
 def complete(config: Config, root: Path, *, keep_features: bool) -> Config:

@@ -14,9 +14,10 @@ from experiments.study import inputs
 from experiments.study.plan import Plan, write_plan
 from musiclust import checkpoint
 from musiclust.errors import InputError
-from musiclust.fit import Fitted, Prepared, fit, prepare, product
+from musiclust.fit import Fitted, fit
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS, Model
+from musiclust.sweep import Prepared, prepare, product
 from musiclust.training import Recipe, Setting
 from musiclust.types import Data
 
@@ -45,7 +46,7 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     """
     check(plan.config)
     data = inputs.load(plan.config, plan.store)
-    fitted, autoencoder = _train(plan, data, report, resume, checkpoint_seconds)
+    fitted, autoencoder = _train(plan, data.data, data.fusion, report, resume, checkpoint_seconds)
     from experiments.study import outputs  # with scikit-learn and more, loaded while training was under way
     from experiments.study.scoring import score_all
 
@@ -83,23 +84,23 @@ def build_model(config: Config, fusion: Fusion, input_shape: tuple[int, ...]) ->
 
 
 def _train(
-    plan: Plan, data: inputs.Inputs, report: Report, resume: bool, checkpoint_seconds: float
+    plan: Plan, data: Data, fusion: Fusion, report: Report, resume: bool, checkpoint_seconds: float
 ) -> tuple[Fitted, checkpoint.Checkpoint | None]:
     """The model's population and, unless it is one itself, the autoencoder of the baseline, one for each seed."""
-    config, x = plan.config, data.data.x
+    config, x = plan.config, data.x
     limit = int(config.max_memory * 2**30) or None
     recipe = Recipe(
         config.batch_size, config.schedule, config.beta_schedule, config.neighbours, config.patience, config.precision
     )
-    model = build_model(config, data.fusion, x.shape[1:])
+    model = build_model(config, fusion, x.shape[1:])
     settings = product(config.seed, config.beta, config.learning_rate, config.bootstrap)
-    works: dict[str, tuple[Model, Recipe, Data, list[Setting]]] = {"model": (model, recipe, data.data, settings)}
+    works: dict[str, tuple[Model, Recipe, Data, list[Setting]]] = {"model": (model, recipe, data, settings)}
     if config.model != "autoencoder":
         # An image has tens of thousands of columns: the baseline's first layer is kept narrow.
         hidden = (512, 256, 128) if x.ndim == 2 else (128, 64)
         baseline = MODELS["autoencoder"](input_shape=x.shape[1:], latent_dim=config.latent_dim, hidden=hidden)
         settings = product(config.seed, config.beta[:1], config.learning_rate[:1])
-        works["autoencoder"] = baseline, replace(recipe, neighbours=0.0), data.unconditioned(), settings
+        works["autoencoder"] = baseline, replace(recipe, neighbours=0.0), Data(x), settings
 
     def ready(model: Model, recipe: Recipe, seen: Data, settings: list[Setting]) -> Prepared:
         return prepare(model, recipe, seen, settings=settings, epochs=config.epochs, max_memory=limit)
@@ -119,7 +120,7 @@ def _train(
             report(title, 0, config.epochs)
             fitted[name] = fit(
                 coming[name].result() if name in coming else first,
-                fusion=data.fusion,
+                fusion=fusion,
                 root=plan.run_dir / "checkpoints" / name,
                 meta={"config": config.to_json()},
                 resume=resume,

@@ -15,10 +15,8 @@ from experiments.study.inputs import Inputs, conditioned_on_classes
 from musiclust import training
 from musiclust.baselines import BASELINES
 from musiclust.checkpoint import Checkpoint
-from musiclust.cluster import CLUSTERERS
 from musiclust.metrics import latent
-from musiclust.metrics.partition import score
-from musiclust.metrics.reference import reference_silhouette, silhouette_null
+from musiclust.metrics.judge import Judge, Judged, choose_replica, flag_partition
 from musiclust.population import select_replica
 from musiclust.types import Clustering, Posterior
 
@@ -50,94 +48,80 @@ def score_all(
       on_row: told (rows done, rows in all).
     """
     data, plain = (jax.tree.map(jnp.asarray, seen) for seen in (inputs.data, inputs.unconditioned()))
-    judge = Judge(inputs, config.clusterer, k=config.k, seed=config.seed[0])
+    judge = make_judge(config, inputs)
     replicas, seeds = len(model.settings), config.seed
     total = len(config.clusterer) * (replicas + len(seeds) * (len(BASELINES) + (autoencoder is not None)))
     done = 0
 
-    def told(scored: list[tuple[Clustering, Row]]) -> list[tuple[Clustering, Row]]:
+    def judged(z: np.ndarray, seed: int) -> list[Judged]:
         nonlocal done
-        done += len(scored)
+        found = judge(z, seed=seed)
+        done += len(found)
         on_row(done, total)
-        return scored
+        return found
 
-    posteriors, groups, by_replica = [], [], []
+    posteriors, clusterings, collapsed, by_replica = [], [], [], []
     for r, setting in enumerate(model.settings):
         state = select_replica(model.states, r)
         q = jax.tree.map(np.asarray, training.encode(model.model, state, data))
         bound = float(training.negative_elbo(model.model, state, data))
-        scored = told(judge(q.mean, seed=setting.seed))
-        by_replica.append([_model_row(config, model, r, q, row) | {"negative_elbo": bound} for _, row in scored])
+        found = judged(q.mean, setting.seed)
+        collapsed.append(model.model.variational and latent.is_collapsed(q.mean, q.logvar, k=config.k))
+        row = _settings_of(config, model, r, q) | {"negative_elbo": bound}
+        class_seen = model.model.conditional and conditioned_on_classes(config.condition)
+        by_replica.append(
+            [
+                describe(config.model, one)
+                | row
+                | {"flags": flag_partition(one.scores, collapsed=collapsed[-1], class_seen=class_seen)}
+                for one in found
+            ]
+        )
         posteriors.append(q)
-        groups.append(scored[0][0])
+        clusterings.append(found[0].clustering)
     rows = [row for same in zip(*by_replica, strict=True) for row in same]
-    healthy = [r for r in range(replicas) if "collapsed" not in rows[r]["flags"]] or range(replicas)
-    chosen = min(healthy, key=lambda r: rows[r]["negative_elbo"])
+    chosen = choose_replica(np.array([row["negative_elbo"] for row in rows[:replicas]]), np.array(collapsed))
     flat = inputs.data.x.reshape(len(inputs.data.x), -1)
     for name, baseline in BASELINES.items():
         for seed in seeds:
-            scored = told(judge(baseline(flat, dim=config.latent_dim, seed=seed), seed=seed))
-            rows += [_baseline_row(name, seed, row) for _, row in scored]
+            found = judged(baseline(flat, dim=config.latent_dim, seed=seed), seed)
+            rows += [_baseline_row(name, seed, one) for one in found]
     if autoencoder is not None:
         for r, setting in enumerate(autoencoder.settings):
             code = training.encode(autoencoder.model, select_replica(autoencoder.states, r), plain).mean
-            scored = told(judge(np.asarray(code), seed=setting.seed))
+            found = judged(np.asarray(code), setting.seed)
             trained = {
                 "learning_rate": setting.learning_rate,
                 "loss": float(autoencoder.history.loss[r, -1]),
                 "reconstruction": float(autoencoder.history.reconstruction[r, -1]),
             }
-            rows += [_baseline_row("autoencoder", setting.seed, row) | trained for _, row in scored]
-    return Scored(rows, chosen, posteriors[chosen], groups[chosen])
+            rows += [_baseline_row("autoencoder", setting.seed, one) | trained for one in found]
+    return Scored(rows, chosen, posteriors[chosen], clusterings[chosen])
 
 
-class Judge:
-    """Clusters points by every clusterer asked for and scores each partition.
-
-    Args:
-      k: clusters. seed: of the nulls and chance levels, the same for all that is held against each other.
-    """
-
-    def __init__(self, inputs: Inputs, clusterers: tuple[str, ...], *, k: int, seed: int) -> None:
-        self.inputs, self.clusterers, self.k, self.seed = inputs, clusterers, k, seed
-        self.reference = inputs.reference()
-        self._reference_nulls: dict[int, float] = {}
-
-    def __call__(self, z: np.ndarray, *, seed: int) -> list[tuple[Clustering, Row]]:
-        """(clustering, {"clusterer", "sizes", "scores"}) of z (N, L) by each clusterer; `seed` is the clusterers'."""
-        nulls: dict[int, float] = {}
-        judged = []
-        for name in self.clusterers:
-            clustering = CLUSTERERS[name](z, k=self.k, seed=seed)
-            clusters = clustering.clusters
-            scores = score(z, clusters, self.inputs.truth, seed=self.seed)
-            found = int(scores["n_clusters"])
-            scores["silhouette_null"] = self._null(nulls, z, found)
-            scores["reference_silhouette"] = reference_silhouette(self.reference, clusters, seed=self.seed)
-            scores["reference_null"] = self._null(self._reference_nulls, self.reference, found)
-            sizes = np.bincount(clusters[clusters >= 0]).tolist()
-            judged.append((clustering, {"clusterer": name, "sizes": sizes, "scores": scores}))
-        return judged
-
-    def _null(self, known: dict[int, float], z: np.ndarray, k: int) -> float:
-        if k not in known:
-            known[k] = silhouette_null(z, k=k, seed=self.seed)
-        return known[k]
+def make_judge(config: Config, inputs: Inputs) -> Judge:
+    """The judge of a run's partitions."""
+    return Judge(inputs.reference(), inputs.truth, clusterers=config.clusterer, k=config.k, seed=config.seed[0])
 
 
-def _model_row(config: Config, model: Checkpoint, r: int, q: Posterior, judged: Row) -> Row:
-    variational = model.model.variational
-    flags = ["collapsed"] if variational and latent.is_collapsed(q.mean, q.logvar, k=config.k) else []
-    flags += ["class-seen"] if model.model.conditional and conditioned_on_classes(config.condition) else []
-    setting = model.settings[r]
-    return judged | {
-        "name": f"{config.model} + {judged['clusterer']}",
+def describe(name: str, judged: Judged) -> Row:
+    """The part of a row that a partition fills in; `name` is what was clustered."""
+    return {
+        "clusterer": judged.clusterer,
+        "sizes": judged.sizes,
+        "scores": judged.scores,
+        "name": f"{name} + {judged.clusterer}",
+    }
+
+
+def _settings_of(config: Config, model: Checkpoint, r: int, q: Posterior) -> Row:
+    variational, setting = model.model.variational, model.settings[r]
+    return {
         "kind": "model",
         "seed": setting.seed,
         "beta": setting.beta if variational else None,
         "learning_rate": setting.learning_rate,
         "bootstrap": setting.resample,
-        "flags": flags + _degenerate(judged["scores"]),
         "loss": float(model.history.loss[r, -1]),
         "reconstruction": float(model.history.reconstruction[r, -1]),
         "active_units": latent.active_units(q.mean),
@@ -145,22 +129,16 @@ def _model_row(config: Config, model: Checkpoint, r: int, q: Posterior, judged: 
     }
 
 
-def _baseline_row(name: str, seed: int, judged: Row) -> Row:
-    return judged | {
-        "name": f"{name} + {judged['clusterer']}",
+def _baseline_row(name: str, seed: int, judged: Judged) -> Row:
+    return describe(name, judged) | {
         "kind": "baseline",
         "seed": seed,
         "beta": None,
         "learning_rate": None,
         "bootstrap": None,
-        "flags": _degenerate(judged["scores"]),
+        "flags": flag_partition(judged.scores),
         "loss": None,
         "reconstruction": None,
         "active_units": None,
         "total_kl": None,
     }
-
-
-def _degenerate(scores: dict[str, float]) -> list[str]:
-    """A partition into one cluster, or into noise, is none."""
-    return ["degenerate"] if scores["n_clusters"] < 2 else []

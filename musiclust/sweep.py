@@ -1,0 +1,312 @@
+"""R replicas trained in memory from the first epoch to the last, as one compiled program.
+
+    trained = train(model, data, seeds=range(4), betas=(1, 4), epochs=100)
+    state = trained.best(data)
+
+`train` is what a notebook calls. It stands on two steps, which `musiclust.fit` shares and to which it adds checkpoints:
+
+    prepared = prepare(model, recipe, data, settings=settings, epochs=100)     # lays the replicas out and compiles
+    for chunk in train_chunks(prepared): ...                                   # trains, some epochs at a time
+
+The chunks run the same program. Between two of them the losses are looked at, and progress is told.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product as combinations
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from musiclust import population, training
+from musiclust.errors import InputError
+from musiclust.models import Model
+from musiclust.training import Recipe, Setting
+from musiclust.types import Data, History, TrainState
+
+_CHUNK_EPOCHS = 10
+_CHUNK_VALUES = 10_000_000  # of features seen in a chunk: a second or so for vectors, ten for spectrograms on a CPU
+
+
+class Prepared(NamedTuple):
+    """A population that is ready to train.
+
+    data: on the device. chunk: epochs between two looks at the losses. compile_seconds: what compilation took.
+    """
+
+    model: Model
+    recipe: Recipe
+    data: Data
+    settings: tuple[Setting, ...]
+    epochs: int
+    chunk: int
+    layout: population.Layout
+    program: population.Program
+    compile_seconds: float
+
+
+class Trained(NamedTuple):
+    """R replicas after `epoch` epochs.
+
+    states: a `TrainState` with a leading replica axis R, in the order of `settings`. history: (R, epoch, ...).
+    """
+
+    model: Model
+    recipe: Recipe
+    settings: tuple[Setting, ...]
+    epoch: int
+    states: TrainState
+    history: History
+
+    def __len__(self) -> int:
+        return len(self.settings)
+
+    def replica(self, index: int) -> TrainState:
+        """The state of one replica, 0 <= index < R."""
+        return population.select_replica(self.states, index)
+
+    def choose(self, data: Data, *, k: int = 2) -> int:
+        """The index of the replica to show, by `metrics.judge.choose_replica`: no class is seen.
+
+        Args:
+          data: the tracks that the replicas are judged on, usually those they were trained on.
+          k: clusters that the latents should tell apart. A replica whose posterior cannot is passed over.
+        """
+        from musiclust.metrics.judge import choose_replica
+        from musiclust.metrics.latent import is_collapsed
+
+        bounds, collapsed = [], []
+        for index in range(len(self.settings)):
+            state = self.replica(index)
+            q = training.encode(self.model, state, data)
+            collapsed.append(self.model.variational and is_collapsed(np.asarray(q.mean), np.asarray(q.logvar), k=k))
+            bounds.append(float(training.negative_elbo(self.model, state, data)))
+        return choose_replica(np.array(bounds), np.array(collapsed))
+
+    def best(self, data: Data, *, k: int = 2) -> TrainState:
+        """The state of the replica that `choose` names."""
+        return self.replica(self.choose(data, k=k))
+
+
+class Chunk(NamedTuple):
+    """A population after some more epochs.
+
+    epoch: epochs done so far. part: the History of the epochs since the last chunk. trained: called, it brings the
+    replicas to the host's memory.
+    """
+
+    epoch: int
+    part: History
+    trained: Callable[[], Trained]
+
+
+class Diverged(InputError):
+    """A loss was not finite. where: epoch, replica and its setting, in words."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where}: lower `learning_rate` or `beta`")
+        self.where = where
+
+
+def train(
+    model: Model,
+    data: Data,
+    *,
+    seeds: Sequence[int] = (0,),
+    betas: Sequence[float] = (1.0,),
+    learning_rates: Sequence[float] = (1e-3,),
+    resamples: Sequence[int] = (0,),
+    epochs: int = 100,
+    recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
+    max_memory: int | None = None,
+    on_epochs: Callable[[int, History], None] = lambda epochs, history: None,
+) -> Trained:
+    """Trains a model once for every combination of seed, beta, learning rate and resample, in one program.
+
+    Args:
+      model: a Flax module of `musiclust.models`, made for the shape of a row of data.x.
+      data: x (N, *D), finite and scaled (see `fusion.standardise`); cond (N, C) where the model is conditional.
+      seeds: of the first weights, the order of the tracks and the noise.
+      betas: weights of the KL term, >= 0. learning_rates: Adam's peak step sizes, > 0.
+      resamples: numbers of bootstrap resamples of the tracks; 0 is the tracks themselves.
+      epochs: passes over the data, >= 1.
+      recipe: batch size, schedules, early stopping and precision.
+      max_memory: bytes that training may take; None for half of the machine's, or four fifths of its accelerators'.
+      on_epochs: called after each chunk with (epochs done, the chunk's History). A KeyboardInterrupt that it raises
+        ends training.
+
+    Returns:
+      The replicas. Seeds vary fastest, then resamples, betas and learning rates. The same call on the same machine
+      gives the same numbers, and those of a replica do not depend on the others (on a CPU to the last bit).
+
+    Raises:
+      InputError: if data do not fit the model, hold NaN or infinity or fewer than two tracks, if a parameter is out of
+        range, if not even one replica fits into memory, or if a loss is not finite (`Diverged`).
+
+    Example:
+      >>> import musiclust as mc
+      >>> x = mc.standardise(np.random.default_rng(0).normal(size=(64, 6)))
+      >>> model = mc.VAE(input_shape=(6,), latent_dim=2, hidden=(8,))
+      >>> trained = mc.train(model, mc.Data(x), seeds=range(2), betas=(1, 4), epochs=2)
+      >>> len(trained), trained.history.loss.shape
+      (4, (4, 2))
+    """
+    settings = product(seeds, betas, learning_rates, resamples)
+    data = _check(model, data, settings, epochs)
+    prepared = prepare(model, recipe, data, settings=settings, epochs=epochs, max_memory=max_memory)
+    for chunk in train_chunks(prepared):
+        on_epochs(chunk.epoch, chunk.part)
+    return chunk.trained()
+
+
+def product(
+    seeds: Sequence[int], betas: Sequence[float], learning_rates: Sequence[float], resamples: Sequence[int] = (0,)
+) -> list[Setting]:
+    """Every combination. Seeds vary fastest, then resamples, then betas.
+
+    Example:
+      >>> [setting[:2] for setting in product((0, 1), (1.0, 4.0), (1e-3,))]
+      [(0, 1.0), (1, 1.0), (0, 4.0), (1, 4.0)]
+    """
+    return [Setting(s, b, rate, r) for rate, b, r, s in combinations(learning_rates, betas, resamples, seeds)]
+
+
+def chunk_epochs(values: int) -> int:
+    """Epochs between two looks at the losses, for a population that sees that many feature values an epoch.
+
+    Progress is told, Ctrl-C heard and a checkpoint possible after each chunk, so that it may not last long.
+
+    Example:
+      >>> chunk_epochs(320 * 404), chunk_epochs(320 * 128 * 431)
+      (10, 1)
+    """
+    return max(1, min(_CHUNK_EPOCHS, _CHUNK_VALUES // values))
+
+
+def prepare(
+    model: Model,
+    recipe: Recipe,
+    data: Data,
+    *,
+    settings: Sequence[Setting],
+    epochs: int,
+    max_memory: int | None = None,
+) -> Prepared:
+    """Lays out R replicas and compiles their program. It may run in a thread of its own.
+
+    Args:
+      settings: those of the R replicas.
+      max_memory: bytes that training may take; see `population.arrange`.
+
+    Raises:
+      InputError: if not even one replica fits.
+    """
+    data = jax.tree.map(jnp.asarray, data)
+    each = population.footprint(model, recipe, data)
+    layout = population.arrange(len(settings), jax.local_device_count(), each, max_memory)
+    chunk = chunk_epochs(len(settings) * data.x.size)
+    started = time.perf_counter()
+    program = population.compiled(model, recipe, chunk, layout, data)
+    seconds = time.perf_counter() - started
+    return Prepared(model, recipe, data, tuple(settings), epochs, chunk, layout, program, seconds)
+
+
+def train_chunks(prepared: Prepared, saved: Trained | None = None) -> Iterator[Chunk]:
+    """Trains a population to its last epoch and stops after every chunk of epochs.
+
+    Args:
+      saved: the population at an earlier epoch, to go on from; the end is that of the unbroken run. None begins.
+
+    Yields:
+      The population after each chunk, nothing if `saved` is at the last epoch. Replicas that have all stopped early
+      end the run: the History is then filled up to its last epoch with their last numbers.
+
+    Raises:
+      Diverged: if a loss is not finite.
+    """
+    model, recipe, data, settings, epochs, chunk, layout, program, _ = prepared
+    replicas = len(settings)
+    if saved:
+        done, history = saved.epoch, saved.history
+        groups = [population.waiting(layout, part) for part in population.split(layout, saved.states)]
+    else:
+        done, history = 0, _no_history(replicas, model.latent_dim)
+        groups = population.begin(layout, program, settings, data)
+    hypers = population.hypers(layout, settings)
+    shared = population.place(layout, data, shared=True)
+
+    def trained() -> Trained:
+        states = population.from_host(population.join([population.to_host(part) for part in groups], replicas))
+        return Trained(model, recipe, settings, done, states, history)
+
+    while done < epochs:
+        parts = population.advance(layout, program, groups, hypers, shared, done, epochs)
+        part = jax.tree.map(lambda rows: rows[:, : epochs - done], population.join(parts, replicas))  # noqa: B023
+        _check_finite(part, done, settings)
+        history = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=1), history, part)
+        done = min(done + chunk, epochs)
+        if recipe.patience:
+            history, stopped = _freeze(history, groups, recipe, replicas, len(data.x), epochs)
+            done = epochs if stopped else done
+        yield Chunk(done, part, trained)
+
+
+def _no_history(replicas: int, latent_dim: int) -> History:
+    return History(
+        np.zeros((replicas, 0), np.float32),
+        np.zeros((replicas, 0), np.float32),
+        np.zeros((replicas, 0, latent_dim), np.float32),
+    )
+
+
+def _freeze(
+    history: History, groups: Sequence[TrainState], recipe: Recipe, replicas: int, tracks: int, epochs: int
+) -> tuple[History, bool]:
+    """The history with a stopped replica's last numbers in all later epochs, and whether all have stopped: then it is
+    as long as the run."""
+    states = population.join([{"step": part.step, "stale": part.stale} for part in groups], replicas)
+    stopped = bool((states["stale"] >= recipe.patience).all())
+    trained = states["step"] // recipe.batches(tracks)[0]
+    length = epochs if stopped else history.loss.shape[1]
+    rows = np.minimum(np.arange(length)[None], np.maximum(trained, 1)[:, None] - 1)
+
+    def freeze(values: np.ndarray) -> np.ndarray:
+        return np.stack([of_one[numbers] for of_one, numbers in zip(values, rows, strict=True)])
+
+    return jax.tree.map(freeze, history), stopped
+
+
+def _check_finite(part: History, done: int, settings: Sequence[Setting]) -> None:
+    broken = np.argwhere(~np.isfinite(part.loss))
+    if len(broken):
+        replica, epoch = broken[np.argmin(broken[:, 1])]
+        raise Diverged(f"the loss is not finite at epoch {done + epoch + 1} in replica {replica} ({settings[replica]})")
+
+
+def _check(model: Model, data: Data, settings: Sequence[Setting], epochs: int) -> Data:
+    """The data as float32, if a model can be trained on them with these settings."""
+    x, cond = np.asarray(data.x, np.float32), np.asarray(data.cond, np.float32)
+    if len(x) < 2 or x.shape[1:] != tuple(model.input_shape):
+        raise InputError(
+            f"x has shape {x.shape}, the model takes rows of shape {tuple(model.input_shape)}: give at least two such"
+        )
+    if cond.ndim != 2 or len(cond) != len(x):
+        raise InputError(f"cond has shape {cond.shape}: give one row for each of the {len(x)} tracks")
+    if model.conditional and not cond.shape[1]:
+        raise InputError(f"a {type(model).__name__} needs a condition: give Data(x, cond) with at least one column")
+    for name, values in (("x", x), ("cond", cond)):
+        bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+        if len(bad):
+            raise InputError(f"row {bad[0]} of {name} holds NaN or infinity ({len(bad)} of {len(x)} rows do): mend it")
+    if not settings:
+        raise InputError("there is nothing to train: give at least one seed, beta, learning rate and resample")
+    for setting in settings:
+        if not (setting.beta >= 0 and setting.learning_rate > 0 and np.isfinite([*setting]).all()):
+            raise InputError(f"{setting}: a beta is at least 0 and a learning rate above 0")
+        if not (0 <= setting.seed < 2**31 and 0 <= setting.resample < 2**31):
+            raise InputError(f"{setting}: seeds and resamples are whole numbers from 0 to 2147483647")
+    if epochs < 1:
+        raise InputError(f"epochs = {epochs} trains nothing: choose `epochs` of at least 1")
+    return Data(x, cond)
