@@ -37,8 +37,8 @@ def measure(
     alone, both = verdicts
     unsung = np.array([bool(_UNSUNG.search(row["title"])) for row in rows])
     written = np.array([bool(row[one].strip()) for row in rows])
-    paired = np.array([bool(gate.tokens(row[one]) and gate.tokens(row[other])) for row in rows])
-    overlaps = np.array([gate.overlap(row[one], row[other]) for row in rows])
+    paired = np.array([bool(gate.split_words(row[one]) and gate.split_words(row[other])) for row in rows])
+    overlaps = np.array([gate.measure_overlap(row[one], row[other]) for row in rows])
     sung = np.array([bool(verdict.words) for verdict in alone])
     confirmed = np.array([bool(verdict.words) for verdict in both])
     nulls = _nulls([row for row, take in zip(rows, paired & sung, strict=True) if take], one, other)
@@ -82,7 +82,7 @@ def _nulls(pairs: Sequence[Row], one: str, other: str) -> np.ndarray:
     found = []
     for _ in range(_NULLS):
         order = rng.permutation(len(pairs))
-        found += [gate.overlap(pairs[i][one], pairs[j][other]) for i, j in enumerate(order) if i != j]
+        found += [gate.measure_overlap(pairs[i][one], pairs[j][other]) for i, j in enumerate(order) if i != j]
     return np.array(found)
 
 

@@ -24,7 +24,7 @@ from rich.table import Table
 from experiments.cli.console import cache_root, console, default_store, progress, run
 from musiclust.errors import InputError
 from musiclust.preprocess.corpora import base, fma, registry
-from musiclust.preprocess.lyrics import embed, gate, whisper_model, written
+from musiclust.preprocess.lyrics import embed, gate, update, whisper_model
 from musiclust.preprocess.pipeline import Summary, preprocess
 
 
@@ -42,7 +42,7 @@ _STORE = flags.DEFINE_string("store", None, "folder to write; the demo has a def
 _LYRICS = flags.DEFINE_enum(
     "lyrics",
     "auto",
-    list(written.SOURCES),
+    list(update.SOURCES),
     "where to look for words: auto is what is written down (score, sidecar, tags) and, for tracks without any and "
     "only where --whisper_model is given, Whisper; whisper is Whisper for every track",
 )
@@ -114,7 +114,7 @@ def main(argv: list[str]) -> int:
         summary = preprocess(
             corpus,
             root,
-            lyrics_from=_LYRICS.value,
+            lyrics=_LYRICS.value,
             embedder=_EMBEDDER.value,
             whisper=whisper,
             gate=thresholds,

@@ -153,7 +153,7 @@ def _preface(report: Report, root: Path, seeds: tuple[int, ...], seconds: float)
     few = 1 if quick else min(len(seeds), _SPECTROGRAM_SEEDS)
     return [
         *(["QUICK: a tenth of the epochs, two seeds. It shows that it runs, nothing more."] if quick else []),
-        f"Measured on {len(tracks):,} tracks of {inputs.corpus_name(root)} {told}; the report used "
+        f"Measured on {len(tracks):,} tracks of {store.load_corpus_name(root)} {told}; the report used "
         f"{report.tracks:,} of {report.corpus.upper()}. Mean and 95 % interval over {over} ({few} for spectrograms). "
         f"Made by `python -m experiments.reproduce --report={_REPORT.value}{quick} --seed={_SEED.value}` in "
         f"{seconds / 60:.1f} min on {jax.devices()[0].device_kind}, {datetime.now(UTC):%Y-%m-%d}.",

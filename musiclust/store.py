@@ -1,10 +1,23 @@
-"""A store: blocks of features on disk, joined by track_id.
+"""A store: blocks of features on disk, joined by track_id. Every file of it is read and written here, and only here.
 
-    tracks.csv      track_id, path, group, title, artist, album, duration, and columns `class:<name>`
-    <block>.npy     (N, *D) values, memory-mapped when read
-    <block>.json    its spec, its track ids and which of them are valid
-    lyrics.jsonl    a JSON object a line: track_id, text, source, language, confidence; the last one of a track counts
-    skipped.csv     path, reason
+    tracks.csv         track_id, path, group, title, artist, album, duration, and a column `class:<name>` for each kind
+                       of class (`label:<name>` in stores of version 0.1)
+    <block>.npy        the values (N, *D) of a block, memory-mapped when read
+    <block>.json       the block's spec, its track ids, and which of them are not valid
+    lyrics.jsonl       a JSON object a line: track_id, text, words, source, language, confidence, reason, and more where
+                       Whisper made the text (segments, model, stamp); the last line of a track counts
+    lyrics.model.npz   beside the block "lyrics": digests (N,) str of the texts it was made from, and the arrays of the
+                       fitted text model, if that model was fitted to these texts
+    skipped.csv        path, reason: the files that could not be used
+    corpus.json        which corpus the store holds
+    files.csv          track_id, size (bytes), mtime_ns, duration (s), warning: the audio files as they were when the
+                       features in the blocks were computed
+
+While the preprocessing stage writes, and only then, its room `preprocess/writing` keeps two things more in the folder:
+
+    .lock              the number of the process that writes (lock.py)
+    partial/           features of finished tracks on their way into blocks (shards.py), and files that are about to
+                       replace others (swap.py)
 
 Every file but lyrics.jsonl is written under a temporary name and renamed, so that a crash or a full disk leaves the
 file that was there before.
@@ -13,10 +26,11 @@ file that was there before.
 import csv
 import json
 import os
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -24,9 +38,37 @@ from musiclust.errors import InputError
 from musiclust.types import Block, Tracks
 
 FORMAT = 1
+CORPUS = "corpus.json"
+
+_FILES = "files.csv"
+_LYRICS = "lyrics.jsonl"
+_SKIPPED = "skipped.csv"
+_TEXT_MODEL = "lyrics.model.npz"
+_TRACKS = "tracks.csv"
 _CLASSES = "class:"
 _CLASSES_BEFORE = "label:"  # as stores of version 0.1 have it
 _META = ("title", "artist", "album")
+
+
+class Stamp(NamedTuple):
+    """What tells a changed file from an unchanged one: its size in bytes and its modification time in ns."""
+
+    size: int
+    mtime_ns: int
+
+
+class FileRecord(NamedTuple):
+    """An audio file as it was when its features were computed.
+
+    Attributes:
+      stamp: tells whether the file has changed since.
+      duration: of the whole file, in s.
+      warning: what is amiss with the file, "" for nothing.
+    """
+
+    stamp: Stamp
+    duration: float
+    warning: str
 
 
 @contextmanager
@@ -46,9 +88,9 @@ def atomic(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def save_tracks(root: Path, tracks: Tracks) -> None:
-    """Writes tracks.csv. Classes are written by name, "" where unknown; durations in seconds to the microsecond."""
+    """Writes tracks.csv: classes by name, "" where unknown; durations in seconds to the microsecond."""
     classes = {name: np.array([*tracks.class_names[name], ""])[codes] for name, codes in tracks.classes.items()}
-    with atomic(root / "tracks.csv") as file:
+    with atomic(root / _TRACKS) as file:
         writer = csv.writer(file)
         writer.writerow(["track_id", "path", "group", *_META, "duration", *(_CLASSES + name for name in classes)])
         for i, track_id in enumerate(tracks.track_id):
@@ -66,7 +108,7 @@ def load_tracks(root: Path) -> Tracks:
     Raises:
       InputError: if there is no store at `root`, or its tracks.csv is not one.
     """
-    path = root / "tracks.csv"
+    path = root / _TRACKS
     if not path.exists():
         raise InputError(f"{root} is not a store (no tracks.csv): make one with python -m experiments.preprocess")
     with open(path, encoding="utf-8", newline="") as file:
@@ -96,7 +138,18 @@ def load_tracks(root: Path) -> Tracks:
 
 
 def encode_classes(values: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class names -> (codes (N,) int32, names in alphabetical order); "" becomes -1."""
+    """Numbers classes by their names in alphabetical order.
+
+    Args:
+      values: N names, "" where the class is unknown.
+
+    Returns:
+      (N,) int32 codes, -1 where the class is unknown; the names that the codes stand for.
+
+    Example:
+      >>> encode_classes(["rock", "", "folk", "rock"])
+      (array([ 1, -1,  0,  1], dtype=int32), ('folk', 'rock'))
+    """
     names = tuple(sorted({value for value in values if value}))
     code = {name: i for i, name in enumerate(names)} | {"": -1}
     return np.array([code[value] for value in values], dtype=np.int32), names
@@ -114,19 +167,50 @@ def save_block(root: Path, block: Block) -> None:
         raise InputError(f"block {block.name}: {len(broken)} tracks hold NaN or infinity, the first is {broken[0]}")
     with atomic(root / f"{block.name}.npy", "wb") as file:
         np.save(file, block.values)
-    record = {
-        "format": FORMAT,
-        "name": block.name,
-        "spec": dict(block.spec),
-        "track_id": block.track_id.tolist(),
-        "invalid": block.track_id[~block.valid].tolist(),
-    }
-    with atomic(root / f"{block.name}.json") as file:
+    _save_record(root, block.name, block.spec, block.track_id.tolist(), block.track_id[~block.valid].tolist())
+
+
+def write_block(
+    root: Path, name: str, track_id: Sequence[str], rows: Iterable[np.ndarray], spec: Mapping[str, Any]
+) -> None:
+    """Writes a block row by row, so that it need not fit the memory; every row is valid.
+
+    Rows are written in sequence: through a memory map a full disk would kill the process.
+
+    Args:
+      track_id: N ids, sorted.
+      rows: N arrays (*D) in that order.
+      spec: its "shape" is D and its "dtype" that of the block.
+
+    Raises:
+      ValueError: if there are more or fewer rows than ids, or a row has another shape.
+    """
+    shape, dtype = tuple(spec["shape"]), np.dtype(spec["dtype"])
+    with atomic(root / f"{name}.npy", "wb") as file:
+        descr = np.lib.format.dtype_to_descr(dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": (len(track_id), *shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for one, values in zip(track_id, rows, strict=True):
+            if values.shape != shape:
+                raise ValueError(f"block {name}, track {one}: a row of shape {values.shape}, expected {shape}")
+            file.write(np.ascontiguousarray(values, dtype=dtype).data)
+    _save_record(root, name, spec, list(track_id), [])
+
+
+def _save_record(root: Path, name: str, spec: Mapping[str, Any], track_id: list[str], invalid: list[str]) -> None:
+    record = {"format": FORMAT, "name": name, "spec": dict(spec), "track_id": track_id, "invalid": invalid}
+    with atomic(root / f"{name}.json") as file:
         json.dump(record, file, ensure_ascii=False)
 
 
+def remove_block(root: Path, name: str) -> None:
+    """Removes both files of a block, where they are."""
+    for suffix in (".json", ".npy"):
+        (root / f"{name}{suffix}").unlink(missing_ok=True)
+
+
 def block_names(root: Path) -> list[str]:
-    """The blocks of a store, in alphabetical order."""
+    """Names of the blocks of a store, in alphabetical order."""
     return sorted(path.stem for path in root.glob("*.npy") if path.with_suffix(".json").exists())
 
 
@@ -154,7 +238,7 @@ def load_block(root: Path, name: str) -> Block:
 
 
 def align(tracks: Tracks, blocks: Sequence[Block]) -> list[Block]:
-    """The blocks with their rows in the order of `tracks`, surplus rows dropped.
+    """Puts the rows of each block into the order of `tracks` and drops the surplus ones.
 
     Raises:
       InputError: if a block lacks a track; it names the block, how many are lacking and the first few.
@@ -180,7 +264,7 @@ def append_lyrics(root: Path, records: Iterable[Mapping[str, Any]]) -> None:
     A last line torn by a crash is cut off first.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / "lyrics.jsonl", "a+b") as file:
+    with open(root / _LYRICS, "a+b") as file:
         if file.tell() and not _ends_line(file):
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)
@@ -195,33 +279,155 @@ def _ends_line(file: IO[bytes]) -> bool:
 
 
 def load_lyrics(root: Path) -> dict[str, dict[str, Any]]:
-    """track_id -> its last record in lyrics.jsonl; a last line torn by a crash is passed over."""
-    path = root / "lyrics.jsonl"
+    """Reads lyrics.jsonl: track_id -> its last record.
+
+    Raises:
+      InputError: if a line is not a record. A last line torn by a crash is passed over.
+    """
+    return {record["track_id"]: record for record in _read_lyrics(root)}
+
+
+def load_transcripts(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Reads lyrics.jsonl: track_id -> model -> the last transcript that this Whisper model made, the newest one last.
+
+    `load_lyrics` gives only the last record of a track, which since then may have come from elsewhere.
+
+    Raises:
+      InputError: as `load_lyrics`.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for record in _read_lyrics(root):
+        if "segments" in record:
+            of_track = found.setdefault(record["track_id"], {})
+            of_track.pop(record["model"], None)  # so that the newest stands last
+            of_track[record["model"]] = record
+    return found
+
+
+def _read_lyrics(root: Path) -> Iterator[dict[str, Any]]:
+    """The records of lyrics.jsonl in the order in which they were appended."""
+    path = root / _LYRICS
     if not path.exists():
-        return {}
-    records = {}
+        return
     lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON leaves U+2028 and its like as they are
     lines = lines[:-1] if lines[-1] == "" else lines
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            records[record["track_id"]] = record
+            record["track_id"]
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
-                break
+                return
             raise InputError(f"{path}, line {number}, is not a lyrics record: mend or delete the line") from error
-    return records
+        yield record
+
+
+def save_text_model(root: Path, digests: np.ndarray, model: Mapping[str, np.ndarray]) -> None:
+    """Writes lyrics.model.npz.
+
+    Args:
+      digests: (N,) str, of the text of each row of the block "lyrics".
+      model: the arrays of the text model that was fitted to these texts, by name; empty where none was.
+    """
+    with atomic(root / _TEXT_MODEL, "wb") as file:
+        np.savez(file, allow_pickle=False, digests=digests, **model)
+
+
+def load_text_model(root: Path) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
+    """Reads lyrics.model.npz: the digests and the model, as `save_text_model` was given them; None where there is none.
+
+    Raises:
+      InputError: if the file is damaged.
+    """
+    path = root / _TEXT_MODEL
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as arrays:
+            model = dict(arrays)
+            return model.pop("digests"), model
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged ({error}): delete it and preprocess again") from error
+
+
+def remove_text_model(root: Path) -> None:
+    """Removes lyrics.model.npz, where it is."""
+    (root / _TEXT_MODEL).unlink(missing_ok=True)
+
+
+def save_corpus(root: Path, source: Mapping[str, Any]) -> None:
+    """Writes corpus.json: what tells the corpus of this store from another; its "corpus" is the name."""
+    with atomic(root / CORPUS) as file:
+        json.dump({"format": FORMAT, **source}, file, ensure_ascii=False, indent=1)
+
+
+def load_corpus(root: Path) -> dict[str, Any] | None:
+    """Reads corpus.json: the source, as `save_corpus` was given it; None where there is none.
+
+    Raises:
+      InputError: if the file is damaged or of another format.
+    """
+    path = root / CORPUS
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found, _ = record.pop("format"), record["corpus"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged: delete it and preprocess again") from error
+    if found != FORMAT:
+        raise InputError(f"{path} is of format {found}, this version reads {FORMAT}: make the store anew")
+    return record
+
+
+def load_corpus_name(root: Path) -> str:
+    """The name of the corpus that a store holds; the name of its folder where corpus.json is missing.
+
+    Raises:
+      InputError: as `load_corpus`.
+    """
+    source = load_corpus(root)
+    return root.name if source is None else source["corpus"]
+
+
+def save_files(root: Path, files: Mapping[str, FileRecord]) -> None:
+    """Writes files.csv: track_id -> its audio file."""
+    with atomic(root / _FILES) as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", *Stamp._fields, "duration", "warning"])
+        writer.writerows([track_id, *one.stamp, one.duration, one.warning] for track_id, one in files.items())
+
+
+def load_files(root: Path) -> dict[str, FileRecord]:
+    """Reads files.csv: track_id -> its audio file; empty where there is none.
+
+    Raises:
+      InputError: if the file is damaged.
+    """
+    path = root / _FILES
+    if not path.exists():
+        return {}
+    with open(path, encoding="utf-8", newline="") as file:
+        try:
+            return {
+                row["track_id"]: FileRecord(
+                    Stamp(int(row["size"]), int(row["mtime_ns"])), float(row["duration"]), row["warning"]
+                )
+                for row in csv.DictReader(file)
+            }
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is damaged ({error}): delete it and preprocess again") from error
 
 
 def save_skipped(root: Path, skipped: Sequence[tuple[str, str]]) -> None:
-    """Writes skipped.csv: (path, reason) rows."""
-    with atomic(root / "skipped.csv") as file:
+    """Writes skipped.csv: a row (path, reason) for each file that could not be used."""
+    with atomic(root / _SKIPPED) as file:
         csv.writer(file).writerows([("path", "reason"), *skipped])
 
 
 def load_skipped(root: Path) -> list[tuple[str, str]]:
-    """(path, reason) rows of skipped.csv; empty where there is none."""
-    path = root / "skipped.csv"
+    """Reads skipped.csv: rows (path, reason); empty where there is none."""
+    path = root / _SKIPPED
     if not path.exists():
         return []
     with open(path, encoding="utf-8", newline="") as file:

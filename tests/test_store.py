@@ -45,6 +45,16 @@ def test_tracks_come_back_as_they_were(tmp_path):
     assert back.class_names == tracks.class_names
 
 
+def test_classes_of_stores_of_version_0_1_are_read(tmp_path):
+    tracks = awkward_tracks()
+    store.save_tracks(tmp_path, tracks)
+    path = tmp_path / "tracks.csv"
+    path.write_text(path.read_text().replace("class:genre", "label:genre"))
+    back = store.load_tracks(tmp_path)
+    assert back.classes["genre"].tolist() == [-1, 0, 1, 0]
+    assert back.class_names == {"genre": ("folk", "jazz")}
+
+
 def test_tracks_refuse_disorder_and_unknown_codes():
     tracks = make_tracks(3)
     with pytest.raises(ValueError, match="sorted and unique"):
@@ -63,6 +73,23 @@ def test_block_comes_back_memory_mapped(tmp_path):
     np.testing.assert_array_equal(back.values, values)
     assert back.valid.tolist() == [True, False]
     assert back.spec == {"embedder": "sbert"}
+
+
+def test_a_block_written_row_by_row_is_that_written_at_once(tmp_path):
+    whole = block(np.array(["a", "b"]))
+    spec = {"shape": [3], "dtype": "float32", "sample_rate": 22050}
+    store.save_block(tmp_path / "whole", Block(whole.name, whole.track_id, whole.values, whole.valid, spec))
+    store.write_block(tmp_path / "rows", whole.name, ["a", "b"], iter(whole.values.astype(float)), spec)
+    for name in ("mfcc_mean.npy", "mfcc_mean.json"):
+        assert (tmp_path / "rows" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with pytest.raises(ValueError, match="shorter"):
+        store.write_block(tmp_path / "rows", whole.name, ["a", "b"], iter(whole.values[:1]), spec)
+    with pytest.raises(ValueError, match=r"mfcc_mean, track a: a row of shape \(2,\), expected \(3,\)"):
+        store.write_block(tmp_path / "rows", whole.name, ["a"], iter(whole.values[:1, :2]), spec)
+    assert store.load_block(tmp_path / "rows", "mfcc_mean").track_id.tolist() == ["a", "b"]
+    store.remove_block(tmp_path / "rows", "mfcc_mean")
+    store.remove_block(tmp_path / "rows", "mfcc_mean")
+    assert not list((tmp_path / "rows").iterdir())
 
 
 def test_block_with_nan_is_refused_and_the_track_named(tmp_path):
@@ -136,6 +163,66 @@ def test_lyrics_are_appended_and_a_torn_line_is_mended(tmp_path):
     assert set(records) == {"a", "b"}
     assert records["a"]["text"] == "new"
     assert records["b"]["text"] == "mu\u2028mu"
+
+
+def test_transcripts_are_the_last_of_each_model(tmp_path):
+    assert store.load_transcripts(tmp_path) == {}
+    heard = [
+        {"track_id": "a", "model": model, "text": text, "segments": []}
+        for model, text in (("base", "old"), ("tiny", "other"), ("base", "new"))
+    ]
+    store.append_lyrics(tmp_path, [*heard, {"track_id": "a", "text": "written down"}])
+    found = store.load_transcripts(tmp_path)
+    assert [*found["a"].items()] == [("tiny", heard[1]), ("base", heard[2])]
+    assert store.load_lyrics(tmp_path)["a"]["text"] == "written down"
+    with open(tmp_path / "lyrics.jsonl", "ab") as file:
+        file.write(b'broken "segments"\n{}\n')
+    for load in (store.load_lyrics, store.load_transcripts):
+        with pytest.raises(InputError, match="line 5, is not a lyrics record"):
+            load(tmp_path)
+
+
+def test_the_text_model_comes_back(tmp_path):
+    assert store.load_text_model(tmp_path) is None
+    digests, idf = np.array(["12ab", "34cd"]), np.array([1.0, 2.0])
+    store.save_text_model(tmp_path, digests, {"idf": idf})
+    back = store.load_text_model(tmp_path)
+    assert back is not None
+    np.testing.assert_array_equal(back[0], digests)
+    assert list(back[1]) == ["idf"]
+    np.testing.assert_array_equal(back[1]["idf"], idf)
+    (tmp_path / "lyrics.model.npz").write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"lyrics\.model\.npz is damaged"):
+        store.load_text_model(tmp_path)
+    store.remove_text_model(tmp_path)
+    assert store.load_text_model(tmp_path) is None
+
+
+def test_the_corpus_comes_back_and_has_a_name(tmp_path):
+    root = tmp_path / "mine"
+    assert store.load_corpus(root) is None
+    assert store.load_corpus_name(root) == "mine"
+    source = {"corpus": "folder", "audio_dir": "/music/naïve"}
+    store.save_corpus(root, source)
+    assert store.load_corpus(root) == source
+    assert store.load_corpus_name(root) == "folder"
+    for text, message in (("{", "is damaged"), ("[]", "is damaged"), ('{"format": 9, "corpus": "x"}', "of format 9")):
+        (root / "corpus.json").write_text(text)
+        with pytest.raises(InputError, match=message):
+            store.load_corpus(root)
+
+
+def test_files_come_back(tmp_path):
+    assert store.load_files(tmp_path) == {}
+    files = {
+        name: store.FileRecord(store.Stamp(i, 1_700_000_000_123_456_789), 0.1 + i, f"warning, {name}")
+        for i, name in enumerate(AWKWARD)
+    }
+    store.save_files(tmp_path, files)
+    assert store.load_files(tmp_path) == files
+    (tmp_path / "files.csv").write_text("track_id,size\na,x\n")
+    with pytest.raises(InputError, match=r"files\.csv is damaged"):
+        store.load_files(tmp_path)
 
 
 def test_skipped_round_trip(tmp_path):

@@ -1,6 +1,5 @@
 """A store and a configuration -> what a model is given, and what it is judged by."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -97,7 +96,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     values = [block.values for block in judged if block.valid.all()] or [x]
     return Inputs(
         store=root,
-        corpus=corpus_name(root),
+        corpus=store.load_corpus_name(root),
         tracks=tracks,
         blocks=blocks,
         fusion=fitted,
@@ -144,9 +143,3 @@ def _condition(condition: str, tracks: Tracks, blocks: list[Block], scored: str 
     if form == "code":
         return (np.maximum(codes, 0) / max(1, classes - 1)).astype(np.float32)[:, None]
     return (codes[:, None] == np.arange(classes)).astype(np.float32)
-
-
-def corpus_name(root: Path) -> str:
-    """Which corpus a store holds, as preprocessing noted it; the folder's name where it did not."""
-    path = root / "corpus.json"
-    return json.loads(path.read_text(encoding="utf-8"))["corpus"] if path.exists() else root.name

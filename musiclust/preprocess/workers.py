@@ -1,8 +1,8 @@
-"""Processes that listen to audio files, one file at a time; a file that kills its process costs only itself.
+"""Processes that work on audio files, one file at a time; a file that kills its process costs only itself.
 
 Conventions: a file ends as a result or as `Failed`, never as an exception. Each process has one thread for BLAS, OpenMP
-and numba, for there are as many processes as cores. What is imported here is imported by every one of them at its
-start, so it is little.
+and numba, for there are as many processes as cores. Every process imports at its start what this file imports, so it
+imports little.
 """
 
 import os
@@ -12,10 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from typing import NamedTuple, TypeVar
 
-T = TypeVar("T")  # what a file is heard as: its features, its words
+T = TypeVar("T")  # what is made of a file: its features, its words
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
@@ -29,34 +29,42 @@ class Failed(NamedTuple):
 def hear_all(
     paths: Sequence[str], *, workers: int, hear: Callable[[str], T | Failed]
 ) -> Generator[tuple[int, T | Failed], None, None]:
-    """Yields (index into paths, what became of it), each file once, in the order of completion.
+    """Yields (index into paths, what `hear` made of the file), each file once, in the order of completion.
 
-    When a process dies, the files under way at that moment are heard again one after the other, and the one that
-    kills its process again is the culprit. Closing the generator kills the processes.
+    When a process dies, the files under way at that moment are tried again one after the other, and one that kills its
+    process again has failed. Closing the generator kills the processes.
+
+    Args:
+      workers: how many processes there are.
+      hear: is called with a path in one of the processes; it is sent there by cloudpickle.
     """
     todo = deque(range(len(paths)))
     while todo:
-        suspects, _ = yield from _until_a_death(todo, paths, min(workers, len(todo)), 2 * workers, hear)
-        while suspects:
-            culprits, how = yield from _until_a_death(suspects, paths, 1, 1, hear)
-            for i in culprits:
+        lost, _ = yield from _work_until_a_death(todo, paths, min(workers, len(todo)), 2 * workers, hear)
+        while lost:
+            failed, how = yield from _work_until_a_death(lost, paths, 1, 1, hear)
+            for i in failed:
                 yield i, Failed(f"the process that read it died{how}: damaged, or too large for the memory")
 
 
-def _until_a_death(
+def _work_until_a_death(
     todo: deque[int], paths: Sequence[str], workers: int, ahead: int, hear: Callable[[str], T | Failed]
 ) -> Generator[tuple[int, T | Failed], None, tuple[deque[int], str]]:
-    """Takes from `todo` until it is empty or a process dies; returns the files then under way, and how it died.
+    """Works on the files of `todo` until none is left or a process dies.
 
     Args:
+      todo: indices into `paths`; those begun are taken out.
       ahead: how many files are under way or queued at a time.
+
+    Returns:
+      The files that were under way when a process died, and how it died.
     """
     from joblib.externals.loky import ProcessPoolExecutor
 
     # loky starts fresh interpreters (a fork would copy BLAS and JAX threads in mid-flight) and, unlike
     # multiprocessing's "spawn", does not import the parent's main script in each.
-    pool = ProcessPoolExecutor(workers, initializer=_settle, initargs=(os.getpid(),), env=_ONE_THREAD)
-    under_way = {}
+    pool = ProcessPoolExecutor(workers, initializer=_prepare_process, initargs=(os.getpid(),), env=_ONE_THREAD)
+    under_way: dict[Future[T | Failed], int] = {}
     try:
         while todo or under_way:
             while todo and len(under_way) < ahead:
@@ -81,19 +89,19 @@ def _until_a_death(
     return deque(), ""
 
 
-def _settle(parent: int) -> None:
-    """Readies a process of the pool.
+def _prepare_process(parent: int) -> None:
+    """Prepares a worker process.
 
-    Ctrl-C reaches the whole process group, but the parent alone decides what to do about it. Decoders write a line to
-    standard error for each damaged frame, of which what matters comes back as a warning. And a process whose parent
-    was killed would wait for ever to be rid of its last result.
+    It ignores Ctrl-C, which reaches the whole process group: the parent alone decides what to do about it. It drops
+    standard error, to which decoders write a line for each damaged frame: what matters comes back as a warning. It
+    ends when its parent has been killed: else it would wait for ever to hand over its last result.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _leave_with(parent: int) -> None:
+def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""pipeline (with its pool and shards): what is due, what failed, what survives."""
+"""pipeline (with its workers and shards): what is due, what failed, what survives."""
 
 import errno
 import os
@@ -171,10 +171,10 @@ def test_no_words_asked_for_no_words_in_the_store(tmp_path, monkeypatch):
     music, root = tones(tmp_path / "music", 2), tmp_path / "store"
     (music / "00.txt").write_text("la la la")
     assert run(music, root).embedder.name == "tfidf-svd"
-    summary = run(music, root, lyrics_from="none")
+    summary = run(music, root, lyrics="none")
     assert (summary.embedder, summary.lyrics) == (None, {"none": 2})
     assert "lyrics" not in store.block_names(root)
-    assert run(music, root, lyrics_from="sidecar").blocks["lyrics"] == ((2, 1), "float32", 1)
+    assert run(music, root, lyrics="sidecar").blocks["lyrics"] == ((2, 1), "float32", 1)
 
 
 SCRIPT = """
@@ -212,7 +212,7 @@ def test_a_killed_run_is_taken_up_where_it_was(tmp_path, monkeypatch):
     process.communicate(timeout=120)  # which ends when the workers have: none of them outlives its parent
     assert not (root / "tracks.csv").exists()
     specs = {name: features.spec(name) for name in features.BLOCKS}
-    kept = shards.finished(root, specs)
+    kept = shards.find_finished(root, specs)
     assert 4 <= len(kept) < 30
     (root / "partial" / ".99.npz.1.tmp").write_bytes(b"torn")  # as if killed while writing a shard
     summary = run(music, root)  # the lock of the dead process is taken over
@@ -238,7 +238,7 @@ def test_an_interrupted_run_saves_what_it_has(tmp_path, monkeypatch):
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert "InputError" not in errors
     assert not (root / ".lock").exists()
-    kept = shards.finished(root, {name: features.spec(name) for name in features.BLOCKS})
+    kept = shards.find_finished(root, {name: features.spec(name) for name in features.BLOCKS})
     assert 4 <= len(kept) < 30
     assert run(music, root).computed == 30 - len(kept)
 
@@ -278,7 +278,7 @@ def test_a_store_keeps_to_its_corpus_and_to_one_writer(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "hear_all", _here)
     music, root = tones(tmp_path / "music", 1), tmp_path / "store"
     run(music, root)
-    with pytest.raises(InputError, match=r"holds the corpus folder of .*music.*name another --store"):
+    with pytest.raises(InputError, match=r"holds the corpus folder of .*music.*give `store` another place"):
         run(tones(tmp_path / "elsewhere", 1), root)
     (root / ".lock").write_text(str(os.getppid()))
     with pytest.raises(InputError, match=f"written by process {os.getppid()}"):

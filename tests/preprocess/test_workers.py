@@ -1,4 +1,4 @@
-"""pool: what becomes of a file, whatever it does to its process."""
+"""workers: what becomes of a file, whatever it does to its process."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from musiclust.preprocess.audio import features, listen
 
 
 def test_a_file_that_kills_its_process_costs_only_itself():
-    def hear(path):  # in the pool: a decoder that some files kill
+    def hear(path):  # in a worker process: a decoder that some files kill
         if "killer" in path:
             os.kill(os.getpid(), signal.SIGKILL)
         return path.upper()

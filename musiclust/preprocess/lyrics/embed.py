@@ -1,8 +1,8 @@
 """Transcripts -> vectors: sentence embeddings (SBERT) or TF-IDF reduced by a singular value decomposition.
 
-Conventions: a vector has length 1 (cosine similarity is a dot product); a text without a word the embedder knows is
-the zero vector, never the embedding of an empty string, and is not valid. Torch is imported inside functions only, and
-only when there are words.
+Conventions: a vector has length 1 (cosine similarity is a dot product). A text without a word that the embedder knows
+becomes the zero vector, never the embedding of an empty string, and is not valid. Torch is imported inside functions
+only, and only when there are words.
 
 Sources: Reimers and Gurevych, Sentence-BERT (EMNLP 2019); Deerwester et al., Indexing by latent semantic analysis
 (JASIS 1990).
@@ -17,24 +17,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from musiclust import store
 from musiclust.errors import InputError
 
 SBERT = "all-MiniLM-L6-v2"
-MODEL = "lyrics.model.npz"  # in a store, where the fitted TF-IDF is kept
 _TFIDF_DIMS = 64
 _TFIDF_TERMS = 20_000  # bounds the saved model at about 5 MB
 _TERM = r"(?u)\b\w+\b"  # one-letter words too: Chinese, and the "I" that scikit-learn's own pattern drops
 
 
 class Embedder(NamedTuple):
-    """Which embedder, and why. name: "tfidf-svd" or "sbert:<model>"; why: "" where it was asked for by name."""
+    """An embedder and why it was chosen.
+
+    Attributes:
+      name: "tfidf-svd" or "sbert:<model>".
+      why: "" where it was asked for by name.
+    """
 
     name: str
     why: str
 
 
 class TfidfSvd(NamedTuple):
-    """A fitted TF-IDF + SVD, enough to place a new text: terms (V,) str, idf (V,), components (D, V)."""
+    """A fitted TF-IDF and SVD: all that is needed to place a new text.
+
+    Attributes:
+      terms: (V,) str.
+      idf: (V,) inverse document frequencies.
+      components: (D, V) right singular vectors.
+    """
 
     terms: np.ndarray
     idf: np.ndarray
@@ -42,7 +53,7 @@ class TfidfSvd(NamedTuple):
 
 
 def choose(embedder: str) -> Embedder:
-    """What `--embedder` means here.
+    """Chooses an embedder that is installed.
 
     Args:
       embedder: "auto" (SBERT where it is installed), "tfidf", "sbert", or "sbert:<folder or sentence-transformers
@@ -61,7 +72,7 @@ def choose(embedder: str) -> Embedder:
     if not missing:
         return Embedder(f"sbert:{model or SBERT}", "")
     if kind == "sbert":
-        raise InputError(f"--embedder={embedder} needs {' and '.join(missing)}: pip install 'musiclust[text]'")
+        raise InputError(f"embedder {embedder!r} needs {' and '.join(missing)}: pip install 'musiclust[text]'")
     return Embedder("tfidf-svd", f"SBERT is not installed ({' and '.join(missing)}; pip install 'musiclust[text]')")
 
 
@@ -73,7 +84,7 @@ def embed_sbert(
     batch_size: int = 64,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sentence embeddings of whole texts.
+    """Makes sentence embeddings of whole texts.
 
     A text longer than the model's window is cut at word boundaries into windows; the mean of their embeddings, each
     weighted by its number of tokens, is scaled to length 1 again.
@@ -110,12 +121,12 @@ def embed_sbert(
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             vectors = network.encode([windows[i] for i in batch], batch_size=batch_size, show_progress_bar=False)
-            for i, vector in zip(batch, _normalised(vectors), strict=True):
+            for i, vector in zip(batch, _normalise(vectors), strict=True):
                 sums[owners[i]] = sums.get(owners[i], 0) + weights[i] * vector
             if progress:
                 progress(start + len(batch), len(order))
     nothing = np.zeros_like(next(iter(sums.values())))
-    return _normalised(np.stack([sums.get(row, nothing) for row in range(len(texts))])), valid
+    return _normalise(np.stack([sums.get(row, nothing) for row in range(len(texts))])), valid
 
 
 def _load_sbert(model: str, device: str | None) -> Any:
@@ -132,7 +143,8 @@ def _load_sbert(model: str, device: str | None) -> Any:
     except (ImportError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"SBERT is installed but does not start ({reason}): pip install -U 'musiclust[text]', or --embedder=tfidf"
+            f"SBERT is installed but does not start ({reason}): pip install -U 'musiclust[text]', "
+            "or choose `embedder=tfidf`"
         ) from error
     logging.disable_progress_bar()
     try:
@@ -143,7 +155,7 @@ def _load_sbert(model: str, device: str | None) -> Any:
 
 
 def _windows(network: Any, text: str) -> list[tuple[str, int]]:
-    """(window, its tokens) of a text, each at most the model's window of tokens and cut between words."""
+    """Cuts a text between words into windows that fit the model: (window, its number of tokens)."""
     tokens = network.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     offsets, words = tokens["offset_mapping"], tokens.word_ids()
     most = max(1, (network.max_seq_length or len(offsets) + 2) - 2)  # two are [CLS] and [SEP]
@@ -176,29 +188,37 @@ def fit_tfidf_svd(texts: Sequence[str], *, dims: int = _TFIDF_DIMS) -> TfidfSvd:
 
 
 def apply_tfidf_svd(model: TfidfSvd, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Places N texts, those it was fitted on or new ones: (N, D) float32, (N,) bool where a term was known."""
+    """Places N texts, those that the model was fitted to or new ones.
+
+    Returns:
+      (N, D) float32; (N,) bool, where the text has a term that the model knows.
+
+    Example:
+      >>> model = fit_tfidf_svd(["the sea", "the hill"])
+      >>> apply_tfidf_svd(model, ["the sea", "unheard-of"])[1]
+      array([ True, False])
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(token_pattern=_TERM, sublinear_tf=True, vocabulary=model.terms.tolist())
     vectorizer.idf_ = model.idf
-    values = _normalised(np.asarray(vectorizer.transform(texts) @ model.components.T))
+    values = _normalise(np.asarray(vectorizer.transform(texts) @ model.components.T))
     return values, np.any(values, axis=1)
 
 
 def load_tfidf_svd(root: Path) -> TfidfSvd:
-    """Reads lyrics.model.npz of a store.
+    """Reads the model that was fitted to the lyrics of a store.
 
     Raises:
-      InputError: if there is no such file.
+      InputError: if there is none.
     """
-    path = root / MODEL
-    if not path.exists():
-        raise InputError(f"{path} is missing, without it no new text can be placed: preprocess the store again")
-    with np.load(path) as arrays:
-        return TfidfSvd(*(arrays[name] for name in TfidfSvd._fields))
+    found = store.load_text_model(root)
+    if found is None or set(found[1]) != set(TfidfSvd._fields):
+        raise InputError(f"{root} holds no fitted text model, by which a new text is placed: preprocess it again")
+    return TfidfSvd(**found[1])
 
 
-def _normalised(values: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; rows of (nearly) no length become zero."""
+def _normalise(values: np.ndarray) -> np.ndarray:
+    """Scales rows to length 1; rows of (nearly) no length become zero."""
     norms = np.linalg.norm(values, axis=1, keepdims=True)
     return np.where(norms > 1e-6, values / np.maximum(norms, 1e-6), 0).astype(np.float32)

@@ -5,8 +5,8 @@ holds such lines by language, as gathered in discussions 679, 928, 1873 and 2608
 Investigation of Whisper ASR hallucinations induced by non-speech audio (ICASSP 2025), call it a bag of hallucinations.
 
 Conventions: a line counts only as a whole, for its words alone may well be sung; upper and lower case, punctuation and
-spaces make no difference; all languages count at once, since over music the detected language is a guess too. Sounds
-in brackets or asterisks, [Applause] or *Bell tolls*, are captions whatever they say.
+spaces make no difference; all languages count at once, since over music the detected language is a guess too. What
+stands in brackets or asterisks, [Applause] or *Bell tolls*, is a caption whatever it says.
 """
 
 # ruff: noqa: RUF001 (letters of other alphabets are meant)
@@ -237,7 +237,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# Whoever the credit names, it begins or goes on like this; tried on the line as `normalised` leaves it.
+# Whoever the credit names, it begins or goes on like this; tried on the line as `normalise` leaves it.
 _CREDIT = re.compile(
     r"\bamara ?org\b|\bdimatorzok\b|\bmooji org\b|\bcastingwords\b|\botter ai\b|\btvsubtitles\b"
     r"|^(?:subtitles|captions|captioned|captioning|transcription|transcribed|translated|closed captions?)\b.*\bby\b"
@@ -258,8 +258,15 @@ _MUSIC = re.compile(
 _CAPTION = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|（[^（）]*）|【[^【】]*】|\*+[^*]+\*+|[♩♪♫♬🎵🎶🎼]+")
 
 
-def normalised(text: str) -> str:
-    """Letters, digits and inner apostrophes, case folded, words parted by one space (Unicode's compatibility form)."""
+def normalise(text: str) -> str:
+    """Keeps letters, digits and inner apostrophes, folds upper and lower case, and puts one space between words.
+
+    Letters are in Unicode's compatibility form.
+
+    Example:
+      >>> normalise("Don't STOP -- believin'!")
+      "don't stop believin"
+    """
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     folded = folded.replace("i̇", "i").replace("ı", "i")  # Turkish, whose capitals are other languages' too
     kept = "".join(c if unicodedata.category(c)[0] in "LNM" or c == "'" else " " for c in folded)
@@ -267,28 +274,28 @@ def normalised(text: str) -> str:
 
 
 def _key(text: str) -> str:
-    return normalised(text).replace(" ", "").replace("'", "")
+    return normalise(text).replace(" ", "").replace("'", "")
 
 
 _KEYS = sorted({_key(phrase) for phrases in PHRASES.values() for phrase in phrases}, key=len, reverse=True)
 _PHRASE = re.compile(f"(?:{'|'.join(map(re.escape, _KEYS))})+")
 
 
-def without_captions(text: str) -> str:
-    """The text without what stands in brackets or between asterisks, and without notes; double spaces in their place.
+def remove_captions(text: str) -> str:
+    """Replaces by two spaces what stands in brackets or between asterisks, and signs of notes.
 
     A caption breaks a line: "Oh [Applause] Thank you" is two.
     """
     return _CAPTION.sub("  ", text)
 
 
-def phantom(line: str) -> str:
-    """What a line (captions already taken out) is, if nobody sang it.
+def classify_line(line: str) -> str:
+    """Tells what a line is, if nobody sang it. Captions are already taken out of the line.
 
     Returns:
       "phantom phrase" (one of PHRASES or several in a row), "subtitle credit", "name of a sound", or "" for words.
     """
-    words = normalised(line)
+    words = normalise(line)
     if _PHRASE.fullmatch(_key(line)):
         return "phantom phrase"
     if _CREDIT.search(words):

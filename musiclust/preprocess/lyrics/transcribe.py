@@ -1,9 +1,10 @@
-"""Words heard in the sound: openai-whisper over whole files, in processes of their own, each track kept as it comes.
+"""Words heard in the sound: openai-whisper over whole files, in processes of their own.
 
-Conventions: Whisper is given float32 mono at 16 kHz, decoded by libsndfile without ffmpeg. What it hears stands in
-lyrics.jsonl as one line a track and model, and is never made twice: a transcript holds for as long as its file keeps
-size and modification time. Segments are Whisper's: start and end in s, avg_logprob in nats, the mean over the tokens of
-the 30 s window that it was cut from, as are no_speech_prob, compression_ratio and temperature.
+Conventions: Whisper is given float32 mono at 16 kHz, decoded by libsndfile without ffmpeg. What it hears becomes a
+record in lyrics.jsonl, one for each track and model, and is never made twice: a transcript holds for as long as its
+file keeps size and modification time. Segments are Whisper's: start and end are in s; avg_logprob is in nats, the mean
+over the tokens of the 30 s window that the segment was cut from; no_speech_prob, compression_ratio and temperature are
+of that window too.
 
 Each window is transcribed without the text before it (`condition_on_previous_text`), which else spreads one
 hallucination over the rest of a song. Sampling, where Whisper falls back on it, is seeded: one file, one text.
@@ -11,7 +12,6 @@ hallucination over the rest of a song. Sampling, where Whisper falls back on it,
 Source: Radford et al., Robust speech recognition via large-scale weak supervision (2022).
 """
 
-import json
 import math
 import os
 import threading
@@ -24,8 +24,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess.audio.decode import open_audio
+from musiclust.preprocess.lyrics import written
 from musiclust.preprocess.lyrics.whisper_model import Settings, check, load
 from musiclust.preprocess.workers import Failed, hear_all
 
@@ -38,24 +40,24 @@ _KEPT = ("start", "end", "avg_logprob", "no_speech_prob", "compression_ratio", "
 
 
 class Due(NamedTuple):
-    """A track to transcribe; stamp: size in bytes and modification time in ns of its file."""
+    """A track to transcribe; `stamp` is that of its file."""
 
     track_id: str
     path: str
-    stamp: tuple[int, int]
+    stamp: store.Stamp
 
 
-def hear(path: str, *, settings: Settings) -> dict[str, Any] | Failed:
-    """Transcribes a file. Runs in a process of the pool, which loads the model once.
+def transcribe_file(path: str, *, settings: Settings) -> dict[str, Any] | Failed:
+    """Transcribes a file. It runs in a worker process, which loads the model once.
 
     Returns:
       "text", "language", "language_probability" (None where the language was given), "segments", "seconds" (what it
       took); or why it could not be done.
     """
     try:
-        model = _loaded(settings.model, settings.device)
+        model = _load_once(settings.whisper_model, settings.device)
         start = time.monotonic()
-        heard = _transcribe(model, listen(path), settings)
+        heard = _transcribe_samples(model, read_samples(path), settings)
         return {**heard, "seconds": round(time.monotonic() - start, 3)}
     except InputError as error:
         return Failed(str(error).removeprefix(f"{path}: "))
@@ -64,15 +66,15 @@ def hear(path: str, *, settings: Settings) -> dict[str, Any] | Failed:
 
 
 @cache
-def _loaded(model: str, device: str | None) -> Any:
+def _load_once(whisper_model: str, device: str | None) -> Any:
     from tqdm import tqdm
 
     tqdm.set_lock(threading.RLock())  # its own, which Whisper's bar asks for, outlives a process that is killed
-    return load(Settings(model=model, device=device))
+    return load(Settings(whisper_model, device=device))
 
 
-def listen(path: str) -> np.ndarray:
-    """A whole file, (n,) float32 mono at 16 kHz; of a damaged one what decodes.
+def read_samples(path: str) -> np.ndarray:
+    """Reads a whole file: (n,) float32 mono at 16 kHz; of a damaged one what decodes.
 
     Raises:
       InputError: if it cannot be opened or nothing of it decodes.
@@ -98,7 +100,7 @@ def listen(path: str) -> np.ndarray:
     return samples
 
 
-def _transcribe(model: Any, samples: np.ndarray, settings: Settings) -> dict[str, Any]:
+def _transcribe_samples(model: Any, samples: np.ndarray, settings: Settings) -> dict[str, Any]:
     import torch
     import whisper
 
@@ -106,7 +108,7 @@ def _transcribe(model: Any, samples: np.ndarray, settings: Settings) -> dict[str
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(0)
         if language is None:
-            language, probability = _language(model, samples)
+            language, probability = _detect_language(model, samples)
         options = {"condition_on_previous_text": False, "fp16": model.device.type == "cuda", **settings.options}
         heard: Any = whisper.transcribe(model, samples, language=language, **options)
     segments = [
@@ -122,8 +124,8 @@ def _transcribe(model: Any, samples: np.ndarray, settings: Settings) -> dict[str
     }
 
 
-def _language(model: Any, samples: np.ndarray) -> tuple[str, float]:
-    """The language and its probability, the mean over windows spread over the whole track."""
+def _detect_language(model: Any, samples: np.ndarray) -> tuple[str, float]:
+    """Returns the language and its probability, the mean over windows spread over the whole track."""
     import torch
     from whisper.audio import log_mel_spectrogram, pad_or_trim
 
@@ -138,73 +140,61 @@ def _language(model: Any, samples: np.ndarray) -> tuple[str, float]:
     return best, round(means[best], 4)
 
 
-def transcribe_all(
-    due: Sequence[Due], settings: Settings, *, workers: int
-) -> Iterator[tuple[Due, dict[str, Any] | Failed]]:
-    """Yields each track with what was heard, or why nothing could be, in the order of completion.
+def transcribe_all(due: Sequence[Due], settings: Settings, *, workers: int) -> Iterator[tuple[Due, dict[str, Any]]]:
+    """Yields each track with its record, in the order of completion.
 
     On a CPU each of `workers` processes runs a model on one thread; on a GPU there is one process.
+
+    Yields:
+      The track, and what Whisper heard as a record of `source` "whisper", all of its text taken for lyrics, or a record
+      of `source` "none" with the reason why nothing could be heard.
 
     Raises:
       InputError: if the model cannot be loaded.
     """
     if not due:
         return
-    on_gpu = check(settings) == "cuda"
-    work = partial(hear, settings=settings)
+    on_gpu, model = check(settings) == "cuda", identify_model(settings.whisper_model)
+    work = partial(transcribe_file, settings=settings)
     with closing(hear_all([one.path for one in due], workers=1 if on_gpu else workers, hear=work)) as results:
         for i, heard in results:
-            yield due[i], heard
+            yield due[i], _make_record(due[i], heard, model)
 
 
-def stamp(path: str) -> tuple[int, int] | None:
-    """Size and modification time of a file, None where there is none."""
+def _make_record(due: Due, heard: dict[str, Any] | Failed, model: str) -> dict[str, Any]:
+    if isinstance(heard, Failed):
+        return written.make_record(due.track_id, "", "none", 0.0, f"Whisper: {heard.reason}")
+    confidence = compute_confidence(heard["segments"])
+    about = {"model": model, "stamp": list(due.stamp)}
+    return written.make_record(due.track_id, heard["text"], "whisper", confidence, "") | heard | about
+
+
+def read_stamp(path: str) -> store.Stamp | None:
+    """Reads size and modification time of a file; None where there is no file."""
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns
+    return store.Stamp(status.st_size, status.st_mtime_ns)
 
 
-def identity(model: str) -> str:
-    """What tells one model from another in a record: its name, or the absolute path of its file."""
-    path = Path(model).expanduser()
-    return str(path.resolve()) if path.is_file() else model
+def identify_model(whisper_model: str) -> str:
+    """Returns what tells one model from another in a record: its name, or the absolute path of its file."""
+    path = Path(whisper_model).expanduser()
+    return str(path.resolve()) if path.is_file() else whisper_model
 
 
-def transcripts(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """track_id -> model -> the last transcript in lyrics.jsonl that Whisper made; a torn last line is passed over.
-
-    `store.load_lyrics` gives a track's last record only, which since then may have come from elsewhere.
-    """
-    path, found = root / "lyrics.jsonl", {}
-    if not path.exists():
-        return found
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        if '"segments"' not in line:
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:  # the last line, or `store.load_lyrics` complains
-            continue
-        if "segments" in record:
-            of_track = found.setdefault(record["track_id"], {})
-            of_track.pop(record["model"], None)  # so that the last transcript stands last
-            of_track[record["model"]] = record
-    return found
-
-
-def holds(record: Mapping[str, Any], due: Due, settings: Settings) -> bool:
-    """Whether a transcript is of the file as it is now and in the language asked for."""
-    if tuple(record["stamp"]) != due.stamp:
+def is_current(transcript: Mapping[str, Any], due: Due, settings: Settings) -> bool:
+    """Tells whether a transcript is of the file as it is now and in the language asked for."""
+    if tuple(transcript["stamp"]) != due.stamp:
         return False
     if settings.language is None:
-        return record["language_probability"] is not None
-    return record["language"] == settings.language
+        return transcript["language_probability"] is not None
+    return transcript["language"] == settings.language
 
 
-def confidence(segments: Sequence[Mapping[str, Any]]) -> float:
-    """Geometric mean of the probabilities of the tokens, weighted by the lengths of the segments; in [0, 1]."""
+def compute_confidence(segments: Sequence[Mapping[str, Any]]) -> float:
+    """Computes the geometric mean of the tokens' probabilities, weighted by the lengths of the segments; in [0, 1]."""
     lengths = [max(segment["end"] - segment["start"], 0.02) for segment in segments]
     total = sum(length * segment["avg_logprob"] for length, segment in zip(lengths, segments, strict=True))
     return round(math.exp(total / sum(lengths)), 4) if segments else 0.0

@@ -1,8 +1,8 @@
 """The words of a store's tracks: found or heard, judged, written to lyrics.jsonl, embedded as the block "lyrics".
 
-Conventions: the block has this name whatever embedder made it. Beside it, lyrics.model.npz holds a digest of each text,
-by which changed ones are told, and TF-IDF's fitted model, by which a new text is placed. Verdicts are made anew in each
-run from the transcripts as they stand, so that another threshold needs no second transcription.
+Conventions: the block has this name whatever embedder made it. Beside it the store keeps a digest of each text, by
+which changed texts are found, and the fitted model of TF-IDF, by which a new text is placed. Verdicts are made anew in
+each run from the transcripts as they stand, so that another threshold needs no second transcription.
 """
 
 import hashlib
@@ -16,8 +16,7 @@ import numpy as np
 from musiclust import store
 from musiclust.preprocess.lyrics import embed, leakage, transcribe, whisper_model, written
 from musiclust.preprocess.lyrics.gate import Gate, judge
-from musiclust.preprocess.workers import Failed
-from musiclust.preprocess.writing.swap import together
+from musiclust.preprocess.writing.swap import replace_files
 from musiclust.types import Block, Tracks
 
 Report = Callable[[str, int, int], None]
@@ -25,8 +24,19 @@ Records = dict[str, dict[str, Any]]
 
 BLOCK = "lyrics"
 
+# Where to look for words: the first place that has any counts. "whisper" is the only one where they are made.
+SOURCES: dict[str, tuple[str, ...]] = {
+    "auto": ("score", "sidecar", "tags", "transcript", "whisper"),
+    "sidecar": ("sidecar",),
+    "tags": ("tags",),
+    "whisper": ("whisper",),
+    "none": (),
+}
 
-def update(
+_NUMBERS = ("mean", "std", "min", "max")
+
+
+def update_lyrics(
     root: Path,
     tracks: Tracks,
     scores: Mapping[str, str],
@@ -39,17 +49,17 @@ def update(
     gate: Gate | None = Gate(),  # noqa: B008 (frozen)
     workers: int = 1,
 ) -> tuple[Records, bool]:
-    """Brings words and their embedding up to date.
+    """Brings lyrics.jsonl and the block "lyrics" of a store up to date.
 
     Args:
       scores: track_id -> the words that the corpus knows.
-      sources: a value of `written.SOURCES`.
+      sources: a value of SOURCES.
       report: called with (stage, done, total).
       transcripts: track_id -> what machines heard in it, as far as the corpus knows; of several the first that has any
         text counts, and the others are held against it.
-      whisper: transcribes the tracks that no source before "whisper" has words for; None runs nothing, and only what
-        was transcribed before is used.
-      gate: judges what machines heard; None trusts it.
+      whisper: how to transcribe the tracks that no source before "whisper" has words for; with None nothing is
+        transcribed, and only what was transcribed before is used.
+      gate: thresholds for what machines heard; with None all of it is trusted.
       workers: processes that transcribe.
 
     Returns:
@@ -60,15 +70,15 @@ def update(
     """
     before, records = store.load_lyrics(root), {}
     for count, (track_id, path) in enumerate(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True), start=1):
-        records[track_id] = written.transcribe(track_id, path, scores.get(track_id, ""), sources)
+        records[track_id] = written.find_words(track_id, path, scores.get(track_id, ""), sources)
         heard = [one for one in (transcripts or {}).get(track_id, ()) if one.strip()]
         if "transcript" in sources and heard and not records[track_id]["words"]:
             records[track_id] = written.make_record(track_id, heard[0], "transcript", None, "")
-            records[track_id] = judged(records[track_id], gate, [{"text": one} for one in heard[1:]])
+            records[track_id] = judge_record(records[track_id], gate, [{"text": one} for one in heard[1:]])
         report("lyrics", count, len(tracks))
     if "whisper" in sources:
-        before |= _listen(root, tracks, records, whisper, gate, workers, report)
-    for track_id, reason in leakage.refusals(tracks, {i: record["words"] for i, record in records.items()}).items():
+        before |= _transcribe(root, tracks, records, whisper, gate, workers, report)
+    for track_id, reason in leakage.find_leaks(tracks, {i: record["words"] for i, record in records.items()}).items():
         records[track_id] = {**records[track_id], "words": "", "reason": reason}
     changed = [record for track_id, record in records.items() if before.get(track_id) != record]
     if changed:
@@ -76,8 +86,10 @@ def update(
     return records, _embed(root, tracks.track_id, records, embedder, report)
 
 
-def judged(record: Mapping[str, Any], gate: Gate | None, others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """The record with the gate's verdict: "words", "reason", and the "reason" of each segment."""
+def judge_record(
+    record: Mapping[str, Any], gate: Gate | None, others: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """Returns the record with the gate's verdict: its "words", its "reason" and the "reason" of each segment."""
     verdict = judge(record, gate, others)
     found = {**record, "words": verdict.words, "reason": "; ".join(verdict.reasons)}
     if not record["text"]:
@@ -88,7 +100,7 @@ def judged(record: Mapping[str, Any], gate: Gate | None, others: Sequence[Mappin
     return found
 
 
-def _listen(
+def _transcribe(
     root: Path,
     tracks: Tracks,
     records: Records,
@@ -97,43 +109,46 @@ def _listen(
     workers: int,
     report: Report,
 ) -> Records:
-    """Puts what Whisper heard, now or before, judged, into the `records` that have no words yet.
+    """Puts what Whisper heard, now or before, and the verdict on it into the `records` that have no words yet.
+
+    Each transcript is appended to lyrics.jsonl as it comes.
 
     Returns:
-      track_id -> its record, of those transcribed now, as they were appended to lyrics.jsonl.
+      track_id -> its record, of the tracks that were transcribed now.
     """
-    known, due, rivals, new = transcribe.transcripts(root), [], {}, {}
-    model = transcribe.identity(whisper.model) if whisper else ""
+    known, due, rivals, new = store.load_transcripts(root), [], {}, {}
+    model = transcribe.identify_model(whisper.whisper_model) if whisper else ""
     for track_id, path in zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True):
-        stamp = transcribe.stamp(path)
+        stamp = transcribe.read_stamp(path)
         if records[track_id]["words"] or stamp is None:
             continue
         one = transcribe.Due(track_id, path, stamp)
         valid = {name: found for name, found in known.get(track_id, {}).items() if tuple(found["stamp"]) == stamp}
         name = model or next(reversed(valid), "")
         rivals[track_id] = [found for other, found in valid.items() if other != name]
-        if name in valid and (whisper is None or transcribe.holds(valid[name], one, whisper)):
-            records[track_id] = judged(valid[name], gate, rivals[track_id])
+        if name in valid and (whisper is None or transcribe.is_current(valid[name], one, whisper)):
+            records[track_id] = judge_record(valid[name], gate, rivals[track_id])
         elif whisper is not None:
             due.append(one)
     if whisper is None:
         return new
     report("transcribing", 0, len(due))
-    for count, (one, heard) in enumerate(transcribe.transcribe_all(due, whisper, workers=workers), start=1):
-        if isinstance(heard, Failed):
-            records[one.track_id] = written.make_record(one.track_id, "", "none", 0.0, f"Whisper: {heard.reason}")
-        else:
-            sure = transcribe.confidence(heard["segments"])
-            about = {"model": model, "stamp": list(one.stamp)}
-            record = written.make_record(one.track_id, heard["text"], "whisper", sure, "") | heard | about
-            new[one.track_id] = records[one.track_id] = judged(record, gate, rivals[one.track_id])
+    for count, (one, record) in enumerate(transcribe.transcribe_all(due, whisper, workers=workers), start=1):
+        records[one.track_id] = record
+        if record["source"] == "whisper":
+            new[one.track_id] = records[one.track_id] = judge_record(record, gate, rivals[one.track_id])
             store.append_lyrics(root, [new[one.track_id]])
         report("transcribing", count, len(due))
     return new
 
 
-def statistics(records: Mapping[str, Mapping[str, Any]], block: Block | None) -> dict[str, Any]:
-    """The FMA report's table of lyrics (its section 3.2) and, beside it, languages.
+def list_refused(records: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Lists (track_id, reason) of the tracks for which a text was found and not taken for lyrics."""
+    return [(track_id, record["reason"]) for track_id, record in records.items() if written.is_refused(record)]
+
+
+def summarise(records: Mapping[str, Mapping[str, Any]], block: Block | None) -> dict[str, Any]:
+    """Makes the FMA report's table of lyrics (its section 3.2) and, beside it, counts languages.
 
     Returns:
       "tracks", "vocal" and "instrumental" (or minimal) tracks; "mean", "std", "min" and "max" of all values of the
@@ -151,9 +166,6 @@ def statistics(records: Mapping[str, Mapping[str, Any]], block: Block | None) ->
         **numbers,
         "languages": dict(languages.most_common()),
     }
-
-
-_NUMBERS = ("mean", "std", "min", "max")
 
 
 def _embed(
@@ -176,11 +188,11 @@ def _embed(
     """
     texts = [records[i]["words"] for i in track_id.tolist()]
     if not any(texts):
-        for name in (f"{BLOCK}.json", f"{BLOCK}.npy", embed.MODEL):
-            (root / name).unlink(missing_ok=True)
+        store.remove_block(root, BLOCK)
+        store.remove_text_model(root)
         return False
     digests = np.array([hashlib.sha256(words.encode()).hexdigest()[:16] for words in texts])
-    old = _old(root, embedder)
+    old = _load_old(root, embedder)
     if old is not None and np.array_equal(old[0].track_id, track_id) and np.array_equal(old[1], digests):
         return True
     model: dict[str, np.ndarray] = {}
@@ -199,20 +211,19 @@ def _embed(
         "embedder": embedder.name,
         "why": embedder.why,
     }
-    with together(root) as staged:
-        with store.atomic(staged / embed.MODEL, "wb") as file:
-            np.savez(file, allow_pickle=False, digests=digests, **model)
-        store.save_block(staged, Block(BLOCK, track_id, values, valid, spec))
+    with replace_files(root) as folder:
+        store.save_text_model(folder, digests, model)
+        store.save_block(folder, Block(BLOCK, track_id, values, valid, spec))
     return True
 
 
-def _old(root: Path, embedder: embed.Embedder) -> tuple[Block, np.ndarray] | None:
-    """The block as it is and the digests of its texts (N,); None if there is none or another embedder made it."""
-    if BLOCK not in store.block_names(root) or not (root / embed.MODEL).exists():
+def _load_old(root: Path, embedder: embed.Embedder) -> tuple[Block, np.ndarray] | None:
+    """Loads the block as it is and the digests of its texts (N,); None where another embedder or none made it."""
+    model = store.load_text_model(root)
+    if BLOCK not in store.block_names(root) or model is None:
         return None
     block = store.load_block(root, BLOCK)
-    with np.load(root / embed.MODEL) as arrays:
-        return (block, arrays["digests"]) if block.spec["embedder"] == embedder.name else None
+    return (block, model[0]) if block.spec["embedder"] == embedder.name else None
 
 
 def _embed_changed(
@@ -222,7 +233,7 @@ def _embed_changed(
     embedder: embed.Embedder,
     report: Report,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `embed.embed_sbert`, but for texts of known digest."""
+    """Embeds texts as `embed.embed_sbert` does, but for those whose digest is known."""
     valid = np.array([bool(words) for words in texts])
     fresh = [words if digest not in known else "" for words, digest in zip(texts, digests, strict=True)]
     if not any(fresh):

@@ -1,4 +1,4 @@
-"""The speech recogniser: which Whisper model, on which device, and whether it is there.
+"""The speech recogniser: which Whisper model is used, on which device, and whether it is there.
 
 Conventions: a model is a name that openai-whisper knows, or a .pt file as it writes them ("dims", "model_state_dict").
 Torch is loaded by processes that do nothing else.
@@ -24,13 +24,13 @@ class Settings:
     """How to transcribe.
 
     Attributes:
-      model: a name that openai-whisper knows (it fetches the weights if they are not in its cache), or a .pt file.
+      whisper_model: a name that openai-whisper knows (it fetches weights that are not in its cache), or a .pt file.
       language: an ISO 639 code, or None to detect it in each track.
       device: "cpu", "cuda" (half precision) or "cuda:<n>"; None is cuda where torch sees one.
       options: handed on to `whisper.transcribe`.
     """
 
-    model: str = "base"
+    whisper_model: str = "base"
     language: str | None = None
     device: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -39,8 +39,8 @@ class Settings:
 def check(settings: Settings) -> str:
     """Finds out what is wrong with settings before any work is done, and fetches the model if it is not here yet.
 
-    A process of its own does it, so that torch never meets JAX and OpenMP's other users in this one; what it shows of a
-    download goes to standard error.
+    A process of its own does so, for torch must not meet JAX and the other users of OpenMP in this one. What it shows
+    of a download goes to standard error.
 
     Returns:
       The kind of device that will be used: "cpu" or "cuda".
@@ -49,8 +49,8 @@ def check(settings: Settings) -> str:
       InputError: if Whisper is not installed, or the model, the language or the device is not there.
     """
     if importlib.util.find_spec("whisper") is None:
-        raise InputError("Whisper is not installed: pip install 'musiclust[text]', or --lyrics=sidecar")
-    return _check(settings.model, settings.language, settings.device)
+        raise InputError("Whisper is not installed: pip install 'musiclust[text]', or choose `lyrics=sidecar`")
+    return _check(settings.whisper_model, settings.language, settings.device)
 
 
 @cache
@@ -61,7 +61,7 @@ def _check(model: str, language: str | None, device: str | None) -> str:
     if done.returncode == -signal.SIGINT:
         raise KeyboardInterrupt
     if done.returncode:
-        raise InputError(f"Whisper is installed but does not start (status {done.returncode}): --lyrics=sidecar")
+        raise InputError(f"Whisper is installed but does not start (status {done.returncode}): choose `lyrics=sidecar`")
     kind, _, error = done.stdout.splitlines()[-1].partition(" ")
     if error:
         raise InputError(error)
@@ -85,8 +85,8 @@ def _examine(settings: Settings) -> None:
     from whisper.tokenizer import LANGUAGES
 
     names = whisper.available_models()
-    if settings.model not in names and not Path(settings.model).expanduser().is_file():
-        raise InputError(f"Whisper model {settings.model!r}: no such file, and none of {', '.join(names)}")
+    if settings.whisper_model not in names and not Path(settings.whisper_model).expanduser().is_file():
+        raise InputError(f"Whisper model {settings.whisper_model!r}: no such file, and none of {', '.join(names)}")
     if settings.language is not None and settings.language not in LANGUAGES:
         raise InputError(f"language {settings.language!r} is not one of Whisper's: auto, {', '.join(LANGUAGES)}")
     try:
@@ -94,11 +94,11 @@ def _examine(settings: Settings) -> None:
     except RuntimeError as error:
         raise InputError(f"device {settings.device!r} is not known: cpu, cuda or cuda:<number>") from error
     if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device {settings.device!r}: torch sees no GPU here: --device=cpu")
+        raise InputError(f"device {settings.device!r}: torch sees no GPU here: choose `device=cpu`")
 
 
 def load(settings: Settings) -> Any:
-    """The Whisper model, on its device.
+    """Loads a Whisper model onto its device.
 
     Raises:
       InputError: if the weights can neither be found nor fetched, or are not Whisper's.
@@ -106,16 +106,20 @@ def load(settings: Settings) -> Any:
     import torch
     import whisper
 
-    named = settings.model in whisper.available_models()
+    named = settings.whisper_model in whisper.available_models()
     device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return whisper.load_model(settings.model if named else str(Path(settings.model).expanduser()), device=device)
+        return whisper.load_model(
+            settings.whisper_model if named else str(Path(settings.whisper_model).expanduser()), device=device
+        )
     except (URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise InputError(
-            f"Whisper model {settings.model!r} is not on this machine and cannot be fetched ({reason}): "
-            "give --whisper_model=<a .pt file>"
+            f"Whisper model {settings.whisper_model!r} is not on this machine and cannot be fetched ({reason}): "
+            "give a .pt file as `whisper_model`"
         ) from error
     except Exception as error:  # of a file that is no model, torch.load raises all kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"Whisper model {settings.model!r} cannot be loaded ({reason}): give another") from error
+        raise InputError(
+            f"Whisper model {settings.whisper_model!r} cannot be loaded ({reason}): give another"
+        ) from error

@@ -1,11 +1,9 @@
-"""Who may write into a store: one corpus, one process at a time, as long as there is disk.
+"""Who may write into a store: one corpus, one process at a time, as long as there is room on the disk.
 
-corpus.json   which corpus the store holds: a second one is refused
-.lock         the process that writes into the store at this moment
+The file .lock in a store names the process that writes into it at this moment.
 """
 
 import errno
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,36 +12,41 @@ from typing import Any
 
 from musiclust import store
 from musiclust.errors import InputError
-from musiclust.preprocess.corpora.base import Corpus
+
+_LOCK = ".lock"
 
 
-def claim(root: Path, corpus: Corpus) -> None:
-    """Notes in the store which corpus it holds, or finds that it holds another."""
-    path = root / "corpus.json"
-    record = {"format": store.FORMAT, **corpus.source}
-    if path.exists():
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path} is damaged: delete it and preprocess again") from error
-        if there != record:
-            was, now = _named(there), _named(record)
-            raise InputError(
-                f"{root} holds the corpus {was}, not {now}: name another --store, or delete {path} to replace it"
-            )
-    else:
-        with store.atomic(path) as file:
-            json.dump(record, file, ensure_ascii=False, indent=1)
+def record_corpus(root: Path, source: Mapping[str, Any]) -> None:
+    """Records in a new store which corpus it holds, and refuses another corpus in a store that has one.
+
+    Args:
+      source: what tells the corpus from another, see `Corpus.source`.
+
+    Raises:
+      InputError: if the store holds another corpus.
+    """
+    there = store.load_corpus(root)
+    if there is None:
+        store.save_corpus(root, source)
+    elif there != source:
+        raise InputError(
+            f"{root} holds the corpus {_describe(there)}, not {_describe(source)}: give `store` another place, or "
+            f"delete {root / store.CORPUS} to replace it"
+        )
 
 
-def _named(record: Mapping[str, Any]) -> str:
-    told = [f"{key} {value}" for key, value in record.items() if key not in ("format", "corpus")]
-    return f"{record.get('corpus')} of " + ", ".join(one.removeprefix("audio_dir ") for one in told)
+def _describe(source: Mapping[str, Any]) -> str:
+    told = [f"{key} {value}" for key, value in source.items() if key != "corpus"]
+    return f"{source['corpus']} of " + ", ".join(one.removeprefix("audio_dir ") for one in told)
 
 
 @contextmanager
-def full_disk_explained(root: Path) -> Iterator[None]:
-    """Turns a full disk into one clear InputError."""
+def explain_full_disk(root: Path) -> Iterator[None]:
+    """Turns the error of a full disk into an InputError of one line.
+
+    Raises:
+      InputError: in place of an OSError that says so.
+    """
     try:
         yield
     except OSError as error:
@@ -55,22 +58,28 @@ def full_disk_explained(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Keeps a second run out of the store; a lock left behind by a run that was killed is taken over."""
+def lock_store(root: Path) -> Iterator[None]:
+    """Makes the folder of a store where it is missing, and keeps a second process from writing into it.
+
+    A lock that was left behind by a process that was killed is taken over.
+
+    Raises:
+      InputError: if another process writes into the store, or its folder cannot be made.
+    """
     if root.exists() and not root.is_dir():
-        raise InputError(f"{root} is a file: give --store the name of a folder")
+        raise InputError(f"{root} is a file: give `store` the name of a folder")
     try:
         root.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:  # as under /proc
-        raise InputError(f"{root} cannot be made: give --store another place") from error
-    lock = root / ".lock"
+        raise InputError(f"{root} cannot be made: give `store` another place") from error
+    lock = root / _LOCK
     while True:
         try:
             descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
             break
         except FileExistsError:
             owner = lock.read_text().strip()
-            if owner.isdigit() and _alive(int(owner)):
+            if owner.isdigit() and _is_alive(int(owner)):
                 raise InputError(
                     f"{root} is being written by process {owner}: wait for it, or delete {lock} if that is no such run"
                 ) from None
@@ -83,7 +92,7 @@ def locked(root: Path) -> Iterator[None]:
         lock.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

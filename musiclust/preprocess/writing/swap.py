@@ -1,7 +1,7 @@
-"""Several files of a store replaced as one: after a crash at any moment either all are new or all are old.
+"""Several files of a store are replaced as one: after a crash at any moment either all are new or all are old.
 
-    partial/new/            files on their way; without the mark they are thrown away
-    partial/new/.complete   the mark: all are there, the moves have begun and are finished by the next run
+    partial/new/            files that are about to replace others; without the mark they are thrown away
+    partial/new/.complete   the mark: all files are there, the moves have begun, and the next run ends them
 
 A block is two files, and the blocks of a store are joined row by row: values of one run must not meet track ids of
 another.
@@ -20,29 +20,29 @@ _MARK = ".complete"
 
 
 @contextmanager
-def together(root: Path) -> Iterator[Path]:
-    """Yields a folder to write files into; they move into `root` when the block of code ends without an error."""
-    staged = root / _FOLDER
+def replace_files(root: Path) -> Iterator[Path]:
+    """Yields a folder to write files into; they move into `root` when the `with` statement ends without an error."""
+    folder = root / _FOLDER
     recover(root)
-    staged.mkdir(parents=True)
+    folder.mkdir(parents=True)
     try:
-        yield staged
-        with store.atomic(staged / _MARK):
+        yield folder
+        with store.atomic(folder / _MARK):
             pass
     except BaseException:
-        shutil.rmtree(staged)
+        shutil.rmtree(folder)
         raise
     recover(root)
 
 
 def recover(root: Path) -> None:
     """Ends what a crash broke off: moves files that were complete, throws away those that were not."""
-    staged = root / _FOLDER
-    if (staged / _MARK).exists():
-        for path in sorted(staged.iterdir()):
+    folder = root / _FOLDER
+    if (folder / _MARK).exists():
+        for path in sorted(folder.iterdir()):
             if path.name != _MARK:
                 os.replace(path, root / path.name)
-    if staged.exists():
-        shutil.rmtree(staged)
-    if staged.parent.exists() and not any(staged.parent.iterdir()):
-        staged.parent.rmdir()
+    if folder.exists():
+        shutil.rmtree(folder)
+    if folder.parent.exists() and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()

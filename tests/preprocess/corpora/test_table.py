@@ -243,5 +243,5 @@ def test_a_corpus_without_audio_is_not_heard(tmp_path, monkeypatch):
     # other blocks of the same table take the place of those, and only of those
     store.save_block(root, Block("mine", tracks.track_id, block.values, block.valid))
     again = read(path, class_column=("genre", "words"), block=(("left", "a"), ("right", "b")))
-    pipeline.preprocess(again, root, lyrics_from="none")
+    pipeline.preprocess(again, root, lyrics="none")
     assert store.block_names(root) == ["left", "mine", "right"]

@@ -1,10 +1,11 @@
-"""text: transcripts to vectors, against TF-IDF by hand and the sentence-transformers model alone."""
+"""embed: transcripts to vectors, against TF-IDF by hand and the sentence-transformers model alone."""
 
 import math
 
 import numpy as np
 import pytest
 
+from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess.lyrics import embed
 
@@ -45,11 +46,11 @@ def test_tfidf_svd_is_deterministic_and_bounded():
 
 def test_tfidf_svd_places_a_new_text_as_if_it_had_been_there(tmp_path):
     model = embed.fit_tfidf_svd(TEXTS)
-    np.savez(tmp_path / embed.MODEL, allow_pickle=False, **model._asdict())
+    store.save_text_model(tmp_path, np.array(["x"] * len(TEXTS)), model._asdict())
     values, valid = embed.apply_tfidf_svd(embed.load_tfidf_svd(tmp_path), ["THE SEA, the sea!", "unheard-of", ""])
     np.testing.assert_allclose(values[0], embed.apply_tfidf_svd(model, TEXTS)[0][0], atol=1e-6)
     assert valid.tolist() == [True, False, False]
-    with pytest.raises(InputError, match=r"lyrics\.model\.npz is missing"):
+    with pytest.raises(InputError, match=r"holds no fitted text model"):
         embed.load_tfidf_svd(tmp_path / "other")
 
 

@@ -1,4 +1,4 @@
-"""gate: what is taken for words, and phantoms: what is not, line by line."""
+"""gate: what is taken for words; hallucinations: what is not, line by line."""
 
 import csv
 
@@ -8,7 +8,7 @@ import pytest
 from benchmarks.gate_checks import by_genre, judge_all, measure
 from musiclust.errors import InputError
 from musiclust.preprocess.lyrics import hallucinations
-from musiclust.preprocess.lyrics.gate import Gate, judge, overlap, parse, tokens
+from musiclust.preprocess.lyrics.gate import Gate, judge, measure_overlap, parse, split_words
 
 SONG = "I don't want to waste no more of your precious time. I don't want to say everything will be fine."
 
@@ -61,7 +61,7 @@ def test_what_nobody_sang_is_rejected_with_its_reason(text, reason):
     "text",
     [
         SONG,
-        "You and the music and me, thanks to the band",  # words of phantoms, but not a phantom as a line
+        "You and the music and me, thanks to the band",  # words of such phrases, but no such phrase as a line
         "I love this music, I love this music tonight",
         "夜空中最亮的星 能否听清",
         "夜に駆ける baby tonight",
@@ -128,37 +128,37 @@ def test_other_transcripts_must_agree_unless_they_say_nothing():
 
 
 def test_overlap_is_the_share_of_bigrams_of_the_shorter():
-    assert overlap("a b c d", "x b c y") == pytest.approx(1 / 3)
-    assert overlap("a b c", "a b c d e f") == 1
-    assert overlap("我爱你", "我爱她") == 0.5
-    assert overlap("a", "a") == 0
+    assert measure_overlap("a b c d", "x b c y") == pytest.approx(1 / 3)
+    assert measure_overlap("a b c", "a b c d e f") == 1
+    assert measure_overlap("我爱你", "我爱她") == 0.5
+    assert measure_overlap("a", "a") == 0
 
 
 def test_tokens_are_words_and_of_scripts_without_spaces_letters():
-    assert tokens("Don’t STOP—believin'!") == ["don't", "stop", "believin"]  # noqa: RUF001
-    assert tokens("我爱rock music") == ["我", "爱", "rock", "music"]
-    assert tokens("ฉันรัก") == ["ฉ", "น", "ร", "ก"]
-    assert tokens("नमस्ते दुनिया") == ["नमस्ते", "दुनिया"]
+    assert split_words("Don’t STOP—believin'!") == ["don't", "stop", "believin"]  # noqa: RUF001
+    assert split_words("我爱rock music") == ["我", "爱", "rock", "music"]
+    assert split_words("ฉันรัก") == ["ฉ", "น", "ร", "ก"]
+    assert split_words("नमस्ते दुनिया") == ["नमस्ते", "दुनिया"]
 
 
-def test_flags():
+def test_thresholds_are_read_from_a_line():
     assert parse("") == Gate()
     assert parse("off") is None
     assert parse("no_speech=0.9, min_words=5") == Gate(no_speech=0.9, min_words=5)
-    for flag, message in {
+    for line, message in {
         "nospeech=1": "'nospeech=1' is not known: write off, or name=value with no_speech, logprob",
         "logprob": r"'' is not a number \(float\)",
         "min_words=2.5": r"'2.5' is not a number \(int\)",
         "logprob=nan": "'nan' is not a finite number",
     }.items():
         with pytest.raises(InputError, match=message):
-            parse(flag)
+            parse(line)
 
 
-def test_every_phrase_is_a_phantom_in_any_dress():
+def test_every_phrase_is_found_however_it_is_written():
     for phrases in hallucinations.PHRASES.values():
         for phrase in phrases:
-            assert hallucinations.phantom(f" {phrase.upper()}!  "), phrase
+            assert hallucinations.classify_line(f" {phrase.upper()}!  "), phrase
 
 
 def test_the_benchmark_counts_what_it_says(tmp_path):

@@ -1,11 +1,11 @@
-"""guards: texts that are the label or the title."""
+"""leakage: texts that are the class or the title."""
 
 from dataclasses import replace
 
 import numpy as np
 from conftest import make_tracks
 
-from musiclust.preprocess.lyrics.leakage import refusals
+from musiclust.preprocess.lyrics.leakage import find_leaks
 
 LINES = "the sea is wide and I cannot get over|early one morning as the sun was rising|all in a garden green"
 
@@ -17,7 +17,7 @@ def songs(n, seed=0):
 
 
 def reasons(tracks, texts):
-    return refusals(tracks, dict(zip(tracks.track_id.tolist(), texts, strict=True)))
+    return find_leaks(tracks, dict(zip(tracks.track_id.tolist(), texts, strict=True)))
 
 
 def test_real_words_pass():
@@ -52,7 +52,7 @@ def test_a_file_name_is_a_name():
     assert reasons(tracks, ["Crimson harbour: take two"])
 
 
-def test_one_text_a_label_is_the_label():
+def test_one_text_a_class_is_the_class():
     tracks = make_tracks(30, classes=3)
     texts = [LINES.split("|")[i % 3] for i in range(30)]
     found = reasons(tracks, texts)
@@ -64,7 +64,7 @@ def test_one_text_a_label_is_the_label():
     assert len(reasons(tracks, renamed)) == 30
 
 
-def test_shared_texts_that_say_nothing_of_the_label_pass():
+def test_shared_texts_that_say_nothing_of_the_class_pass():
     tracks = make_tracks(30, classes=3)
     carols = [LINES.split("|")[i // 10] for i in range(30)]  # each in all classes
     assert reasons(tracks, carols) == {}

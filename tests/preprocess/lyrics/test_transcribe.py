@@ -1,4 +1,4 @@
-"""transcription: openai-whisper itself, with small random weights, from files to lyrics.jsonl."""
+"""transcribe: openai-whisper itself, with small random weights, from files to lyrics.jsonl."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from musiclust.errors import InputError
 from musiclust.preprocess.lyrics import embed, transcribe, whisper_model
 from musiclust.preprocess.lyrics import update as lyrics_update
 from musiclust.preprocess.lyrics.gate import Gate
-from musiclust.preprocess.lyrics.transcribe import confidence, hear, listen
+from musiclust.preprocess.lyrics.transcribe import compute_confidence, read_samples, transcribe_file
 from musiclust.preprocess.lyrics.whisper_model import Settings, check, load
 from musiclust.preprocess.workers import Failed
 from musiclust.types import Tracks
@@ -64,7 +64,7 @@ def here(monkeypatch) -> list[str]:
 
 
 def heard(path: str, settings: Settings) -> dict:
-    found = hear(path, settings=settings)
+    found = transcribe_file(path, settings=settings)
     assert isinstance(found, dict)
     return found
 
@@ -81,7 +81,9 @@ def noises(root: Path, n: int, seconds: float = 1.0) -> Tracks:
 
 def update(root, tracks, whisper, sources=("whisper",), gate: Gate | None = TRUSTING):
     quiet = lambda stage, done, total: None  # noqa: E731
-    return lyrics_update.update(root, tracks, {}, sources, embed.choose("tfidf"), quiet, whisper=whisper, gate=gate)[0]
+    return lyrics_update.update_lyrics(
+        root, tracks, {}, sources, embed.choose("tfidf"), quiet, whisper=whisper, gate=gate
+    )[0]
 
 
 def lines(root: Path) -> list[dict]:
@@ -102,7 +104,7 @@ def test_a_file_comes_to_words_segments_and_a_language(tmp_path, weights):
         assert one["avg_logprob"] < 0 <= one["no_speech_prob"] <= 1
     given = heard(path, Settings(weights, "de", "cpu", QUICK))
     assert (given["language"], given["language_probability"]) == ("de", None)
-    assert hear(str(tmp_path / "gone.wav"), settings=Settings(weights)) == Failed(
+    assert transcribe_file(str(tmp_path / "gone.wav"), settings=Settings(weights)) == Failed(
         "not audio that can be decoded here; convert or remove it"
     )
 
@@ -114,7 +116,7 @@ def test_the_language_is_whispers_own_where_there_is_one_window(tmp_path, weight
     model = load(Settings(weights, device="cpu"))
     samples = np.random.default_rng(0).uniform(-0.1, 0.1, 16_000).astype(np.float32)
     _, found = model.detect_language(log_mel_spectrogram(torch.from_numpy(pad_or_trim(samples)), 80))
-    language, probability = transcribe._language(model, samples)
+    language, probability = transcribe._detect_language(model, samples)
     assert language == max(found, key=found.get)
     assert probability == pytest.approx(found[language], abs=1e-4)
 
@@ -126,16 +128,16 @@ def test_listening_is_soxr_over_the_whole_file(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.flac", stereo, RATE, subtype="PCM_24")
     whole = soxr.resample(stereo.mean(axis=1), RATE, 16_000)
     monkeypatch.setattr(transcribe, "_BLOCK_SECONDS", 2)
-    samples = listen(str(tmp_path / "a.flac"))
+    samples = read_samples(str(tmp_path / "a.flac"))
     assert samples.dtype == np.float32
     assert len(samples) == len(whole) == 80_000
     np.testing.assert_allclose(samples, whole, atol=1e-4)
     (tmp_path / "cut.flac").write_bytes((tmp_path / "a.flac").read_bytes()[:300_000])
-    part = listen(str(tmp_path / "cut.flac"))
+    part = read_samples(str(tmp_path / "cut.flac"))
     assert 16_000 < len(part) < 80_000
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     with pytest.raises(InputError, match="nothing of it decodes"):
-        listen(str(tmp_path / "empty.wav"))
+        read_samples(str(tmp_path / "empty.wav"))
 
 
 def test_what_is_wrong_with_settings_is_told_in_one_line(tmp_path, weights, monkeypatch):
@@ -152,7 +154,7 @@ def test_what_is_wrong_with_settings_is_told_in_one_line(tmp_path, weights, monk
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="sees no GPU here: --device=cpu"):
+    with pytest.raises(InputError, match="sees no GPU here: choose `device=cpu`"):
         whisper_model._examine(Settings(weights, device="cuda"))
     (tmp_path / "embed.pt").write_text("no weights")
     with pytest.raises(InputError, match="cannot be loaded"):
@@ -231,9 +233,9 @@ def test_whisper_hears_only_what_nobody_wrote_down(tmp_path, weights, here):
 
 def test_confidence_is_the_probability_of_a_token():
     quarter, half = ({"start": 0.0, "end": 2.0, "avg_logprob": float(np.log(p))} for p in (0.25, 0.5))
-    assert confidence([half]) == 0.5
-    assert confidence([quarter, {**half, "end": 6.0}]) == pytest.approx(0.25**0.25 * 0.5**0.75, abs=1e-4)
-    assert confidence([]) == 0
+    assert compute_confidence([half]) == 0.5
+    assert compute_confidence([quarter, {**half, "end": 6.0}]) == pytest.approx(0.25**0.25 * 0.5**0.75, abs=1e-4)
+    assert compute_confidence([]) == 0
 
 
 SCRIPT = """
@@ -248,8 +250,8 @@ paths = sorted(Path(sys.argv[1]).glob("*.wav"))
 ids = np.array([path.stem for path in paths])
 tracks = Tracks(ids, np.array([str(path) for path in paths]), {}, {}, {}, ids)
 settings = Settings(sys.argv[3], "en", "cpu", {"sample_len": 5, "temperature": 0.0})
-report = lambda stage, done, total: None
-lyrics_update.update(Path(sys.argv[2]), tracks, {}, ("whisper",), embed.choose("tfidf"), report, whisper=settings)
+given = (Path(sys.argv[2]), tracks, {}, ("whisper",), embed.choose("tfidf"), lambda stage, done, total: None)
+lyrics_update.update_lyrics(*given, whisper=settings)
 """
 
 
@@ -271,7 +273,7 @@ def test_a_killed_run_goes_on_with_the_next_track(tmp_path, weights, here):
     process.communicate(timeout=30)  # which ends when its processes have
     with open(kept_in, "ab") as file:
         file.write(b'{"track_id": "5", "segments": [{"text": "x"}')  # as if killed while writing
-    kept = [*transcribe.transcripts(root)]
+    kept = [*store.load_transcripts(root)]
     assert 1 <= len(kept) < 6
     records = update(root, tracks, Settings(weights, "en", "cpu", QUICK), gate=Gate())
     assert {Path(path).stem for path in here} == set(tracks.track_id.tolist()) - set(kept)

@@ -1,4 +1,4 @@
-"""words: the transcripts and the block "lyrics" of a store, and what of them is done again."""
+"""update: the transcripts and the block "lyrics" of a store, and what of them is done again."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ def of(ids):
 
 def update(root, texts, embedder="tfidf", ids=IDS):
     scores = dict(zip(ids.tolist(), texts, strict=True))
-    return lyrics_update.update(root, of(ids), scores, ("score",), embed.choose(embedder), silent)
+    return lyrics_update.update_lyrics(root, of(ids), scores, ("score",), embed.choose(embedder), silent)
 
 
 def test_the_block_says_how_it_was_made(tmp_path, monkeypatch):
@@ -110,7 +110,7 @@ def test_what_machines_heard_is_judged_and_may_be_judged_again(tmp_path):
         embedder = embed.choose("tfidf")
         sources = ("score", "transcript")
         given = (tmp_path, of(IDS), scores, sources, embedder, silent)
-        return lyrics_update.update(*given, transcripts=heard, gate=gate)[0]
+        return lyrics_update.update_lyrics(*given, transcripts=heard, gate=gate)[0]
 
     records = judged(Gate(), {"e": "written down"})
     assert [record["source"] for record in records.values()] == [*["transcript"] * 4, "score"]
@@ -130,23 +130,23 @@ def test_what_machines_heard_is_judged_and_may_be_judged_again(tmp_path):
     assert judged(Gate(agreement=0.0), {"b": "of the score"})["b"]["source"] == "score"
 
 
-def test_a_label_in_other_clothes_is_no_lyrics(tmp_path):
+def test_a_class_in_other_words_is_no_lyrics(tmp_path):
     tracks = make_tracks(12)
     scores = {track_id: f"a wonderful genre {i % 3} song" for i, track_id in enumerate(tracks.track_id.tolist())}
     scores["t0000"] = "the sea is calling me home"
-    records, made = lyrics_update.update(tmp_path, tracks, scores, ("score",), embed.choose("tfidf"), silent)
+    records, made = lyrics_update.update_lyrics(tmp_path, tracks, scores, ("score",), embed.choose("tfidf"), silent)
     assert made
     assert store.load_block(tmp_path, "lyrics").valid.tolist() == [True, *[False] * 11]
     assert records["t0001"]["text"] == "a wonderful genre 1 song"
-    assert written.refused(records["t0001"])
-    assert not written.refused(records["t0000"])
+    assert written.is_refused(records["t0001"])
+    assert not written.is_refused(records["t0000"])
 
 
 def test_statistics_are_those_of_the_vectors_with_words(tmp_path):
     records, _ = update(tmp_path, TEXTS)
     records["a"]["language"] = "en"
     block = store.load_block(tmp_path, "lyrics")
-    found = lyrics_update.statistics(records, block)
+    found = lyrics_update.summarise(records, block)
     values = block.values[[0, 1, 3, 4]]
     assert {name: found[name] for name in ("tracks", "vocal", "instrumental")} == {
         "tracks": 5,
@@ -159,5 +159,5 @@ def test_statistics_are_those_of_the_vectors_with_words(tmp_path):
         [values.mean(), values.std(), values.min(), values.max()],
         rtol=1e-6,
     )
-    nothing = lyrics_update.statistics({"a": written.make_record("a", "", "none", 0.0, "")}, None)
+    nothing = lyrics_update.summarise({"a": written.make_record("a", "", "none", 0.0, "")}, None)
     assert (nothing["vocal"], nothing["mean"], nothing["languages"]) == (0, None, {})

@@ -1,8 +1,9 @@
-"""lyrics: where words are found, and what is not taken for words."""
+"""written: where words are found, and what is not taken for words."""
 
 import pytest
 
-from musiclust.preprocess.lyrics.written import SOURCES, judge, plain, refused, transcribe
+from musiclust.preprocess.lyrics.update import SOURCES
+from musiclust.preprocess.lyrics.written import clean_lines, find_words, is_refused, separate_notices
 
 SONG = "Early one morning\njust as the sun was rising\nI heard a maid sing\nin the valley below\n"
 
@@ -10,7 +11,7 @@ SONG = "Early one morning\njust as the sun was rising\nI heard a maid sing\nin t
 def of(tmp_path, score="", sources="auto", audio=b"x"):
     path = tmp_path / "song.mp3"
     path.write_bytes(audio)
-    return transcribe("song", str(path), score, SOURCES[sources])
+    return find_words("song", str(path), score, SOURCES[sources])
 
 
 def uslt(text):
@@ -39,7 +40,7 @@ def test_every_kind_of_tag_is_read(tmp_path):
     for name in ("LYRICS", "UNSYNCEDLYRICS"):
         path = tmp_path / f"{name}.flac"
         path.write_bytes(vorbis_comment(f"{name}=Early one morning".encode()))
-        assert transcribe("t", str(path), "", SOURCES["auto"])["text"] == "Early one morning"
+        assert find_words("t", str(path), "", SOURCES["auto"])["text"] == "Early one morning"
 
 
 def test_the_score_comes_before_the_sidecar_before_the_tags(tmp_path):
@@ -64,7 +65,7 @@ def test_only_the_places_asked_for_are_looked_at(tmp_path):
 
 def test_lrc_loses_stamps_tags_and_signs():
     lrc = "[ar:Somebody]\n[offset:+100]\n[00:12.00][01:15.5]Early <00:13.10>one  morning\n[00:20]♪ ♪\n[Chorus]\n\n"
-    assert plain(lrc + "[1:02:03]x") == "Early one morning\nx"
+    assert clean_lines(lrc + "[1:02:03]x") == "Early one morning\nx"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
@@ -88,19 +89,19 @@ def test_a_licence_beside_a_song_is_not_its_lyrics(tmp_path, notice):
     record = of(tmp_path)
     assert (record["source"], record["text"], record["confidence"]) == ("none", "", 0.0)
     assert record["reason"].startswith("song.txt: a licence or credit notice, not lyrics")
-    assert refused(record)
+    assert is_refused(record)
 
 
 def test_a_credit_under_a_song_sheet_is_cut_off():
-    text, reason = judge(SONG + SONG + "Lyrics from www.example.org", synced=False)
+    text, reason = separate_notices(SONG + SONG + "Lyrics from www.example.org", synced=False)
     assert text == (SONG + SONG).strip()
     assert reason == "left out 1 of its 9 lines, a notice"
 
 
 def test_the_rule_turns_at_a_quarter():
-    assert judge("a\nb\nc\nhttp://x.org", synced=False)[0] == ""
-    assert judge("a\nb\nc\nd\nhttp://x.org", synced=False)[0] == "a\nb\nc\nd"
-    assert judge("a\nhttp://x.org", synced=True)[0] == "a"
+    assert separate_notices("a\nb\nc\nhttp://x.org", synced=False)[0] == ""
+    assert separate_notices("a\nb\nc\nd\nhttp://x.org", synced=False)[0] == "a\nb\nc\nd"
+    assert separate_notices("a\nhttp://x.org", synced=True)[0] == "a"
 
 
 def test_what_is_no_text_and_what_has_no_words(tmp_path):
@@ -128,9 +129,9 @@ def test_no_words_at_all_is_no_refusal(tmp_path):
         "confidence": 0.0,
         "reason": "no words found",
     }
-    assert not refused(record)
+    assert not is_refused(record)
 
 
 def test_a_track_without_a_file_may_have_a_score():
-    assert transcribe("t", "", "Kyrie eleison", SOURCES["auto"])["text"] == "Kyrie eleison"
-    assert transcribe("t", "", "", SOURCES["auto"])["source"] == "none"
+    assert find_words("t", "", "Kyrie eleison", SOURCES["auto"])["text"] == "Kyrie eleison"
+    assert find_words("t", "", "", SOURCES["auto"])["source"] == "none"

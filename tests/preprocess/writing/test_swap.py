@@ -1,4 +1,4 @@
-"""staging: files that are replaced as one."""
+"""swap: files that are replaced as one."""
 
 import pytest
 
@@ -11,9 +11,9 @@ def test_a_crash_amid_replacing_files_leaves_all_of_them_old_or_new(tmp_path):
     crash = RuntimeError("while writing")
 
     def replace(text: str) -> None:
-        with swap.together(tmp_path) as staged:
+        with swap.replace_files(tmp_path) as folder:
             for name in ("a", "b"):
-                (staged / name).write_text(text)
+                (folder / name).write_text(text)
             if text == "broken":
                 raise crash
 
@@ -24,14 +24,14 @@ def test_a_crash_amid_replacing_files_leaves_all_of_them_old_or_new(tmp_path):
     assert [(tmp_path / name).read_text() for name in ("a", "b")] == ["new", "new"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
     # killed before the mark, then after it and one move
-    staged = tmp_path / "partial" / "new"
-    staged.mkdir(parents=True)
-    (staged / "a").write_text("newer")
+    folder = tmp_path / "partial" / "new"
+    folder.mkdir(parents=True)
+    (folder / "a").write_text("newer")
     swap.recover(tmp_path)
     assert [(tmp_path / name).read_text() for name in ("a", "b")] == ["new", "new"]
-    staged.mkdir(parents=True)
-    (staged / "b").write_text("newer")
-    (staged / ".complete").touch()
+    folder.mkdir(parents=True)
+    (folder / "b").write_text("newer")
+    (folder / ".complete").touch()
     (tmp_path / "a").write_text("newer")
     swap.recover(tmp_path)
     assert [(tmp_path / name).read_text() for name in ("a", "b")] == ["newer", "newer"]
