@@ -7,7 +7,7 @@ translation; pairs in strong agreement (half of the bigrams) are real, so that w
 transcript alone, estimates how many real lyrics are lost. And transcripts of different tracks, held against each other,
 say how far agreement comes by chance.
 
-The genre is shown and nothing is fitted to it: the thresholds are those of `musiclust.preprocess.gate.Gate`.
+The genre is shown and nothing is fitted to it: the thresholds are those of `musiclust.preprocess.lyrics.gate.Gate`.
 """
 
 import csv

@@ -77,6 +77,7 @@ def test_a_store_holds_what_decode_and_extract_give(tmp_path):
     assert (summary.found, summary.used, summary.computed, summary.skipped) == (5, 5, 5, [])
     assert summary.blocks["mfcc_stats"] == ((5, 20, 7), "float32", 5)
     assert summary.embedder is None
+    assert [args[1:] for args in progress if args[0] == pipeline._PREPARING] == [(0, 1), (1, 1)]
     assert [args for args in progress if args[0] == "features"] == [("features", i, 5) for i in range(6)]
     assert sorted(path.name for path in (tmp_path / "store").iterdir() if path.suffix not in (".npy", ".json")) == [
         "files.csv",
@@ -183,6 +184,7 @@ from pathlib import Path
 from musiclust.preprocess import pipeline
 from musiclust.preprocess.corpora.base import Request
 from musiclust.preprocess.corpora.folder import folder
+pipeline.features.warm_up = lambda: None  # the one worker does it
 pipeline._SHARD_TRACKS, pipeline._SHARD_SECONDS = 4, 1e9  # a shard holds four tracks however slow the machine is
 pipeline.preprocess(folder(Request(audio_dir=Path(sys.argv[1]))), Path(sys.argv[2]), embedder="tfidf", workers=1)
 """

@@ -242,10 +242,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from musiclust.preprocess.lyrics import embed
+from musiclust.preprocess.lyrics import embed, transcribe
 from musiclust.preprocess.lyrics import update as lyrics_update
 from musiclust.preprocess.lyrics.whisper_model import Settings
 from musiclust.types import Tracks
+transcribe.check = lambda settings: "cpu"  # which takes a process with torch of its own
 paths = sorted(Path(sys.argv[1]).glob("*.wav"))
 ids = np.array([path.stem for path in paths])
 tracks = Tracks(ids, np.array([str(path) for path in paths]), {}, {}, {}, ids)
