@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.measure import console, in_turn, machine, summary, write
 from benchmarks.rendering import show
-from experiments.cli.console import run
+from experiments.cli.program import run
 from musiclust.cluster import AGGLOMERATIVE_LIMIT, CLUSTERERS
 from musiclust.errors import InputError
 from musiclust.metrics import partition, reference

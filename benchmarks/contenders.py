@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.cli.console import usable_cores
+from experiments.cli.cores import count_usable_cores
 from experiments.configs import PRESETS
 from musiclust.errors import InputError
 
@@ -112,7 +112,7 @@ def ours(pipe: Connection, job: Job, precision: str = "float32") -> None:
     program = population.compiled(model, recipe, job.epochs, layout, data)
     compilation = time.perf_counter() - start
     flop = training_flop(model, job.tracks, job.conditions, job.epochs)
-    pipe.send(SetUp(compilation, usable_cores(), jax.devices()[0].device_kind, flop))
+    pipe.send(SetUp(compilation, count_usable_cores(), jax.devices()[0].device_kind, flop))
     given = population.place(layout, (data, jnp.int32(0), jnp.int32(job.epochs)), shared=True)
     matrix, square = jnp.asarray(large_matrix()), jax.jit(lambda a: a @ a)
     while (seed := pipe.recv()) is not None:

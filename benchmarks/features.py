@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import in_turn, machine, summary, write
 from benchmarks.rendering import show
-from experiments.cli.console import run
+from experiments.cli.program import run
 from musiclust.preprocess.audio import features
 from musiclust.preprocess.audio.features import BLOCKS, HOP_LENGTH, N_FFT, SAMPLE_RATE, decode, extract
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.cli.console import check_stop
+from experiments.cli.interrupt import check_stop
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.types import Block, Tracks
@@ -20,7 +20,7 @@ TRAINED = re.compile(r"training model: [1-9]")  # what experiments.run prints wh
 
 
 def make_store(root: Path) -> Path:
-    """A store of noise, without labels."""
+    """A store of noise, without classes."""
     rng = np.random.default_rng(0)
     track_id = np.array([f"t{i:04d}" for i in range(TRACKS)])
     meta = {name: np.array([""] * TRACKS) for name in ("title", "artist", "album")}

@@ -1,7 +1,7 @@
 """What the lyrics gate lets through: python -m benchmarks.gate --table=tracks.csv [--out=gate.md]
 
 The table has a row a track: title, genre, and two columns of transcripts by two models (--one, --other; "" where there
-is none). No label says which tracks are sung, so four checks stand in for it. Titles that say "instrumental" or "no
+is none). Nothing says which tracks are sung, so four checks stand in for it. Titles that say "instrumental" or "no
 vocals" should be rejected. Pairs without a word bigram in common are wrong in one transcript at least, unless one is a
 translation; pairs in strong agreement (half of the bigrams) are real, so that what of them is rejected, by one
 transcript alone, estimates how many real lyrics are lost. And transcripts of different tracks, held against each other,
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
         ("genre", "tracks", "with a text", "with words, one transcript", "with words, both"),
         by_genre(rows, _ONE.value, verdicts),
     )
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)
     if _OUT.value:
         Path(_OUT.value).write_text(text, encoding="utf-8")
 

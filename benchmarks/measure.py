@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from threadpoolctl import threadpool_info
 
-from experiments.cli.console import check_stop, usable_cores
+from experiments.cli.console import PlainConsole
+from experiments.cli.cores import count_usable_cores
+from experiments.cli.interrupt import check_stop
 
-console = Console(highlight=False, width=120)
+console = PlainConsole(width=120)
 
 
 def in_turn(
@@ -61,7 +62,7 @@ def machine(packages: Sequence[str]) -> dict[str, Any]:
     about: dict[str, Any] = {
         "cpu": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
-        "threads": {"usable cores": usable_cores(), **pools},
+        "threads": {"usable cores": count_usable_cores(), **pools},
         "load_before": round(os.getloadavg()[0], 2),
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),

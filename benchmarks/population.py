@@ -26,7 +26,7 @@ from benchmarks.contenders import TRACKS, Contender, job
 from benchmarks.measure import in_turn, machine, write
 from benchmarks.rendering import show
 from benchmarks.replicas import Study, alone, figures, together
-from experiments.cli.console import run
+from experiments.cli.program import run
 
 _REPLICAS = flags.DEFINE_integer("replicas", 256, "Models of the population.", lower_bound=1)
 _EPOCHS = flags.DEFINE_integer("epochs", 100, "Epochs of a whole run.", lower_bound=1)

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.contenders import Job, large_matrix, product_rate, synthetic
 from benchmarks.flops import training_flop
 from benchmarks.measure import summary
-from experiments.study.plan import set_up_jax
+from experiments.study.jax_setup import set_up_jax
 from musiclust import population, sweep, training
 from musiclust.models import MODELS
 from musiclust.population import Footprint, Layout

@@ -17,7 +17,7 @@ from absl import flags
 from benchmarks.first_epoch import COLUMNS, TRACKS, measure
 from benchmarks.measure import machine, summary, write
 from benchmarks.rendering import show
-from experiments.cli.console import run
+from experiments.cli.program import run
 
 _WARM = flags.DEFINE_integer("warm", 5, "Runs with a warm cache.", lower_bound=1)
 _COLD = flags.DEFINE_integer("cold", 2, "Runs with a cold cache.", lower_bound=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import flags
 
 from benchmarks.rendering import TABLES, about
-from experiments.cli.console import run
+from experiments.cli.program import run
 from musiclust.errors import InputError
 
 _RESULTS = flags.DEFINE_string("results", "benchmarks/results", "Where the benchmarks wrote their JSON.")

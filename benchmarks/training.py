@@ -21,7 +21,7 @@ from absl import flags
 from benchmarks.contenders import SHAPES, TRACKS, Contender, Job, contenders, job
 from benchmarks.measure import console, in_turn, machine, summary, write
 from benchmarks.rendering import show
-from experiments.cli.console import run
+from experiments.cli.program import run
 from musiclust.errors import InputError
 
 _MODELS = flags.DEFINE_list("models", list(SHAPES), "Presets.")

@@ -1,7 +1,9 @@
-"""Restores a run and prints its table again: the same figures, from the checkpoint and a store.
+"""Restores a run from its checkpoint and prints the same table again.
 
-python -m experiments.evaluate --run=runs/...                      # on the run's own store; checks metrics.json
-python -m experiments.evaluate --run=runs/... --store=stores/new   # the trained model on other tracks
+Examples:
+  python -m experiments.evaluate --run=runs/...   # compares with metrics.json
+  python -m experiments.evaluate --run=runs/... --store=stores/new   # new songs
+  python -m experiments.evaluate --run=reproductions/fma/runs/fma_beta-...
 """
 
 import json
@@ -10,16 +12,24 @@ from typing import Any
 
 from absl import flags
 
-from experiments.cli.console import console, progress, run
-from experiments.study import inputs, outputs
-from experiments.study.plan import read_plan, set_up_jax
+from experiments.cli.console import console, print_line
+from experiments.cli.program import run
+from experiments.cli.progress import show_progress
+from experiments.study import inputs
+from experiments.study.jax_setup import set_up_jax
+from experiments.study.plan import read_plan
+from experiments.study.results import assemble_results, print_results
+from experiments.study.run_files import read_metrics, replace_nan
 from experiments.study.scoring import score_all
 from musiclust import checkpoint
 from musiclust.errors import InputError
 
-_STORE = flags.DEFINE_string("store", None, "Other tracks to evaluate on; by default those the run was trained on.")
-_CACHE_DIR = flags.DEFINE_string("cache_dir", None, "In place of the user's cache folder (XDG_CACHE_HOME, ~/.cache).")
-_RUN = flags.DEFINE_string("run", None, "The run to restore: a folder under runs/.")
+_STORE = flags.DEFINE_string("store", None, "Folder of other tracks to evaluate on; by default those of the training.")
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
+)
+_RUN = flags.DEFINE_string("run", None, "Folder of the run to restore, under runs/.")
+FLAG_GROUPS = {"Input": ("run", "store"), "Files": ("cache_dir",)}
 
 
 def main(argv: list[str]) -> int:
@@ -41,7 +51,7 @@ def main(argv: list[str]) -> int:
     own = store == plan.store
     config = plan.config if own else inputs.for_other_store(plan.config, store)
     data = inputs.load(config, store, model.fusion)
-    with progress() as report:
+    with show_progress() as report:
         scored = score_all(
             config,
             data,
@@ -50,8 +60,8 @@ def main(argv: list[str]) -> int:
             lambda done, total: report("clustering and scoring", done, total),
         )
     seconds = {"compile": 0.0, "training": 0.0}
-    outcome = outputs.assemble(config, data, model, scored, command=plan.command, seconds=seconds)
-    outputs.show(outcome)
+    outcome = assemble_results(config, data, model, scored, command=plan.command, seconds=seconds)
+    print_results(outcome)
     return _compare(plan.run_dir, outcome) if own else 0
 
 
@@ -59,13 +69,10 @@ def _compare(run_dir: Path, outcome: dict[str, Any]) -> int:
     """Holds the rows against those that the run wrote; 1 where a figure differs."""
     path = run_dir / "metrics.json"
     if not path.exists():
-        console.print(f"{path} is not there to compare with", markup=False, soft_wrap=True)
+        print_line(f"{path} is not there to compare with")
         return 0
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{path} is damaged: delete it to evaluate without comparing") from error
-    now = json.loads(json.dumps(outputs.without_nan(outcome["rows"])))
+    before = read_metrics(run_dir)["rows"]
+    now = json.loads(json.dumps(replace_nan(outcome["rows"])))
     if len(before) != len(now):
         raise InputError(
             f"{path} has {len(before)} rows, the run has {len(now)}: is it another run's, or an older one?"
@@ -87,4 +94,4 @@ def _compare(run_dir: Path, outcome: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, groups=FLAG_GROUPS)

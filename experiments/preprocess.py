@@ -1,16 +1,15 @@
 """Audio files, or tables of features -> a store of features.
 
-  python -m experiments.preprocess --corpus=folder --audio_dir=~/Music --store=stores/mine
-  python -m experiments.preprocess --corpus=demo
-  python -m experiments.preprocess --corpus=gtzan --audio_dir=genres --clips=3 --store=stores/gtzan
-  python -m experiments.preprocess --corpus=fma --metadata_dir=fma_metadata --audio_dir=fma_small --store=stores/fma
-  python -m experiments.preprocess --corpus=table --table=features_30_sec.csv --id_column=filename \\
-      --class_column=label --block='mfcc40:mfcc*' --block='table:[!l]*' --store=stores/gtzan-table
+Examples:
+  python -m experiments.preprocess --corpus=demo    # rendered here, in seconds
+  python -m experiments.preprocess --audio_dir=~/Music --store=stores/mine
+  python -m experiments.preprocess --table=features_30_sec.csv \\
+      --id_column=filename --class_column=label --block='mfcc40:mfcc*' \\
+      --block='table:[!l]*' --store=stores/gtzan-table
 
 Run it again and it does what is new, changed or was broken off, and no more.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,11 @@ from typing import Any
 from absl import flags
 from rich.table import Table
 
-from experiments.cli.console import cache_root, console, default_store, progress, run
+from experiments.cli.console import console, print_line
+from experiments.cli.cores import count_usable_cores
+from experiments.cli.places import cache_root, default_store
+from experiments.cli.program import run
+from experiments.cli.progress import show_progress
 from musiclust.errors import InputError
 from musiclust.preprocess.corpora import base, fma, registry
 from musiclust.preprocess.lyrics import embed, gate, update, whisper_model
@@ -33,55 +36,82 @@ def _thresholds() -> str:
 
 
 _CORPUS = flags.DEFINE_enum(
-    "corpus", None, list(registry.CORPORA), "by default told by the flags: table, fma, folder, and without any demo"
+    "corpus",
+    None,
+    list(registry.CORPORA),
+    "Kind of corpus; by default the one that the other flags speak of, and without any the demo.",
 )
 _AUDIO_DIR = flags.DEFINE_string(
-    "audio_dir", None, "folder of audio files (folder, gtzan: its genres, fma: fma_small), or to render into (demo)"
+    "audio_dir",
+    None,
+    "Folder of audio files (folder), of GTZAN's genres (gtzan) or of FMA's tracks (fma), or to render into (demo).",
 )
-_STORE = flags.DEFINE_string("store", None, "folder to write; the demo has a default place in the cache")
+_STORE = flags.DEFINE_string("store", None, "Folder to write; the demo has a default place in the cache.")
 _LYRICS = flags.DEFINE_enum(
     "lyrics",
     "auto",
-    list(update.SOURCES),
     "where to look for words: auto is what is written down (score, sidecar, tags) and, for tracks without any and "
     "only where --whisper_model is given, Whisper; whisper is Whisper for every track",
+=======
+    list(update.SOURCES),
+    "Place to look for words. auto takes what is written down (score, sidecar, tags) and, for tracks without any and "
+    "only where --whisper_model is given, what Whisper hears; whisper takes what Whisper hears, for every track.",
+>>>>>>> 2b57e2b (The frame of a command in files by what they do: console, progress, program, help, places; runs' files apart from their results)
 )
 _WHISPER_MODEL = flags.DEFINE_string(
-    "whisper_model", None, "transcribes: tiny, base, small, medium, large, turbo, ... (fetched once), or a .pt file"
+    "whisper_model",
+    None,
+    "Model of Whisper that transcribes: tiny, base, small, medium, large, turbo, ... (fetched once), or a .pt file.",
 )
-_LANGUAGE = flags.DEFINE_string("language", "auto", "of what is sung, for Whisper: auto detects it, or en, de, ...")
-_DEVICE = flags.DEFINE_string("device", None, "for Whisper: cpu, or cuda (half precision); by default a GPU if any")
+_LANGUAGE = flags.DEFINE_string(
+    "language", "auto", "Language that Whisper is told: en, de, ..., or auto, which lets it detect the language."
+)
+_DEVICE = flags.DEFINE_string(
+    "device", None, "Device that Whisper runs on: cpu, or cuda (half precision); by default a GPU if there is one."
+)
 _GATE = flags.DEFINE_string(
-    "gate", "", f"thresholds for words that Whisper heard: off, or name=value,... with {_thresholds()}"
+    "gate", "", f"Thresholds for words that Whisper heard: off, or name=value,... of {_thresholds()}."
 )
-_EMBEDDER = flags.DEFINE_string("embedder", "auto", "auto, sbert, tfidf, or sbert:<folder or model name>")
-_WORKERS = flags.DEFINE_integer("workers", None, "processes; by default one for each core", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "of the demo corpus", lower_bound=0)
-_CACHE_DIR = flags.DEFINE_string("cache_dir", None, "in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)")
+_EMBEDDER = flags.DEFINE_string(
+    "embedder", "auto", "What turns words into vectors: auto, sbert, tfidf, or sbert:<folder or model name>."
+)
+_WORKERS = flags.DEFINE_integer("workers", None, "Number of processes; by default one for each core.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the demo corpus.", lower_bound=0)
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
+)
 
-_TABLE = flags.DEFINE_string("table", None, "table: features as CSV (or .csv.gz), Parquet or NPY (N, D)")
+_TABLE = flags.DEFINE_string("table", None, "File of features: CSV (or .csv.gz), Parquet or NPY (N, D).")
 _TRACKS_TABLE = flags.DEFINE_string(
-    "tracks_table", None, "table: CSV of classes, titles and words, joined by id; with an NPY row by row"
+    "tracks_table", None, "CSV of classes, titles and words, joined by id; with an NPY it is joined row by row."
 )
-_HEADER_ROWS = flags.DEFINE_integer("header_rows", 1, "table: header rows, joined by _ into names", lower_bound=1)
-_ID_COLUMN = flags.DEFINE_string("id_column", "", "table: by default the first called id or filename, or of text")
-_CLASS_COLUMN = flags.DEFINE_list("class_column", [], "table: columns that are classes, not features")
-_GROUP_COLUMN = flags.DEFINE_string("group_column", "", "table: what tracks share, by default the artist")
-_TITLE_COLUMN = flags.DEFINE_string("title_column", "", "table: the title of each track")
-_ARTIST_COLUMN = flags.DEFINE_string("artist_column", "", "table: the artist of each track")
-_TEXT_COLUMN = flags.DEFINE_string("text_column", "", "table: the words of each track")
+_HEADER_ROWS = flags.DEFINE_integer(
+    "header_rows", 1, "Number of header rows, which are joined by _ into names.", lower_bound=1
+)
+_ID_COLUMN = flags.DEFINE_string(
+    "id_column", "", "Column of ids; by default the first called id or filename, or the first of text."
+)
+_CLASS_COLUMN = flags.DEFINE_list("class_column", [], "Columns that are classes, not features.")
+_GROUP_COLUMN = flags.DEFINE_string("group_column", "", "Column of what tracks share; by default the artist.")
+_TITLE_COLUMN = flags.DEFINE_string("title_column", "", "Column of titles.")
+_ARTIST_COLUMN = flags.DEFINE_string("artist_column", "", "Column of artists.")
+_TEXT_COLUMN = flags.DEFINE_string("text_column", "", "Column of the words of each track.")
 _TRANSCRIPT_COLUMN = flags.DEFINE_list(
-    "transcript_column", [], "of words that a machine heard, judged by --gate (table); of several the first counts"
+    "transcript_column", [], "Columns of words that a machine heard, judged by --gate; of several the first counts."
 )
 _BLOCK = flags.DEFINE_multi_string(
-    "block", [], "table: NAME:GLOB, the columns of a block, as mfcc40:mfcc*; by default all numbers as 'table'"
+    "block", [], "Block and its columns, as NAME:GLOB, mfcc40:mfcc* say; by default all numbers are the block table."
 )
-_CLIPS = flags.DEFINE_integer("clips", 1, "gtzan: clips of 10 s from each song, 1 for the whole song", lower_bound=1)
+_CLIPS = flags.DEFINE_integer(
+    "clips", 1, "Number of clips of 10 s from each song; 1 stands for the whole song.", lower_bound=1
+)
 _SPLIT_FILE = flags.DEFINE_multi_string(
-    "split_file", [], "gtzan: list of songs, as train_filtered.txt; songs in no list are left out"
+    "split_file", [], "List of songs, as train_filtered.txt; songs in no list are left out."
 )
-_METADATA_DIR = flags.DEFINE_string("metadata_dir", None, "fma: folder of tracks.csv, features.csv and genres.csv")
-_SUBSET = flags.DEFINE_enum("subset", None, list(fma.SUBSETS), "fma: each holds those before it; by default all")
+_METADATA_DIR = flags.DEFINE_string("metadata_dir", None, "Folder of tracks.csv, features.csv and genres.csv.")
+_SUBSET = flags.DEFINE_enum(
+    "subset", None, list(fma.SUBSETS), "Subset of FMA, each of which holds those before it; by default all tracks."
+)
 
 # Flags that one corpus alone understands.
 _OF_CORPUS = {
@@ -91,6 +121,14 @@ _OF_CORPUS = {
     ),
     "gtzan": ("clips", "split_file"),
     "fma": ("metadata_dir", "subset"),
+}
+FLAG_GROUPS = {
+    "Corpus": ("corpus", "audio_dir", "seed"),
+    "Words": ("lyrics", "whisper_model", "language", "device", "gate", "embedder"),
+    "Tables of features": _OF_CORPUS["table"],
+    "GTZAN": _OF_CORPUS["gtzan"],
+    "FMA": _OF_CORPUS["fma"],
+    "Files and processes": ("store", "cache_dir", "workers"),
 }
 
 _MOST_LISTED = 20
@@ -105,10 +143,10 @@ def main(argv: list[str]) -> int:
         root = default_store(_CACHE_DIR.value, _SEED.value)
     else:
         raise InputError("no store is named: add --store=<folder to write>")
-    workers = _WORKERS.value or _cores()
+    workers = _WORKERS.value or count_usable_cores()
     embed.choose(_EMBEDDER.value)  # a wrong name is told before anything is rendered or heard
     thresholds, whisper = gate.parse(_GATE.value), _whisper()
-    with progress() as report:
+    with show_progress() as report:
         corpus_request = _request(workers, lambda done, total: report("rendering", done, total))
         corpus = registry.CORPORA[name](corpus_request)
         summary = preprocess(
@@ -121,7 +159,7 @@ def main(argv: list[str]) -> int:
             workers=workers,
             progress=report,
         )
-    show(summary, root, corpus.source.get("audio_dir"), time.monotonic() - started)
+    print_summary(summary, root, corpus.source.get("audio_dir"), time.monotonic() - started)
     return 0 if summary.used else 1
 
 
@@ -187,14 +225,9 @@ def _path(value: str | None) -> Path | None:
     return Path(value) if value else None
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def show(summary: Summary, root: Path, audio_dir: str | None, seconds: float) -> None:
+def print_summary(summary: Summary, root: Path, audio_dir: str | None, seconds: float) -> None:
     """Prints what was found, used and skipped, the blocks, and where the words come from."""
-    console.print(f"store: {root}", markup=False, soft_wrap=True)
+    print_line(f"store: {root}")
     table = Table(show_header=False)
     table.add_row(
         "found", f"{summary.found} {summary.things}" + (f", {summary.others} others" if summary.others else "")
@@ -212,9 +245,9 @@ def show(summary: Summary, root: Path, audio_dir: str | None, seconds: float) ->
     table.add_row("embedder", _embedder(summary))
     table.add_row("seconds", f"{seconds:.1f}")
     console.print(table)
-    _list("skipped", [(_relative(path, audio_dir), reason) for path, reason in summary.skipped])
-    _list("used with a warning", [(_relative(path, audio_dir), reason) for path, reason in summary.warnings])
-    _list("texts not taken for lyrics", summary.refused)
+    _print_reasons("skipped", [(_relative(path, audio_dir), reason) for path, reason in summary.skipped])
+    _print_reasons("used with a warning", [(_relative(path, audio_dir), reason) for path, reason in summary.warnings])
+    _print_reasons("texts not taken for lyrics", summary.refused)
 
 
 def _lyrics_rows(words: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -243,17 +276,17 @@ def _relative(path: str, audio_dir: str | None) -> str:
     return str(Path(path).relative_to(audio_dir))
 
 
-def _list(title: str, rows: Sequence[tuple[str, str]]) -> None:
+def _print_reasons(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """Each name with its reason; of a long list the first, and how many there are of each reason in the rest."""
     if not rows:
         return
     console.print(f"\n{title}:")
     for name, reason in rows[:_MOST_LISTED]:
         shown = name if name.isprintable() else repr(name)
-        console.print(f"  {shown}: {reason}", markup=False, soft_wrap=True)
+        print_line(f"  {shown}: {reason}")
     for reason, times in Counter(reason for _, reason in rows[_MOST_LISTED:]).most_common(_MOST_LISTED):
-        console.print(f"  {times} more: {reason}", markup=False, soft_wrap=True)
+        print_line(f"  {times} more: {reason}")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, groups=FLAG_GROUPS)

@@ -1,11 +1,14 @@
 """Every table of a report again: published beside measured, from one command.
 
-  python -m experiments.reproduce --report=fma                                # on the demo corpus
-  python -m experiments.reproduce --report=gtzan --store=stores/gtzan --out=reproductions/gtzan
-  python -m experiments.reproduce --report=fma --quick                        # fewer epochs and seeds, marked as such
+Examples:
+  python -m experiments.reproduce --report=fma    # on the demo corpus
+  python -m experiments.reproduce --report=gtzan --store=stores/gtzan \\
+      --out=reproductions/gtzan
+  python -m experiments.reproduce --report=fma --quick   # a short look
 
-Runs what the tables need under <out>/runs, each once: a finished run is used again as long as the store has not
-changed, a broken-off one is gone on with. Writes <out>/<report>.md, .html and .csv.
+It carries out what the tables need under <out>/runs, each run once: a finished
+run is used again as long as the store has not changed, a broken-off one is gone
+on with. It writes <out>/<report>.md, .html and .csv.
 """
 
 import hashlib
@@ -19,28 +22,42 @@ from typing import Any
 import jax
 from absl import flags
 
-from experiments.cli.console import Report as Progress
-from experiments.cli.console import console, progress, run
-from experiments.cli.numbers import numbers
+from experiments.cli.console import print_line
+from experiments.cli.numbers import parse_numbers
+from experiments.cli.program import run
+from experiments.cli.progress import Report as Progress
+from experiments.cli.progress import show_progress
 from experiments.configs import Config
 from experiments.published import REPORTS, RUNS
 from experiments.published import tables as report_tables
 from experiments.published.fusion_tables import feature_fusions, latent_fusions, lyrics_quality
 from experiments.published.rows import HYBRID_BETA_CONV, LATENTS, LEVELS, Report, ScoreTable
 from experiments.study import inputs
+from experiments.study.demo import make_demo_store
+from experiments.study.jax_setup import set_up_jax
 from experiments.study.job import carry_out
-from experiments.study.plan import Plan, demo_store, read_plan, set_up_jax
+from experiments.study.plan import Plan, read_plan
+from experiments.study.run_files import read_metrics
 from musiclust import checkpoint, store
 from musiclust.errors import InputError
 from musiclust.report.comparison import Comparison, write
 
-_REPORT = flags.DEFINE_enum("report", None, list(REPORTS), "Which of the two reports.")
-_STORE = flags.DEFINE_string("store", None, "Folder of features; by default the demo corpus, rendered when needed.")
-_OUT = flags.DEFINE_string("out", None, "Where tables and runs are written; by default reproductions/<report>.")
-_LEVEL = flags.DEFINE_list("level", list(LEVELS), "Of the report's tasks: easy, medium, hard.")
-_SEED = flags.DEFINE_string("seed", "0-9", "One replica each; of spectrogram models the first three only.")
-_QUICK = flags.DEFINE_bool("quick", False, "A tenth of the epochs and two seeds: to see it work, not to believe it.")
-_CACHE_DIR = flags.DEFINE_string("cache_dir", None, "In place of the user's cache folder (XDG_CACHE_HOME, ~/.cache).")
+_REPORT = flags.DEFINE_enum("report", None, list(REPORTS), "Name of the report.")
+_STORE = flags.DEFINE_string(
+    "store", None, "Folder of features to read; by default the demo corpus, rendered when needed."
+)
+_OUT = flags.DEFINE_string("out", None, "Folder to write tables and runs to; by default reproductions/<report>.")
+_LEVEL = flags.DEFINE_list("level", list(LEVELS), "Levels of the report's tasks to carry out.")
+_SEED = flags.DEFINE_string("seed", "0-9", "Seeds, one replica each; models of spectrograms take the first three only.")
+_QUICK = flags.DEFINE_bool("quick", False, "Takes a tenth of the epochs and two seeds, to see that it works.")
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
+)
+FLAG_GROUPS = {
+    "Report": ("report", "level"),
+    "Effort": ("seed", "quick"),
+    "Files": ("store", "out", "cache_dir"),
+}
 
 _SPECTROGRAM_SEEDS = 3  # a replica takes minutes on a CPU
 _QUICK_SEEDS = 2
@@ -53,14 +70,14 @@ def main(argv: list[str]) -> int:
     if unknown or not _LEVEL.value:
         raise InputError(f"--level={','.join(_LEVEL.value)}: choose from {', '.join(LEVELS)}")
     started = time.monotonic()
-    seeds = numbers("seed", [_SEED.value], int)
+    seeds = parse_numbers("seed", [_SEED.value], int)
     set_up_jax(_CACHE_DIR.value)
     report = REPORTS[_REPORT.value]
-    root = (Path(_STORE.value).expanduser() if _STORE.value else demo_store(_CACHE_DIR.value)).absolute()
+    root = (Path(_STORE.value).expanduser() if _STORE.value else make_demo_store(_CACHE_DIR.value)).absolute()
     out = Path(_OUT.value or f"reproductions/{_REPORT.value}").expanduser()
     outcomes: dict[str, dict[str, Any] | str] = {}
     failed = []
-    with progress() as tell:
+    with show_progress() as tell:
         for name in _needed(report):
             config = _config(name, seeds)
             lacking = [block for block in config.features if block not in store.block_names(root)]
@@ -78,7 +95,7 @@ def main(argv: list[str]) -> int:
     preface = _preface(report, root, seeds, time.monotonic() - started)
     paths = write(out, _REPORT.value, f"{report.title}: published and measured", preface, tables)
     for path in paths:
-        console.print(f"written: {path}", markup=False, soft_wrap=True)
+        print_line(f"written: {path}")
     if failed:
         raise InputError(
             f"{len(failed)} of {len(outcomes)} runs failed, the tables lack them; the first is {failed[0]}"
@@ -120,7 +137,7 @@ def _run(name: str, config: Config, root: Path, out: Path, tell: Progress) -> di
     current = begun and (run_dir / "config.json").stat().st_mtime > newest
     if not (current and finished.exists()):
         carry_out(plan, lambda stage, done, total: tell(f"{name}: {stage}", done, total), resume=current)
-    results = json.loads(finished.read_text(encoding="utf-8"))
+    results = read_metrics(run_dir)
     losses = checkpoint.restore(run_dir / "checkpoints" / "model").history.loss
     return results | {"run_dir": str(run_dir), "losses": losses.tolist()}
 
@@ -165,4 +182,4 @@ def _preface(report: Report, root: Path, seeds: tuple[int, ...], seconds: float)
 
 
 if __name__ == "__main__":
-    run(main, go_on="run the same command again: finished runs are used again")
+    run(main, groups=FLAG_GROUPS, go_on="run the same command again: finished runs are used again")

@@ -1,11 +1,13 @@
 """The main job: features -> a trained VAE -> clusters, scores, figures and a page.
 
-  python -m experiments.run --model=cvae                                      # on the demo corpus
-  python -m experiments.run --model=beta_vae --store=stores/mine --beta=1,2,4,8 --seed=0,1,2,3
-  python -m experiments.run --resume --run_dir=runs/...                       # goes on after a kill
+Examples:
+  python -m experiments.run --model=cvae          # on the demo corpus
+  python -m experiments.run --model=beta_vae --store=stores/mine \\
+      --beta=1,2,4,8 --seed=0,1,2,3               # 16 models in one program
+  python -m experiments.run --resume --run_dir=runs/...   # goes on after a kill
 
-Everything is written under --run_dir: config.json, checkpoints/, metrics.json, latents.npy, tracks.csv, figures/,
-report.html.
+Everything is written under --run_dir: config.json, checkpoints/, metrics.json,
+latents.npy, tracks.csv, figures/, report.html.
 """
 
 import shlex
@@ -17,40 +19,57 @@ from pathlib import Path
 from absl import flags
 
 from experiments.cli import config_flags
-from experiments.cli.console import console, progress, run
+from experiments.cli.console import console, print_line
+from experiments.cli.program import run
+from experiments.cli.progress import show_progress
 from experiments.study import inputs
+from experiments.study.demo import make_demo_store
+from experiments.study.jax_setup import set_up_jax
 from experiments.study.job import carry_out, check
-from experiments.study.plan import Plan, demo_store, read_plan, set_up_jax
+from experiments.study.plan import Plan, read_plan
+from musiclust import store
 from musiclust.errors import InputError
 
-_STORE = flags.DEFINE_string("store", None, "Folder of features; by default the demo corpus, rendered when needed.")
-_RUN_DIR = flags.DEFINE_string("run_dir", None, "Where the run is written; by default runs/<time>-<model>.")
-_RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir, with the settings it was started with.")
-_CHECKPOINT_SECONDS = flags.DEFINE_float("checkpoint_seconds", 20.0, "At least so long between checkpoints.", 0.0)
-_CACHE_DIR = flags.DEFINE_string("cache_dir", None, "In place of the user's cache folder (XDG_CACHE_HOME, ~/.cache).")
+_STORE = flags.DEFINE_string(
+    "store", None, "Folder of features to read; by default the demo corpus, rendered when needed."
+)
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder that the run is written to; by default runs/<time>-<model>.")
+_RESUME = flags.DEFINE_bool(
+    "resume", False, "Goes on with the run in --run_dir, with the settings it was started with."
+)
+_CHECKPOINT_SECONDS = flags.DEFINE_float(
+    "checkpoint_seconds", 20.0, "Least time between two checkpoints, in seconds.", lower_bound=0.0
+)
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
+)
 flags.adopt_module_key_flags(config_flags)
+FLAG_GROUPS = {
+    **config_flags.FLAG_GROUPS,
+    "Files": ("store", "run_dir", "resume", "checkpoint_seconds", "cache_dir"),
+}
 
 
 def main(argv: list[str]) -> int:
     started = time.monotonic()
     set_up_jax(_CACHE_DIR.value)
     plan = _resumed() if _RESUME.value else _new()
-    console.print(f"run: {plan.run_dir}", markup=False, soft_wrap=True)
-    with progress() as report:
+    print_line(f"run: {plan.run_dir}")
+    with show_progress() as report:
         done = carry_out(plan, report, resume=_RESUME.value, checkpoint_seconds=_CHECKPOINT_SECONDS.value)
-    from experiments.study import outputs  # loaded while the job was under way
+    from experiments.study import report_files, results  # loaded while the job was under way
 
-    page = outputs.write_people_files(plan.run_dir, done.results, done.inputs, done.fitted.checkpoint, done.scored)
+    page = report_files.write_report(plan.run_dir, done.results, done.inputs, done.fitted.checkpoint, done.scored)
     cond = done.inputs.data.cond
     if cond.shape[1] and (cond == cond[:1]).all():
         console.print("every track has the same condition, so it tells the model nothing")
-    outputs.show(done.results)
+    results.print_results(done.results)
     console.print(
         f"trained in {done.fitted.training_seconds:.1f} s after {done.fitted.compile_seconds:.1f} s of compilation, "
         f"{time.monotonic() - started:.0f} s in all"
     )
     shown = page or f"{plan.run_dir} (no figures and no page: pip install 'musiclust[viz]')"
-    console.print(f"written: {shown}", markup=False, soft_wrap=True)
+    print_line(f"written: {shown}")
     return 0
 
 
@@ -64,8 +83,9 @@ def _resumed() -> Plan:
 
 
 def _new() -> Plan:
-    config = config_flags.from_flags()
-    root = Path(_STORE.value).expanduser() if _STORE.value else demo_store(_CACHE_DIR.value)
+    config = config_flags.config_from_flags()
+    root = Path(_STORE.value).expanduser() if _STORE.value else make_demo_store(_CACHE_DIR.value)
+    _check_condition(config.condition, root)
     completed = inputs.complete(config, root, keep_features=bool(flags.FLAGS["features"].present))
     if completed.features != config.features:
         console.print(f"the store holds no lyrics: {', '.join(completed.features)} alone")
@@ -76,5 +96,12 @@ def _new() -> Plan:
     return Plan(completed, root.absolute(), run_dir, f"python -m experiments.run {shlex.join(sys.argv[1:])}".strip())
 
 
+def _check_condition(condition: str, root: Path) -> None:
+    """Raises InputError for the name that a condition had before, where no classes of the store have that name."""
+    name, _, form = condition.partition(":")
+    if name == "label" and "label" not in store.load_tracks(root).classes:
+        raise InputError(f"--condition={condition}: it is called {':'.join(filter(None, ('class', form)))} now")
+
+
 if __name__ == "__main__":
-    run(main, go_on="run again with --resume and --run_dir to go on from the last checkpoint")
+    run(main, groups=FLAG_GROUPS, go_on="run again with --resume and --run_dir to go on from the last checkpoint")

@@ -5,7 +5,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.cli.numbers import numbers
+from experiments.cli.numbers import parse_numbers
 from experiments.configs import DEFAULTS, PRESETS, Config
 from musiclust.errors import InputError
 from musiclust.fusion import FUSIONS, SCALINGS
@@ -13,58 +13,69 @@ from musiclust.models import MODELS
 from musiclust.schedules import BETA_SCHEDULES, SCHEDULES
 from musiclust.training import PRECISIONS
 
-flags.DEFINE_enum("model", None, list(MODELS), "Which network; its defaults are in experiments/configs.py.")
-flags.DEFINE_enum("preset", None, list(PRESETS), "A published row: every setting at once; other flags override it.")
-flags.DEFINE_list("features", None, "Blocks of the store, comma-separated (mfcc_mean, mfcc_stats, melspec, ...).")
-flags.DEFINE_enum("fusion", None, list(FUSIONS), "How several blocks become one matrix.")
-flags.DEFINE_enum("scaling", None, list(SCALINGS), "How the columns of each block are scaled before.")
-flags.DEFINE_multi_string("weights", None, "Of the blocks in --fusion=weighted, in the order of --features.")
-flags.DEFINE_string("condition", None, "What a CVAE is told: none, modality, class, or a name of classes; see README.")
-flags.DEFINE_integer("latent_dim", None, "Latent dimensions.", lower_bound=1)
-flags.DEFINE_multi_string("seed", None, "Seeds, comma-separated; with --beta and --learning_rate a product is swept.")
-flags.DEFINE_multi_string("beta", None, "Weights of the KL term, comma-separated.")
-flags.DEFINE_multi_string("learning_rate", None, "Adam's peak step sizes, comma-separated.")
-flags.DEFINE_multi_string(
-    "bootstrap", None, "Bootstrap resamples of the tracks to train on, by number (1-20); 0 is the tracks themselves."
+flags.DEFINE_enum(
+    "model", None, list(MODELS), "Network to train, with its defaults in experiments/configs.py; cvae if none is named."
 )
-flags.DEFINE_integer("epochs", None, "Passes over the data.", lower_bound=1)
-flags.DEFINE_integer("batch_size", None, "Tracks a step, at most.", lower_bound=2)
-flags.DEFINE_enum("schedule", None, list(SCHEDULES), "Of the learning rate.")
-flags.DEFINE_enum("beta_schedule", None, list(BETA_SCHEDULES), "Of beta.")
+flags.DEFINE_enum(
+    "preset", None, list(PRESETS), "Published row to take every setting from; other flags override what it says."
+)
+flags.DEFINE_list("features", None, "Blocks of the store to read, such as mfcc_mean, mfcc_stats or melspec.")
+flags.DEFINE_enum("fusion", None, list(FUSIONS), "Way in which several blocks become one matrix.")
+flags.DEFINE_enum("scaling", None, list(SCALINGS), "Way in which the columns of each block are scaled before fusion.")
+flags.DEFINE_multi_string("weights", None, "Weights of the blocks in --fusion=weighted, in the order of --features.")
+flags.DEFINE_string(
+    "condition",
+    None,
+    "What a CVAE is told of each track: none, modality (which blocks the track has), class (the classes scored "
+    "against), or the name of classes; classes may be followed by :code.",
+)
+flags.DEFINE_integer("latent_dim", None, "Number of latent dimensions.", lower_bound=1)
+flags.DEFINE_multi_string(
+    "seed",
+    None,
+    "Seeds of the replicas, as 0,1,2 or 0-9; with --beta, --learning_rate and --bootstrap their product is swept.",
+)
+flags.DEFINE_multi_string("beta", None, "Weights of the KL term to sweep.")
+flags.DEFINE_multi_string("learning_rate", None, "Peak step sizes of Adam to sweep.")
+flags.DEFINE_multi_string(
+    "bootstrap", None, "Numbers (1-20) of bootstrap resamples to train on; 0 stands for the tracks themselves."
+)
+flags.DEFINE_integer("epochs", None, "Number of passes over the data.", lower_bound=1)
+flags.DEFINE_integer("batch_size", None, "Largest number of tracks in a step.", lower_bound=2)
+flags.DEFINE_enum("schedule", None, list(SCHEDULES), "Schedule of the learning rate.")
+flags.DEFINE_enum("beta_schedule", None, list(BETA_SCHEDULES), "Schedule of beta.")
 flags.DEFINE_float(
     "neighbours", None, "Weight of the stochastic-neighbour term, in multiples of the columns; 1 is usual.", 0.0
 )
 flags.DEFINE_integer(
-    "patience", None, "Stop a replica whose loss has not improved for so many epochs; 0: never.", lower_bound=0
+    "patience", None, "Stops a replica whose loss has not improved for so many epochs; 0 never stops.", lower_bound=0
 )
-flags.DEFINE_enum("precision", None, list(PRECISIONS), "Of the factors of matrix products in training.")
-flags.DEFINE_float("max_memory", None, "GiB that training may take; by default half of the machine's.", 0.0)
-flags.DEFINE_list("clusterer", None, "What groups the latents, one or several: kmeans, gmm, ...")
-flags.DEFINE_integer("k", None, "Clusters; by default as many as there are classes.", lower_bound=2)
-flags.DEFINE_string("classes", None, "Which classes to score against; by default the store's first.")
+flags.DEFINE_enum("precision", None, list(PRECISIONS), "Precision of the factors of matrix products in training.")
+flags.DEFINE_float("max_memory", None, "Memory that training may take, in GiB; by default half of the machine's.", 0.0)
+flags.DEFINE_list("clusterer", None, "Algorithms that group the latents: kmeans, gmm, agglomerative, dbscan, hdbscan.")
+flags.DEFINE_integer("k", None, "Number of clusters; by default as many as there are classes.", lower_bound=2)
+flags.DEFINE_string("classes", None, "Name of the classes to score against; by default the store's first.")
 FLAGS = flags.FLAGS
 
 _TRAINING = (
-    "fusion",
-    "scaling",
-    "condition",
-    "latent_dim",
-    "epochs",
-    "batch_size",
-    "schedule",
-    "beta_schedule",
-    "neighbours",
-    "patience",
-    "precision",
-    "max_memory",
+    *("epochs", "batch_size", "schedule", "beta_schedule"),
+    *("neighbours", "patience", "precision", "max_memory"),
 )
-_PLAIN = (*_TRAINING, "k", "classes")
+FLAG_GROUPS = {
+    "Model": ("model", "preset", "condition", "latent_dim"),
+    "Features": ("features", "fusion", "scaling", "weights"),
+    "Training": _TRAINING,
+    "Sweep": ("seed", "beta", "learning_rate", "bootstrap"),
+    "Clustering and scores": ("clusterer", "k", "classes"),
+}
+
+_PLAIN = (*_TRAINING, "fusion", "scaling", "condition", "latent_dim", "k", "classes")
 _LISTS = {"seed": int, "beta": float, "learning_rate": float, "bootstrap": int, "weights": float}
 NAMES = ("model", "preset", "features", "clusterer", *_PLAIN, *_LISTS)  # every flag that makes a Config
 
 
-def from_flags() -> Config:
-    """The preset, or the model's defaults, with every given flag on top.
+def config_from_flags() -> Config:
+    """Returns the preset, or the model's defaults, with every given flag on top.
 
     Raises:
       InputError: for a value that is not a number, or a model and a preset that do not go together.
@@ -81,7 +92,7 @@ def from_flags() -> Config:
         given["clusterer"] = _clusterers(FLAGS.clusterer)
     for name, kind in _LISTS.items():
         if FLAGS[name].present:
-            given[name] = numbers(name, FLAGS[name].value or [], kind)
+            given[name] = parse_numbers(name, FLAGS[name].value or [], kind)
     return replace(config, **given)
 
 

@@ -5,8 +5,14 @@ from typing import Any
 from musiclust.errors import InputError
 
 
-def numbers(flag: str, given: list[str], kind: type) -> tuple[Any, ...]:
-    """ "0,1,2" or "0-9" (seeds only) or the flag repeated -> numbers, without repetition."""
+def parse_numbers(flag: str, given: list[str], kind: type) -> tuple[Any, ...]:
+    """Returns the numbers of "0,1,2", of "0-9" (whole numbers only) or of the flag repeated.
+
+    Each number stands once, but for weights.
+
+    Raises:
+      InputError: for a value that is not a number, or out of the flag's range.
+    """
     values: list[Any] = []
     for text in ",".join(given).split(","):
         first, dash, last = text.partition("-")

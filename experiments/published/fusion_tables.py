@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.cli.console import Report as Progress
+from experiments.cli.progress import Report as Progress
 from experiments.published.rows import LATENT_FUSIONS, Report
 from experiments.published.tables import Outcomes
 from experiments.study import inputs

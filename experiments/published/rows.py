@@ -71,5 +71,5 @@ def six(silhouette: str, ch: str, db: str, ari: str, nmi: str, purity: str) -> d
 
 
 def three(silhouette: str, ch: str, db: str) -> dict[str, str]:
-    """The three scores that need no labels, as printed."""
+    """The three scores that need no classes, as printed."""
     return {"silhouette": silhouette, "calinski_harabasz": ch, "davies_bouldin": db}

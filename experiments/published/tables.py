@@ -145,7 +145,7 @@ def caveats(report: Report, row: Row, entry: Mapping[str, Any], found: Mapping[s
     for flag, count in entry["flags"].items():
         words = {
             "collapsed": "posterior collapsed: its silhouette is that of a Gaussian",
-            "class-seen": "was given the labels: agreement with them shows nothing",
+            "class-seen": "was given the classes: agreement with them shows nothing",
             "degenerate": "fewer than two clusters",
         }[flag]
         notes.append(words if count == n else f"{words} ({count} of {n} seeds)")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.cli.console import Report
+from experiments.cli.progress import Report
 from experiments.configs import Config
 from experiments.study import inputs
 from experiments.study.plan import Plan, write_plan
@@ -47,7 +47,7 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     check(plan.config)
     data = inputs.load(plan.config, plan.store)
     fitted, autoencoder = _train(plan, data.data, data.fusion, report, resume, checkpoint_seconds)
-    from experiments.study import outputs  # with scikit-learn and more, loaded while training was under way
+    from experiments.study import results, run_files  # with scikit-learn and more, loaded while training was under way
     from experiments.study.scoring import score_all
 
     scored = score_all(
@@ -59,8 +59,10 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     )
     checkpoint.save_arrays(plan.run_dir / "checkpoints" / "clusters", scored.clustering.state)
     seconds = {"compile": fitted.compile_seconds, "training": fitted.training_seconds}
-    outcome = outputs.assemble(plan.config, data, fitted.checkpoint, scored, command=plan.command, seconds=seconds)
-    outputs.write_metrics(plan.run_dir, outcome)
+    outcome = results.assemble_results(
+        plan.config, data, fitted.checkpoint, scored, command=plan.command, seconds=seconds
+    )
+    run_files.write_metrics(plan.run_dir, outcome)
     return Done(outcome, data, fitted, scored)
 
 
@@ -113,7 +115,7 @@ def _train(
     fitted: dict[str, Fitted] = {}
     # The baseline's program is compiled, and what scoring needs is loaded, while the model trains.
     with ThreadPoolExecutor(2) as pool:
-        pool.submit(import_module, "experiments.study.outputs")
+        pool.submit(import_module, "experiments.study.results")
         coming = {name: pool.submit(ready, *work) for name, work in works.items() if name != "model"}
         for name, work in works.items():
             title = f"training {name}" + (f" x {len(work[3])}" if len(work[3]) > 1 else "")

@@ -18,7 +18,7 @@ from musiclust import store
 from musiclust.errors import InputError
 from musiclust.population import Footprint, Layout
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_data_are_standardised_and_the_same_in_every_process():

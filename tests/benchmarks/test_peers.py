@@ -19,7 +19,7 @@ from musiclust import objectives, training
 from musiclust.models import MODELS
 from musiclust.types import Data, Posterior
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
 
 # torch stays in a process of its own. Reads cases.json and <case>.npz (weights by torch's names, x, cond, z, beta) in

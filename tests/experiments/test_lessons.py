@@ -14,15 +14,15 @@ from sklearn.metrics import silhouette_score
 
 from musiclust.report import lessons
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 pytestmark = pytest.mark.slow  # half a minute of training
 
 
-def collapse(place: Path, *args: str) -> subprocess.CompletedProcess:
+def make_page(place: Path, *args: str) -> subprocess.CompletedProcess:
     environment = os.environ | {"XDG_CACHE_HOME": str(place / "cache"), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    command = [sys.executable, "-m", "experiments.collapse", "--quick", *args]
+    command = [sys.executable, "-m", "experiments.lessons", "--quick", *args]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -30,7 +30,7 @@ def collapse(place: Path, *args: str) -> subprocess.CompletedProcess:
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("collapse")
     make_store(root / "store", n=48, lyrics=False)
-    done = collapse(root, f"--store={root / 'store'}", f"--out={root / 'docs'}")
+    done = make_page(root, f"--store={root / 'store'}", f"--out={root / 'docs'}")
     assert done.returncode == 0, done.stderr
     return root
 
@@ -51,17 +51,17 @@ def test_a_line_has_the_silhouette_of_the_best_row(facts):
     assert 0.51 < line["silhouette"]["mean"] < 0.54
     assert facts["gaussian"]["published_dimension"]["Beta-VAE"]["silhouette"] == pytest.approx(1, abs=0.1)
     z = np.random.default_rng([0, 1]).normal(size=(3081, 1))
-    labels = KMeans(8, n_init=1, random_state=1).fit_predict(z)  # pyright: ignore[reportArgumentType]
-    assert line["silhouette"]["low"] - 0.01 < silhouette_score(z, labels) < line["silhouette"]["high"] + 0.01
+    clusters = KMeans(8, n_init=1, random_state=1).fit_predict(z)  # pyright: ignore[reportArgumentType]
+    assert line["silhouette"]["low"] - 0.01 < silhouette_score(z, clusters) < line["silhouette"]["high"] + 0.01
 
 
-def test_shuffled_labels_agree_by_chance_alone_and_joined_ones_do_not(facts):
-    labels = facts["agreement"]
-    assert abs(labels["balanced"]["ari"]["mean"]) < 5e-4
-    # Of independent labels, N times twice the mutual information is chi-squared with (8 - 1)^2 degrees of freedom.
-    assert labels["balanced"]["nmi"]["mean"] == pytest.approx(49 / (2 * 3081 * np.log(8)), rel=0.1)
-    assert abs(labels["shuffled"]["ari"]["mean"]) < 0.03
-    assert labels["joined"]["ari"]["low"] > 0.5  # the store's three classes lie far apart
+def test_shuffled_classes_agree_by_chance_alone_and_joined_ones_do_not(facts):
+    agreement = facts["agreement"]
+    assert abs(agreement["balanced"]["ari"]["mean"]) < 5e-4
+    # Of independent partitions, N times twice the mutual information is chi-squared with (8 - 1)^2 degrees of freedom.
+    assert agreement["balanced"]["nmi"]["mean"] == pytest.approx(49 / (2 * 3081 * np.log(8)), rel=0.1)
+    assert abs(agreement["shuffled"]["ari"]["mean"]) < 0.03
+    assert agreement["joined"]["ari"]["low"] > 0.5  # the store's three classes lie far apart
 
 
 def test_beta_squeezes_the_latents(facts):
@@ -141,9 +141,9 @@ def test_a_claim_about_the_published_rows_is_made_only_where_it_holds(facts):
     assert "ari" not in then["joined"]
 
 
-def test_a_store_without_labels_gets_one_line(tmp_path):
+def test_a_store_without_classes_gets_one_line(tmp_path):
     make_store(tmp_path / "store", n=12, classes=1, lyrics=False)
-    done = collapse(tmp_path, f"--store={tmp_path / 'store'}", f"--out={tmp_path / 'docs'}")
+    done = make_page(tmp_path, f"--store={tmp_path / 'store'}", f"--out={tmp_path / 'docs'}")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "no two classes" in done.stderr

@@ -79,7 +79,7 @@ def test_every_level_of_both_reports(place):
         assert code == 0, err
     lines = table(place, "fma")
     fused = {line["row"]: line for line in lines if line["table"] == "Task 3: fusion of latents"}
-    assert "was given the labels" in fused["With Genre Info"]["note"]
+    assert "was given the classes" in fused["With Genre Info"]["note"]
     assert all(line["measured"] for line in fused.values())
     alone = [line for line in lines if line["row"] == "Words alone" and line["measured"]]
     assert alone

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import make_store
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(place):
     assert 0 < max(saved) < 100000
 
 
-def test_the_label_seen_is_marked_and_not_ranked_first(place):
+def test_classes_that_were_seen_are_marked_and_not_ranked_first(place):
     code, out, err = script(
         place, "run", "--model=cvae", "--condition=genre", f"--store={place / 'store'}", "--epochs=5",
         f"--run_dir={place / 'seen'}",

@@ -1,4 +1,4 @@
-"""console: how scripts end, each seen as a process of its own."""
+"""program: how commands end, each seen as a process of its own."""
 
 import os
 import subprocess
@@ -7,18 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import console
-
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def script(tmp_path, body, *args):
     """Runs a script whose main is `body`."""
     path = tmp_path / "script.py"
     path.write_text(
-        "import errno, sys\nfrom absl import flags\nfrom experiments.console import console, progress, run\n"
+        "import errno, sys\nfrom absl import flags\nfrom experiments.cli.program import run\n"
         "from musiclust.errors import InputError\n"
-        "MODEL = flags.DEFINE_enum('model', 'vae', ['vae', 'cvae'], 'which')\n"
+        "MODEL = flags.DEFINE_enum('model', 'vae', ['vae', 'cvae'], 'Which one.')\n"
         f"def main(argv):\n    {body}\n"
         "if __name__ == '__main__':\n    run(main)\n"
     )
@@ -68,7 +66,7 @@ def test_wrong_command_lines_name_what_is_near(tmp_path, flag, message):
 def test_help_lists_the_flags_and_is_no_failure(tmp_path):
     result = script(tmp_path, "raise InputError('main was called')", "--help")
     assert result.returncode == 0
-    assert "--model: <vae|cvae>: which" in result.stdout
+    assert "  --model=NAME\n      Which one. One of: vae, cvae. Default: vae." in result.stdout
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):
@@ -83,33 +81,3 @@ def test_libraries_are_quiet(tmp_path):
         " logging.getLogger('other').info('noise'); absl_logging.info('noise'); absl_logging.warning('noise')"
     )
     assert script(tmp_path, body).stderr == ""
-
-
-def test_progress_without_a_terminal_is_a_few_plain_lines(capsys):
-    with console.progress() as report:
-        for done in range(1001):
-            report("features [x]", done, 1000)
-        report("nothing", 0, 0)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == ["features [x]: 0 of 1000, 0 s", "features [x]: 1000 of 1000, 0 s", "nothing: 0 of 0, 0 s"]
-
-
-def test_slow_progress_has_a_line_a_quarter(capsys, monkeypatch):
-    clock = iter(range(1000))
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
-    with console.progress() as report:
-        for done in range(9):
-            report("features", done, 8)
-    lines = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
-    assert lines == [f"features: {done} of 8" for done in (0, 2, 4, 6, 8)]
-
-
-def test_the_cache_honours_the_flag_then_xdg_then_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert console.cache_root() == tmp_path / "xdg" / "musiclust"
-    assert console.cache_root(tmp_path / "flag") == tmp_path / "flag" / "musiclust"
-    assert console.default_store() == tmp_path / "xdg" / "musiclust" / "stores" / "demo"
-    assert console.default_store(seed=3).name == "demo-3"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says the specification
-    assert console.cache_root() == tmp_path / ".cache" / "musiclust"

@@ -19,7 +19,7 @@ def parsed():
 
     def parse(*args: str) -> Config:
         flags.FLAGS(["run", *args])
-        return config_flags.from_flags()
+        return config_flags.config_from_flags()
 
     yield parse
     for name, value in before.items():
@@ -105,7 +105,7 @@ def test_conditions(tmp_path):
     assert inputs.conditioned_on_classes("genre:code")
 
 
-def test_unknown_label_and_too_few_tracks(tmp_path):
+def test_unknown_classes_and_too_few_tracks(tmp_path):
     root = make_store(tmp_path / "a")
     with pytest.raises(InputError, match="--classes=mood: the store has genre"):
         inputs.complete(Config("vae", ("mfcc_mean",), classes="mood"), root, keep_features=True)

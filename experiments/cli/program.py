@@ -1,0 +1,94 @@
+"""The frame of every command: its flags, its errors in one line, its exit status.
+
+Exit status: 0 done, 1 something from outside is wrong (one line says what and what to do), 2 the command line is
+wrong, 130 interrupted. Results and progress go to standard output, errors to standard error.
+"""
+
+import difflib
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from experiments.cli.console import escape_controls
+from experiments.cli.flag_names import RENAMED, name_flags
+from experiments.cli.help import NO_GROUPS, Groups, describe_program, format_help
+from experiments.cli.interrupt import handle_interrupts
+from musiclust.errors import InputError
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def run(
+    main: Callable[[list[str]], int | None],
+    *,
+    groups: Groups = NO_GROUPS,
+    go_on: str = "run the same command again to go on",
+) -> None:
+    """Runs `main(argv)` of a command under absl and ends the process.
+
+    Every failure that a person can mend ends in one line without a traceback.
+
+    Args:
+      groups: the headings of the help and the flags under each.
+      go_on: tells how to continue after an interruption.
+    """
+
+    def run_guarded(argv: list[str]) -> int:
+        handle_interrupts()
+        try:
+            if len(argv) > 1:
+                return _fail(f"unexpected argument {argv[1]!r}: flags are written --name=value, see --help", 2)
+            return main(argv) or 0
+        except InputError as error:
+            return _fail(name_flags(str(error)))
+        except BrokenPipeError:
+            # The reader (head, less) is gone; nor may the interpreter complain when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + 13
+        except OSError as error:
+            place = f": {error.filename}" if error.filename else ""
+            if error.errno in _DISK_FULL:
+                return _fail(f"no space left on the disk{place}: free some, then {go_on}")
+            if error.errno in _DENIED:
+                return _fail(f"{(error.strerror or 'permission denied').lower()}{place}: change its permissions")
+            raise
+        except KeyboardInterrupt:
+            return _fail(f"stopped; what is done is kept: {go_on}", 130, prefix="")
+
+    app.run(run_guarded, flags_parser=lambda argv: _parse(argv, groups))
+
+
+def _fail(message: str, status: int = 1, *, prefix: str = "error: ") -> int:
+    """Prints one line to standard error, whatever line breaks and control characters a path or a value may hold."""
+    print(prefix + escape_controls(" ".join(message.splitlines())), file=sys.stderr)
+    return status
+
+
+def _parse(argv: list[str], groups: Groups) -> list[str]:
+    """Flags of a command line -> what is left over; leaves the process on --help (0) and on a wrong flag (2)."""
+    if {"-h", "--help", "-help"} & set(argv):
+        print(format_help(describe_program(groups)))
+        sys.exit(0)
+    try:
+        left_over = flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        sys.exit(_fail(f"unknown flag --{error.flagname}: {_advise(error.flagname)}", 2))
+    except flags.Error as error:
+        sys.exit(_fail(str(error), 2))
+    if flags.FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.ERROR)
+        logging.get_absl_handler().setLevel("ERROR")  # for libraries that set the level of loggers of their own
+    return left_over
+
+
+def _advise(unknown: str) -> str:
+    """What to write in place of a flag that does not exist."""
+    now = RENAMED.get(unknown, "")
+    if now in flags.FLAGS:
+        return f"it is called --{now} now"
+    near = difflib.get_close_matches(unknown, list(flags.FLAGS))
+    return "did you mean " + " or ".join(f"--{name}" for name in near) + "?" if near else "see --help"

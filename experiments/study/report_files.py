@@ -1,0 +1,86 @@
+"""The files of a run that people look at: report.html and figures/*.png. They need the extra `viz`."""
+
+import importlib.util
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.study.inputs import Inputs
+from experiments.study.run_files import replace_nan, write_latents, write_tracks
+from experiments.study.scoring import Scored
+from musiclust import training
+from musiclust.checkpoint import Checkpoint
+from musiclust.metrics.latent import kl_per_dim
+from musiclust.population import select_replica
+from musiclust.types import Data
+
+_SHOWN = 4  # reconstructions in the figure
+
+
+def write_report(
+    run_dir: Path, results: Mapping[str, Any], inputs: Inputs, model: Checkpoint, scored: Scored
+) -> Path | None:
+    """Writes latents.npy, tracks.csv, the figures and report.html.
+
+    Returns:
+      The page's path; None, without figures and page, where the extra `viz` is not installed.
+    """
+    write_latents(run_dir, scored.posterior.mean)
+    clusters = scored.clustering.clusters
+    if not all(importlib.util.find_spec(name) for name in ("matplotlib", "plotly", "jinja2")):
+        write_tracks(run_dir, inputs, clusters, None)
+        return None
+    from musiclust.report import page, plots
+
+    xy = plots.embed_2d(scored.posterior.mean, seed=0)
+    write_tracks(run_dir, inputs, clusters, xy)
+    figures = _make_figures(results, inputs, model, scored, xy)
+    plots.save_figures(run_dir / "figures", figures)
+    page.write_page(
+        run_dir / "report.html",
+        replace_nan(results),
+        figures=figures,
+        tracks=inputs.tracks,
+        clusters=clusters,
+        xy=xy,
+        classes=inputs.classes,
+    )
+    return run_dir / "report.html"
+
+
+def _make_figures(
+    results: Mapping[str, Any], inputs: Inputs, model: Checkpoint, scored: Scored, xy: np.ndarray
+) -> dict[str, Any]:
+    from musiclust.report import plots
+
+    clusters = scored.clustering.clusters
+    names = [f"cluster {c}" for c in range(clusters.max() + 1)]
+    figures = {
+        "training_curves": plots.training_curves(
+            model.history._asdict(),
+            [str(setting) for setting in model.settings],
+        ),
+        "map_by_cluster": plots.latent_map(xy, clusters, names, "The latent space, by cluster"),
+    }
+    if inputs.truth is not None:
+        figures["map_by_class"] = plots.latent_map(
+            xy, inputs.truth, inputs.class_names, f"The latent space, by {inputs.classes}"
+        )
+    figures["cluster_sizes"] = plots.cluster_sizes(clusters)
+    if inputs.truth is not None:
+        figures["contingency"] = plots.contingency(clusters, inputs.truth, inputs.class_names)
+    if model.model.variational:
+        figures["kl_per_dim"] = plots.kl_per_dim(kl_per_dim(scored.posterior.mean, scored.posterior.logvar))
+    rows = np.linspace(0, len(inputs.tracks) - 1, min(_SHOWN, len(inputs.tracks))).astype(int)
+    some = Data(jnp.asarray(inputs.data.x[rows]), jnp.asarray(inputs.data.cond[rows]))
+    restored = np.asarray(training.reconstruct(model.model, select_replica(model.states, scored.chosen), some))
+    columns = [block.name for block in inputs.blocks for _ in range(math.prod(block.values.shape[1:]))]
+    titles = np.where(inputs.tracks.meta["title"] == "", inputs.tracks.track_id, inputs.tracks.meta["title"])[rows]
+    figures["reconstructions"] = plots.reconstructions(
+        np.asarray(some.x), restored, titles.tolist(), columns if restored.ndim == 2 else None
+    )
+    return figures

@@ -1,0 +1,85 @@
+"""The files of a run that programs read.
+
+metrics.json   the results dictionary, with null for what is undefined
+latents.npy    (N, L) posterior means of the replica that is shown
+tracks.csv     each track's cluster and place on the map
+"""
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.study.inputs import Inputs
+from musiclust import store
+from musiclust.errors import InputError
+
+FORMAT = 2
+_FLAGS_BEFORE = {"label-seen": "class-seen"}  # of rows in format 1
+
+
+def write_metrics(run_dir: Path, results: Mapping[str, Any]) -> None:
+    """Writes metrics.json; `read_metrics` is the inverse, but for None where the results have NaN."""
+    with store.atomic(run_dir / "metrics.json") as file:
+        json.dump(replace_nan(results), file, indent=1, ensure_ascii=False)
+
+
+def read_metrics(run_dir: Path) -> dict[str, Any]:
+    """Returns what metrics.json holds, in today's words also where an earlier version wrote it.
+
+    Raises:
+      InputError: if the file is damaged or of a later version.
+    """
+    path = run_dir / "metrics.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if results["format"] == 1:
+            corpus = results["corpus"]
+            corpus["class_names"], corpus["classes"] = corpus["classes"], corpus.pop("label")
+            for row in results["rows"]:
+                row["flags"] = [_FLAGS_BEFORE.get(flag, flag) for flag in row["flags"]]
+            return results | {"format": FORMAT}
+        if results["format"] != FORMAT:
+            raise ValueError(f"format {results['format']}, this version reads {FORMAT}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged or of another version ({error}): delete it, or run anew") from error
+    return results
+
+
+def write_latents(run_dir: Path, latents: np.ndarray) -> None:
+    """Writes latents.npy."""
+    with store.atomic(run_dir / "latents.npy", "wb") as file:
+        np.save(file, latents)
+
+
+def write_tracks(run_dir: Path, inputs: Inputs, clusters: np.ndarray, xy: np.ndarray | None) -> None:
+    """Writes tracks.csv.
+
+    Args:
+      clusters: (N,), -1 for noise.
+      xy: (N, 2) places on the map; None where no map was made.
+    """
+    tracks = inputs.tracks
+    with store.atomic(run_dir / "tracks.csv") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", "cluster", "x", "y", "title", "artist", "class", "path"])
+        for i, track_id in enumerate(tracks.track_id):
+            place = ["", ""] if xy is None else [f"{value:.4f}" for value in xy[i]]
+            code = -1 if inputs.truth is None else inputs.truth[i]
+            name = inputs.class_names[code] if code >= 0 else ""
+            writer.writerow(
+                [track_id, clusters[i], *place, tracks.meta["title"][i], tracks.meta["artist"][i], name, tracks.path[i]]
+            )
+
+
+def replace_nan(value: Any) -> Any:
+    """Returns the value with None for every NaN and infinity in it, as JSON has it."""
+    if isinstance(value, Mapping):
+        return {key: replace_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [replace_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
