@@ -23,7 +23,6 @@ _VALUES = {
     "float": "NUMBER",
     "bool": "",
     "comma separated list of strings": "NAME,...",
-    "multi string": "VALUE,...",
 }
 
 
@@ -104,5 +103,7 @@ def _describe_flag(name: str) -> FlagHelp:
     default = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
     # absl writes the choices before the text and the repetition after it.
     text = flag.help.removeprefix(f"<{'|'.join(choices)}>: ").partition(";\n    repeat this option")[0]
+    if flag.flag_type().startswith("multi"):
+        text += " It can be given several times."
     value = "NAME" if choices else _VALUES.get(flag.flag_type(), "VALUE")
     return FlagHelp(name, value, text, choices, "" if default in (None, "", False) else str(default))
