@@ -29,7 +29,7 @@ def printed(console) -> str:
 
 def test_characters_that_steer_a_terminal_are_shown_as_escapes():
     assert escape_controls(UNSAFE) == ESCAPED.replace(r"\x0d", r"\r")
-    assert escape_controls("Ærø\tμουσική\n日本") == "Ærø\tμουσική\n日本"
+    assert escape_controls("Ærø\tnaïve\n日本") == "Ærø\tnaïve\n日本"
 
 
 @pytest.mark.parametrize("text", ["pip install 'musiclust[text]'", "[red]x", "a [/] b", ":smile:", "[bold]"])
@@ -45,7 +45,8 @@ def test_text_is_not_markup(console, text):
 
 
 def test_no_renderable_lets_a_control_character_through(console):
-    table = Table("name", Text(UNSAFE), title=UNSAFE, caption=UNSAFE)
+    table = Table("name", title=UNSAFE, caption=UNSAFE)
+    table.add_column(Text(UNSAFE))
     table.add_row(UNSAFE, Text.assemble(("x" + UNSAFE, "bold"), UNSAFE))
     console.print(UNSAFE, Text(UNSAFE), soft_wrap=True)
     console.print(table)
@@ -57,8 +58,8 @@ def test_no_renderable_lets_a_control_character_through(console):
 
 def test_a_styled_text_keeps_its_style_where_it_is_escaped():
     console = PlainConsole(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
-    console.print(Text.assemble(("one\x07", "bold"), "two"))
-    assert printed(console) == "\x1b[1mone\x1b[0m\\x07two\n"
+    console.print(Text.assemble(("one\x1b", "bold"), "two"))
+    assert printed(console) == "\x1b[1mone\x1b[0m\\x1btwo\n"
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +67,8 @@ def preprocessed(tmp_path_factory):
     """A table of songs with hostile titles, preprocessed by the command, and what that printed."""
     root = tmp_path_factory.mktemp("hostile")
     titles = ["[red]x", "[/]", "\x1b[2Jgone", "a\x07b", "\u202ereversed", ":smile:", "plain", "\x9b31m"] * 2
-    lines = [
-        f"{title}{i},{title},class{i % 2}," + ",".join(str((i * j) % 7) for j in range(1, 5))
-        for i, title in enumerate(titles)
-    ]
+    numbers = [",".join(str((i * j) % 7) for j in range(1, 5)) for i in range(len(titles))]
+    lines = [f"{title}{i},{title},class{i % 2},{numbers[i]}" for i, title in enumerate(titles)]
     (root / "songs.csv").write_text("id,title,genre,a,b,c,d\n" + "\n".join(lines) + "\n" + "[/b]\x1b,t,class0,,,,\n")
     done = run(
         "preprocess", f"--table={root / 'songs.csv'}", "--id_column=id", "--title_column=title",
