@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from experiments.cli import config_flags  # noqa: F401
+from experiments.cli import config_flags
 from experiments.cli.flag_names import FLAG_OF_PARAMETER, name_flags
 
 ROOT = Path(__file__).parents[3]
