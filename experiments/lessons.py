@@ -23,6 +23,7 @@ from experiments.cli.console import print_line
 from experiments.cli.program import run
 from experiments.cli.progress import show_progress
 from experiments.published.measurements import FULL, QUICK, measure
+from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
 from musiclust import store
 from musiclust.errors import InputError

@@ -1,37 +1,30 @@
 """The page on what the reports show, made by its command on a small store."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import script
 from conftest import make_store
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from musiclust.report import lessons
 
-ROOT = Path(__file__).parents[2]
-
-
 pytestmark = pytest.mark.slow  # half a minute of training
 
 
-def make_page(place: Path, *args: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"XDG_CACHE_HOME": str(place / "cache"), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    command = [sys.executable, "-m", "experiments.lessons", "--quick", *args]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+def make_page(place: Path, *args: str) -> tuple[int, str, str]:
+    return script(place, "lessons", "--quick", *args)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("collapse")
     make_store(root / "store", n=48, lyrics=False)
-    done = make_page(root, f"--store={root / 'store'}", f"--out={root / 'docs'}")
-    assert done.returncode == 0, done.stderr
+    code, _, err = make_page(root, f"--store={root / 'store'}", f"--out={root / 'docs'}")
+    assert code == 0, err
     return root
 
 
@@ -143,8 +136,8 @@ def test_a_claim_about_the_published_rows_is_made_only_where_it_holds(facts):
 
 def test_a_store_without_classes_gets_one_line(tmp_path):
     make_store(tmp_path / "store", n=12, classes=1, lyrics=False)
-    done = make_page(tmp_path, f"--store={tmp_path / 'store'}", f"--out={tmp_path / 'docs'}")
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "no two classes" in done.stderr
+    code, _, err = make_page(tmp_path, f"--store={tmp_path / 'store'}", f"--out={tmp_path / 'docs'}")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "no two classes" in err
     assert not (tmp_path / "docs").exists()

@@ -4,8 +4,8 @@ import csv
 import json
 
 import pytest
+from command_line import script
 from conftest import make_store
-from test_run import script
 
 
 @pytest.fixture(scope="module")

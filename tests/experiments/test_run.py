@@ -4,16 +4,12 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import script, start
 from conftest import make_store
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -21,25 +17,6 @@ def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("scripts")
     make_store(root / "store")
     return root
-
-
-def start(place: Path, script: str, *args: str) -> subprocess.Popen:
-    environment = os.environ | {
-        "XDG_CACHE_HOME": str(place / "cache"),
-        "COLUMNS": "120",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    command = [sys.executable, "-m", f"experiments.{script}", *args]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
-
-
-def script(place: Path, name: str, *args: str) -> tuple[int, str, str]:
-    process = start(place, name, *args)
-    out, err = process.communicate()
-    assert "Traceback" not in err, err
-    return process.returncode, out, err
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,15 @@
 
 import io
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from command_line import script
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from experiments.cli.console import PlainConsole, escape_controls
 
-ROOT = Path(__file__).parents[3]
 UNSAFE = "a\x1b[31mb\x07c\rd\u202ee\u2066f\x9bg\x00h\x7fi\udcffj"
 ESCAPED = r"a\x1b[31mb\x07c\x0dd\u202ee\u2066f\x9bg\x00h\x7fi\udcffj"
 
@@ -70,45 +67,38 @@ def preprocessed(tmp_path_factory):
     numbers = [",".join(str((i * j) % 7) for j in range(1, 5)) for i in range(len(titles))]
     lines = [f"{title}{i},{title},class{i % 2},{numbers[i]}" for i, title in enumerate(titles)]
     (root / "songs.csv").write_text("id,title,genre,a,b,c,d\n" + "\n".join(lines) + "\n" + "[/b]\x1b,t,class0,,,,\n")
-    done = run(
-        "preprocess", f"--table={root / 'songs.csv'}", "--id_column=id", "--title_column=title",
-        "--class_column=genre", f"--store={root / '[sto/re]'}", cwd=root,
+    return root, script(
+        root, "preprocess", f"--table={root / 'songs.csv'}", "--id_column=id", "--title_column=title",
+        "--class_column=genre", f"--store={root / '[sto/re]'}",
     )  # fmt: skip
-    return root, done
 
 
-def run(name: str, *args: str, cwd: Path) -> subprocess.CompletedProcess:
-    environment = {
-        "PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(cwd), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_PLATFORMS": "cpu",
-    }  # fmt: skip
-    command = [sys.executable, "-m", f"experiments.{name}", *args]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, check=False)
-
-
-def assert_harmless(done: subprocess.CompletedProcess) -> None:
-    assert b"Traceback" not in done.stderr, done.stderr.decode()
-    for stream in (done.stdout, done.stderr):
-        assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", stream), stream
-        assert not re.search("[\x80-\x9f\u202a-\u202e\u2066-\u2069]", stream.decode()), stream
+def assert_harmless(*texts: str) -> None:
+    for text in texts:
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text), text
 
 
 def test_hostile_names_pass_through_preprocessing(preprocessed):
-    root, done = preprocessed
-    assert_harmless(done)
-    assert done.returncode == 0, done.stderr.decode()
-    assert f"store: {root / '[sto/re]'}\n" in done.stdout.decode()
+    root, (code, out, err) = preprocessed
+    assert_harmless(out, err)
+    assert code == 0, err
+    assert f"store: {root / '[sto/re]'}\n" in out
+    assert "[/b]\\x1b" in out  # the song without numbers is skipped, by its name
 
 
 def test_hostile_names_pass_through_a_run(preprocessed):
     root, _ = preprocessed
-    done = run(
-        "run", "--model=autoencoder", "--features=table", f"--store={root / '[sto/re]'}", "--epochs=1", "--k=2",
-        "--latent_dim=2", f"--run_dir={root / '[bold]run[/]'}", cwd=root,
+    code, out, err = script(
+        root, "run", "--model=autoencoder", "--features=table", f"--store={root / '[sto/re]'}", "--epochs=1", "--k=2",
+        "--latent_dim=2", f"--run_dir={root / '[bold]run[/]'}",
     )  # fmt: skip
-    assert_harmless(done)
-    assert done.returncode == 0, done.stderr.decode()
-    assert f"run: {root / '[bold]run[/]'}\n" in done.stdout.decode()
-    done = run("run", "--store=a\x1b[31m[/]b", cwd=root)
-    assert_harmless(done)
-    assert b"a\\x1b[31m[/]b is not a store" in done.stderr
+    assert_harmless(out, err)
+    assert code == 0, err
+    assert f"run: {root / '[bold]run[/]'}\n" in out
+
+
+def test_a_hostile_flag_passes_through_an_error(tmp_path):
+    code, out, err = script(tmp_path, "run", "--store=a\x1b[31m[/]b")
+    assert_harmless(out, err)
+    assert code == 1
+    assert "a\\x1b[31m[/]b is not a store" in err
