@@ -50,13 +50,9 @@ _STORE = flags.DEFINE_string("store", None, "Folder to write; the demo has a def
 _LYRICS = flags.DEFINE_enum(
     "lyrics",
     "auto",
-    "where to look for words: auto is what is written down (score, sidecar, tags) and, for tracks without any and "
-    "only where --whisper_model is given, Whisper; whisper is Whisper for every track",
-=======
     list(update.SOURCES),
     "Place to look for words. auto takes what is written down (score, sidecar, tags) and, for tracks without any and "
     "only where --whisper_model is given, what Whisper hears; whisper takes what Whisper hears, for every track.",
->>>>>>> 2b57e2b (The frame of a command in files by what they do: console, progress, program, help, places; runs' files apart from their results)
 )
 _WHISPER_MODEL = flags.DEFINE_string(
     "whisper_model",
