@@ -1,4 +1,4 @@
-"""Scores read as data: MusicXML files, and excerpts drawn from any score; ABC tunes are read in abc.py.
+"""Scores read as data: MusicXML files, and excerpts drawn from any score; ABC tunes are read in abc_notation.py.
 
 Conventions: time is in quarter notes from the start of the piece in a `Score`, in seconds from its own start in an
 `Excerpt`. Pitch is a MIDI number (A4 = 69 = 440 Hz), velocity 1 to 127. Parts count from 0 in the order of the score,

@@ -11,7 +11,7 @@ _OVERSAMPLING = 4
 
 
 def play(notes: np.ndarray, programs: Sequence[int], seconds: float, soundfont: Path) -> np.ndarray:
-    """Plays notes (scores.NOTE, in seconds), part k with the General MIDI program programs[k], from an .sf2 file.
+    """Plays notes (musicxml.NOTE, in seconds), part k with the General MIDI program programs[k], from an .sf2 file.
 
     Returns (seconds * SAMPLE_RATE,) float32, mono, at no particular loudness; what still sounds at the end is cut.
     """

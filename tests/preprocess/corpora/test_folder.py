@@ -15,7 +15,7 @@ from musiclust.preprocess.corpora import registry
 from musiclust.preprocess.corpora.audio_files import EXTENSIONS
 from musiclust.preprocess.corpora.base import Request
 from musiclust.preprocess.corpora.folder import folder
-from musiclust.preprocess.demo import render
+from musiclust.preprocess.demo import manifest, render
 from musiclust.types import Block
 
 
@@ -147,9 +147,9 @@ def test_the_demo_is_rendered_in_the_cache_and_brings_its_words(tmp_path, monkey
     tracks = folder(Request(audio_dir=tmp_path)).tracks
     rendered = []
     monkeypatch.setattr(render, "render", lambda out_dir, **options: rendered.append((out_dir, options)))
-    monkeypatch.setattr(render, "load", lambda out_dir: (tracks, {"a": "la la"}))
+    monkeypatch.setattr(manifest, "load", lambda out_dir: (tracks, {"a": "la la"}))
     corpus = registry.CORPORA["demo"](Request(cache_dir=tmp_path, seed=3, workers=2))
-    place = render.default_dir(tmp_path, 3)
+    place = manifest.default_dir(tmp_path, 3)
     assert rendered == [(place, {"seed": 3, "workers": 2, "progress": None})]
     assert (corpus.tracks, corpus.words) == (tracks, {"a": "la la"})
     assert corpus.source == {"corpus": "demo", "audio_dir": str(place), "seed": 3}
