@@ -42,9 +42,10 @@ _FRAGMENT = re.compile(r"(.+)#t=(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", re.DOTALL)
 class Clip(NamedTuple):
     """Sound ready to be analysed.
 
-    samples: (n,) float32 mono, n <= seconds * sample_rate. duration: of the whole file, in seconds, or of the stretch
-    that the path names; of what decodes where the file is damaged. warning: "" or one line on what is wrong with a file
-    that was taken all the same.
+    Attributes:
+      samples: (n,) float32 mono, n <= seconds * sample_rate.
+      duration: seconds of the whole file, or of the stretch that the path names; of a damaged file, of what decodes.
+      warning: "" or one line on what is wrong with a file that was taken all the same.
     """
 
     samples: np.ndarray
@@ -52,13 +53,23 @@ class Clip(NamedTuple):
     warning: str
 
 
-def stretch(path: str, start: float, end: float) -> str:
-    """The path of seconds `start` to `end` of a file."""
+def add_stretch(path: str, start: float, end: float) -> str:
+    """Returns the path of seconds `start` to `end` of a file.
+
+    Example:
+      >>> add_stretch("song.wav", 10.0, 20.0)
+      'song.wav#t=10,20'
+    """
     return f"{path}#t={start:g},{end:g}"
 
 
 def split_stretch(path: str) -> tuple[str, tuple[float, float] | None]:
-    """The file that a path names, and the stretch of it in seconds (start, end), None for the whole."""
+    """Returns the file that a path names, and the stretch of it in seconds (start, end), None for the whole.
+
+    Example:
+      >>> split_stretch("song.wav#t=10,20")
+      ('song.wav', (10.0, 20.0))
+    """
     match = _FRAGMENT.fullmatch(path)
     return (match[1], (float(match[2]), float(match[3]))) if match else (path, None)
 
@@ -86,9 +97,10 @@ def open_audio(path: str) -> "Iterator[soundfile.SoundFile]":
 
 
 def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float = CLIP_SECONDS) -> Clip:
-    """Decode the central `seconds` of an audio file, the whole of a shorter one, resampled to `sample_rate` Hz.
+    """Decodes the central `seconds` of an audio file, the whole of a shorter one, resampled to `sample_rate` Hz.
 
-    Of a path with a fragment of time, its stretch from the start on, as far as the file goes, `seconds` at most.
+    Of a path with a fragment of time it decodes the stretch from its start on, as far as the file goes, `seconds` at
+    most.
 
     A file that breaks off, or is damaged, before its central stretch ends is taken for the part that decodes, and the
     clip says so; damage beyond that stretch changes nothing and goes unnoticed, and so does the loss of the end where
@@ -115,9 +127,9 @@ def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float =
         with open_audio(place) as header:
             rate, frames = header.samplerate, header.frames
         if span is None:
-            mono, duration, warning = _centre(place, rate, frames, seconds)
+            mono, duration, warning = _read_centre(place, rate, frames, seconds)
         else:
-            mono, duration, warning = _span(place, rate, frames, span[0], min(span[1], span[0] + seconds))
+            mono, duration, warning = _read_span(place, rate, frames, span[0], min(span[1], span[0] + seconds))
     # TypeError: soundfile asks for the sample rate of headerless .raw files
     except (soundfile.LibsndfileError, TypeError) as error:
         raise InputError(
@@ -138,28 +150,28 @@ def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float =
     return Clip(samples, duration, warning)
 
 
-def _centre(path: str, rate: int, promised: int, seconds: float) -> tuple[np.ndarray, float, str]:
-    """The central `seconds`, (n,) float32 at the file's own rate; the file's duration in seconds; a warning or ""."""
+def _read_centre(path: str, rate: int, promised: int, seconds: float) -> tuple[np.ndarray, float, str]:
+    """Reads the central `seconds`, (n,) float32 at the file's own rate; the file's duration in s; a warning or ""."""
     wanted = min(round(seconds * rate), promised)
-    mono = _read(path, (promised - wanted) // 2, wanted)
+    mono = _read_frames(path, (promised - wanted) // 2, wanted)
     if wanted - len(mono) <= _PADDING_SECONDS * rate:
         return mono, promised / rate, ""
     # The header promises more than there is. What there is can only be counted, and its centre is elsewhere.
-    found = _count(path)
+    found = _count_frames(path)
     wanted = min(round(seconds * rate), found)
-    return _read(path, (found - wanted) // 2, wanted), found / rate, _warn(found, promised, promised, rate)
+    return _read_frames(path, (found - wanted) // 2, wanted), found / rate, _warn(found, promised, promised, rate)
 
 
-def _span(path: str, rate: int, promised: int, start: float, end: float) -> tuple[np.ndarray, float, str]:
-    """As `_centre`, of the seconds from `start` to `end`, less where the file ends before."""
+def _read_span(path: str, rate: int, promised: int, start: float, end: float) -> tuple[np.ndarray, float, str]:
+    """Reads, as `_read_centre` does, the seconds from `start` to `end`, less where the file ends before."""
     first = round(start * rate)
     wanted = max(0, min(round(end * rate), promised) - first)
-    mono = _read(path, first, wanted)
+    mono = _read_frames(path, first, wanted)
     return mono, len(mono) / rate, _warn(len(mono), wanted, promised, rate)
 
 
 def _warn(found: int, wanted: int, promised: int, rate: int) -> str:
-    """A warning if of the `wanted` frames of a file more are missing than its padding explains, else "".
+    """Returns a warning if more of the `wanted` frames are missing than padding explains, else "".
 
     The allowance is that of the whole file, of `promised` frames, also where a stretch of it is wanted: what is missing
     is missing at the file's end.
@@ -170,8 +182,8 @@ def _warn(found: int, wanted: int, promised: int, rate: int) -> str:
     return f"damaged or cut short: {found / rate:.1f} s decode of {wanted / rate:.1f} s{of_header}"
 
 
-def _read(path: str, start: int, frames: int) -> np.ndarray:
-    """Up to `frames` frames from `start` on, mono, (n,) float32; none if a decoder stumbles over damage (FLAC)."""
+def _read_frames(path: str, start: int, frames: int) -> np.ndarray:
+    """Reads up to `frames` frames from `start` on, mono, (n,) float32; none if a decoder fails on damage (FLAC)."""
     import soundfile
 
     lead_in = min(start, _LEAD_IN)
@@ -185,8 +197,8 @@ def _read(path: str, start: int, frames: int) -> np.ndarray:
         return samples @ np.full(file.channels, 1 / file.channels, np.float32)
 
 
-def _count(path: str) -> int:
-    """Frames up to the end or the first damage."""
+def _count_frames(path: str) -> int:
+    """Counts the frames up to the end or the first damage."""
     import soundfile
 
     # Opened anew: after a seek past the end of a damaged FLAC file its decoder stays broken.

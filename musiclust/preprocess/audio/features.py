@@ -43,7 +43,15 @@ STATISTICS = ("mean", "std", "skew", "kurtosis", "median", "min", "max")  # the 
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """What a block holds for each track. columns: names along the last axis, () where that axis is time."""
+    """What a block holds for each track.
+
+    Attributes:
+      shape: of one track's values.
+      dtype: as NumPy names it.
+      units: of the values.
+      description: what they are.
+      columns: names along the last axis, () where that axis is time.
+    """
 
     shape: tuple[int, ...]
     dtype: str
@@ -93,7 +101,12 @@ BLOCKS: Mapping[str, BlockSpec] = {
 
 
 def spec(name: str) -> dict[str, Any]:
-    """How the values of block `name` come about, JSON-able. Raises KeyError for an unknown name."""
+    """Describes how the values of block `name` come about, JSON-able. Raises KeyError for an unknown name.
+
+    Example:
+      >>> spec("mfcc_stats")["shape"], spec("mfcc_stats")["sample_rate"]
+      ([20, 7], 22050)
+    """
     block = BLOCKS[name]
     return {
         "shape": list(block.shape),
@@ -111,12 +124,12 @@ def spec(name: str) -> dict[str, Any]:
 
 
 def warm_up() -> None:
-    """Has numba compile what librosa uses, once and into its cache on disk: half a minute in a fresh environment."""
+    """Lets numba compile what librosa uses, once and into its cache on disk: half a minute in a fresh environment."""
     extract(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
 
 
 def extract(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> dict[str, np.ndarray]:
-    """Every block of one clip, with the shapes and dtypes of BLOCKS. All values are finite.
+    """Extracts every block of one clip, with the shapes and dtypes of BLOCKS. All values are finite.
 
     Args:
       y: (n,) float32 mono, at least N_FFT samples, full scale 1.0.
@@ -174,7 +187,7 @@ def _blocks(y: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
 
 
 def _centre_frames(mel: np.ndarray) -> np.ndarray:
-    """The central frames in decibels, (128, 431)."""
+    """Returns the central frames in decibels, (128, 431)."""
     import librosa
 
     start = max(0, (mel.shape[1] - MELSPEC_FRAMES) // 2)
@@ -184,12 +197,12 @@ def _centre_frames(mel: np.ndarray) -> np.ndarray:
 
 
 def _mean_and_std(series: np.ndarray) -> np.ndarray:
-    """(D, T) -> (D, 2)."""
+    """Returns the mean and the standard deviation over time of each series: (D, T) -> (D, 2)."""
     return np.column_stack([series.mean(axis=1, dtype=np.float64), series.std(axis=1, dtype=np.float64)])
 
 
 def _statistics(series: np.ndarray) -> np.ndarray:
-    """(D, T) float32 -> (D, 7), FMA's statistics over time.
+    """Returns FMA's statistics over time of each series: (D, T) float32 -> (D, 7).
 
     Standard deviation, skewness and excess kurtosis are the biased ones of scipy.stats; a series that is constant to
     the precision of float32, for which the last two are undefined, has 0 for both.

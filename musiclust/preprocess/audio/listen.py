@@ -1,4 +1,4 @@
-"""One audio file -> its features: what a process of the pool does with each path it is given."""
+"""One audio file -> its features: what a worker process does with each path it is given."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,13 @@ from musiclust.preprocess.workers import Failed
 
 
 class Heard(NamedTuple):
-    """features: block -> its values for this track; duration: of the whole file, s; warning: "" or what is amiss."""
+    """What was extracted from a file.
+
+    Attributes:
+      features: block -> its values for this track.
+      duration: seconds of the whole file.
+      warning: "" or what is amiss.
+    """
 
     features: dict[str, np.ndarray]
     duration: float
@@ -17,7 +23,7 @@ class Heard(NamedTuple):
 
 
 def hear(path: str) -> Heard | Failed:
-    """Decodes a file and extracts every feature. Runs in a process of the pool."""
+    """Decodes a file and extracts every feature. Runs in a worker process."""
     from musiclust.preprocess.audio import features
 
     try:

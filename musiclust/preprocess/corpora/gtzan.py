@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from musiclust.errors import InputError
-from musiclust.preprocess.audio.decode import stretch
+from musiclust.preprocess.audio.decode import add_stretch
 from musiclust.preprocess.corpora.audio_files import find_audio, resolve_folder
 from musiclust.preprocess.corpora.base import Corpus, Request
 from musiclust.preprocess.corpora.make_tracks import make_tracks, merge_groups
@@ -69,7 +69,7 @@ def gtzan(request: Request) -> Corpus:
             clips = {song: songs[song]}
         else:
             clips = {
-                f"{song}#{i}": stretch(songs[song], CLIP_SECONDS * i, CLIP_SECONDS * (i + 1))
+                f"{song}#{i}": add_stretch(songs[song], CLIP_SECONDS * i, CLIP_SECONDS * (i + 1))
                 for i in range(request.clips)
             }
         track_id += clips.keys()

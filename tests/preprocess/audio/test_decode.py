@@ -10,7 +10,7 @@ import soundfile
 
 from musiclust.errors import InputError
 from musiclust.preprocess.audio import decode as decode_module
-from musiclust.preprocess.audio.decode import open_audio, stretch
+from musiclust.preprocess.audio.decode import add_stretch, open_audio
 from musiclust.preprocess.audio.features import SAMPLE_RATE, decode, extract
 
 RATE = 44_100
@@ -258,7 +258,7 @@ def test_padding_is_no_damage(tmp_path: Path, mp3: bytes, missing: float, warned
     clip = decode(path)
     assert clip.duration == pytest.approx(20.0, abs=0.05)
     assert len(clip.samples) == pytest.approx(20 * SAMPLE_RATE, abs=0.05 * SAMPLE_RATE)
-    last = decode(stretch(str(path), 15.0, 25.0))
+    last = decode(add_stretch(str(path), 15.0, 25.0))
     assert last.duration == pytest.approx(5.0, abs=0.05)
     assert [("cut short" in one.warning) for one in (clip, last)] == [warned] * 2
 
@@ -277,4 +277,4 @@ def test_a_tagged_file_cut_short_is_still_named(tmp_path: Path, mp3: bytes):
     path = tmp_path / "song.mp3"
     path.write_bytes(id3v2() + mp3[: len(mp3) // 2])
     assert "10.0 s decode of 20.0 s in its header" in decode(path).warning
-    assert "cut short" in decode(stretch(str(path), 5.0, 15.0)).warning
+    assert "cut short" in decode(add_stretch(str(path), 5.0, 15.0)).warning
