@@ -26,7 +26,7 @@ from musiclust.metrics import latent
 from musiclust.metrics.partition import nmi, purity, score
 from musiclust.metrics.reference import reference_silhouette, silhouette_null
 from musiclust.models import MODELS
-from musiclust.report.tables import mean_interval
+from musiclust.report.summary import mean_interval
 from musiclust.sweep import train
 
 TRACKS, CLUSTERS = 3081, 8  # the first report's

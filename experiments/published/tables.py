@@ -12,7 +12,7 @@ import numpy as np
 from experiments.published.rows import Report, Row, ScoreTable
 from musiclust.report.comparison import Comparison, Line, Measured
 from musiclust.report.reading import number
-from musiclust.report.tables import mean_interval, summary
+from musiclust.report.summary import mean_interval, summary
 
 Outcomes = Mapping[str, dict[str, Any] | str]
 

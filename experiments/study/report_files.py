@@ -34,9 +34,9 @@ def write_report(
     if not all(importlib.util.find_spec(name) for name in ("matplotlib", "plotly", "jinja2")):
         write_tracks(run_dir, inputs, clusters, None)
         return None
-    from musiclust.report import page, plots
+    from musiclust.report import embedding, page, plots
 
-    xy = plots.embed_2d(scored.posterior.mean, seed=0)
+    xy = embedding.embed_2d(scored.posterior.mean, seed=0)
     write_tracks(run_dir, inputs, clusters, xy)
     figures = _make_figures(results, inputs, model, scored, xy)
     plots.save_figures(run_dir / "figures", figures)

@@ -14,7 +14,8 @@ from experiments.study.run_files import FORMAT
 from experiments.study.scoring import Scored
 from musiclust.checkpoint import Checkpoint
 from musiclust.report.reading import reading
-from musiclust.report.tables import results_table, summary, summary_table
+from musiclust.report.summary import summary
+from musiclust.report.tables import results_table, summary_table
 
 
 def assemble_results(

@@ -30,7 +30,17 @@ caption { color: #aaa } th, td { border-color: #3a3d44 } }
 
 
 class Measured(NamedTuple):
-    """Mean over n seeds; interval: half-width at 95 %, NaN for one seed. form: as in `reading.number`."""
+    """A mean over seeds.
+
+    Attributes:
+      mean: the mean.
+      interval: half-width of its 95 % interval, NaN for one seed.
+      n: number of seeds.
+      form: as in `reading.number`.
+
+    >>> str(Measured(0.25, 0.01, 10))
+    '0.250 ± 0.010'
+    """
 
     mean: float
     interval: float
@@ -42,7 +52,16 @@ class Measured(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One figure of one row. measured: a Measured, words, or None where there is nothing."""
+    """One figure of one row of a table.
+
+    Attributes:
+      row: name of the row.
+      figure: name of the figure.
+      published: the figure as it stands in print, "" where there is none.
+      measured: a Measured, words, or None where there is nothing.
+      reference: the score in the reference space beside its null.
+      note: what to know of it.
+    """
 
     row: str
     figure: str
@@ -52,13 +71,19 @@ class Line(NamedTuple):
     note: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """The six cells of the line, as text."""
+        """Returns the six cells of the line, as text."""
         measured = _NOTHING if self.measured is None else str(self.measured)
         return (self.row, self.figure, self.published or _NOTHING, measured, self.reference, self.note)
 
 
 class Comparison(NamedTuple):
-    """A table; lines of one row stand together. about: what to know of it, a sentence or two."""
+    """A table, in which lines of one row stand together.
+
+    Attributes:
+      title: its heading.
+      about: what to know of it, a sentence or two.
+      lines: its lines.
+    """
 
     title: str
     about: str
@@ -66,22 +91,22 @@ class Comparison(NamedTuple):
 
 
 def markdown(title: str, preface: Sequence[str], tables: Sequence[Comparison]) -> str:
-    """The whole as Markdown; a row's name, reference and note stand on its first line only."""
+    """Writes the whole as Markdown; a row's name, reference and note stand on its first line only."""
     parts = [f"# {title}", *preface]
     for table in tables:
         parts += [f"## {table.title}"] + ([table.about] if table.about else [])
-        rows = [_HEADERS, tuple("---" for _ in _HEADERS), *_told_once(table.lines)]
+        rows = [_HEADERS, tuple("---" for _ in _HEADERS), *_without_repeats(table.lines)]
         parts.append("\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows))
     return "\n\n".join(parts) + "\n"
 
 
 def page(title: str, preface: Sequence[str], tables: Sequence[Comparison]) -> str:
-    """The whole as one HTML page that needs nothing else."""
+    """Writes the whole as one HTML page that needs nothing else."""
     parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{_code(html.escape(text))}</p>" for text in preface)]
     for table in tables:
         parts.append(f"<h2>{html.escape(table.title)}</h2><table><caption>{html.escape(table.about)}</caption>")
         parts.append("<thead><tr>" + "".join(f"<th>{name}</th>" for name in _HEADERS) + "</tr></thead><tbody>")
-        for row in _told_once(table.lines):
+        for row in _without_repeats(table.lines):
             first = ' class="first"' if row[0] else ""
             cells = [f"<td>{html.escape(cell)}</td>" for cell in row[:-1]]
             parts.append(f'<tr{first}>{"".join(cells)}<td class="note">{html.escape(row[-1])}</td></tr>')
@@ -95,7 +120,7 @@ def page(title: str, preface: Sequence[str], tables: Sequence[Comparison]) -> st
 
 
 def _code(text: str) -> str:
-    """Markdown's backticks as HTML."""
+    """Turns Markdown's backticks into HTML."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", text)
 
 
@@ -120,8 +145,8 @@ def write(folder: Path, stem: str, title: str, preface: Sequence[str], tables: S
     return paths
 
 
-def _told_once(lines: Sequence[Line]) -> list[tuple[str, ...]]:
-    """Cells of each line; of what repeats from line to line of one row, the first only."""
+def _without_repeats(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+    """Returns the cells of each line; what repeats from line to line of one row stands on its first line only."""
     shown, before = [], None
     for line in lines:
         row, figure, published, measured, reference, note = line.cells()

@@ -17,7 +17,8 @@ from musiclust import store
 from musiclust.report.map import has_audio, song_map, song_titles
 from musiclust.report.plots import GREY, PALETTE, png
 from musiclust.report.reading import number, reading
-from musiclust.report.tables import MAX_ROWS, results_sheet, summary, summary_sheet
+from musiclust.report.summary import summary
+from musiclust.report.tables import MAX_ROWS, results_sheet, summary_sheet
 from musiclust.types import Tracks
 
 if TYPE_CHECKING:

@@ -27,12 +27,10 @@ _INK = "#333333"
 
 USED_NATS = 0.01  # a dimension with less KL than this tells its decoder nothing
 _MAX_LINES = 8  # more replicas than this are drawn as a median and a band
-_TSNE_MAX = 10_000
-_LANDMARKS = 5_000
 
 
 def training_curves(history: Mapping[str, np.ndarray], names: Sequence[str]) -> "Figure":
-    """Loss, reconstruction and KL by epoch: a line per replica, or past 8 replicas the median and 10-90 % band.
+    """Draws loss, reconstruction and KL by epoch: a line per replica, or past 8 replicas the median and 10-90 % band.
 
     Args:
       history: "loss" (R, E), "reconstruction" (R, E), "kl_per_dim" (R, E, L) in nats.
@@ -69,7 +67,7 @@ def training_curves(history: Mapping[str, np.ndarray], names: Sequence[str]) -> 
 
 
 def latent_map(xy: np.ndarray, codes: np.ndarray, names: Sequence[str], title: str) -> "Figure":
-    """A dot a track at `xy` (N, 2), by `codes` (N,) into `names`; -1 in grey, under the rest."""
+    """Draws a dot a track at `xy` (N, 2), coloured by `codes` (N,) into `names`; -1 is grey, under the rest."""
     figure, (ax,) = new_figure(8, 5.6)
     size = float(np.clip(15_000 / max(len(xy), 1), 4, 36))
     handles, texts = [], []
@@ -89,7 +87,7 @@ def latent_map(xy: np.ndarray, codes: np.ndarray, names: Sequence[str], title: s
 
 
 def cluster_sizes(clusters: np.ndarray) -> "Figure":
-    """Tracks in each cluster, a bar each; noise (-1) in grey. clusters (N,)."""
+    """Draws how many tracks each cluster of `clusters` (N,) has, a bar each; noise (-1) is grey."""
     codes, counts = np.unique(clusters, return_counts=True)
     figure, (ax,) = new_figure(7, 1.3 + 0.3 * len(codes))
     bars = ax.barh(np.arange(len(codes)), counts, color=[_look(code)[0] for code in map(int, codes)], height=0.72)
@@ -104,12 +102,14 @@ def cluster_sizes(clusters: np.ndarray) -> "Figure":
 
 
 def contingency(clusters: np.ndarray, truth: np.ndarray, truth_names: Sequence[str]) -> "Figure":
-    """Tracks by cluster (rows) and class (columns); the shade is the share of the row.
+    """Draws tracks by cluster (rows) and class (columns); the shade is the share of the row.
 
     Rows are ordered by the class they hold most of, so that an agreement shows as a diagonal.
 
     Args:
-      clusters: (N,) clusters, -1 noise. truth: (N,) codes into `truth_names`, -1 unknown.
+      clusters: (N,) clusters, -1 noise.
+      truth: (N,) codes into `truth_names`, -1 unknown.
+      truth_names: names of the classes.
     """
     rows, row = np.unique(clusters, return_inverse=True)
     columns, column = np.unique(truth, return_inverse=True)
@@ -135,7 +135,7 @@ def contingency(clusters: np.ndarray, truth: np.ndarray, truth_names: Sequence[s
 
 
 def kl_per_dim(kl: np.ndarray) -> "Figure":
-    """KL of each latent dimension (L,) in nats, largest first; those over USED_NATS are marked as in use."""
+    """Draws the KL of each latent dimension (L,) in nats, largest first; those over USED_NATS are marked as in use."""
     figure, (ax,) = new_figure(7, 3.2)
     order = np.argsort(-kl, kind="stable")
     used = kl[order] > USED_NATS
@@ -158,13 +158,13 @@ def reconstructions(
     columns: Sequence[str] | None = None,
     axes_names: tuple[str, str] = ("frame", "mel band"),
 ) -> "Figure":
-    """What went in and what came out, for n tracks: lines for vectors, pairs of images for spectrograms.
+    """Draws what went in and what came out, for n tracks: lines for vectors, pairs of images for spectrograms.
 
     Args:
       x, x_hat: (n, D) or (n, H, W), in the model's units (standardised features).
       titles: (n,) names of the tracks.
       columns: (D,) names of the features, or of the block each belongs to: a name is written where it first appears.
-      axes_names: what W and H are, for images.
+      axes_names: names of the axes W and H, for images.
 
     Raises:
       ValueError: if x and x_hat differ in shape or are neither.
@@ -191,46 +191,8 @@ def reconstructions(
     return figure
 
 
-def embed_2d(z: np.ndarray, seed: int) -> np.ndarray:
-    """Two dimensions for the eye: t-SNE (van der Maaten and Hinton, JMLR 2008) of z (N, L) -> (N, 2) float64.
-
-    Distances between far groups mean nothing in it. More than 50 dimensions are first reduced by PCA. The perplexity
-    is 30, or (N - 1) / 3 where that is less. Fewer than 5 tracks get their first two principal components; where all
-    of z is one point, all lie at the origin. Of more than 10,000 tracks, 5,000 drawn by `seed` are embedded and the
-    rest placed at the distance-weighted mean of their 5 nearest among these.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from sklearn.neighbors import KNeighborsRegressor
-    from threadpoolctl import threadpool_limits
-
-    z = np.asarray(z, dtype=np.float64)
-    z = z - z.mean(axis=0) if len(z) else z
-    scale = np.abs(z).max(initial=0)
-    if scale < 1e-9 or not z.shape[1]:
-        return np.zeros((len(z), 2))
-    z = z / scale  # neighbours do not depend on the unit, a collapsed latent of 1e-6 would underflow
-    rng = np.random.default_rng(seed)
-    if len(z) > _TSNE_MAX:
-        landmarks = np.sort(rng.choice(len(z), _LANDMARKS, replace=False))
-        placed = KNeighborsRegressor(n_neighbors=5, weights="distance").fit(z[landmarks], embed_2d(z[landmarks], seed))
-        return placed.predict(z)
-    start = PCA(min(2, *z.shape), svd_solver="full").fit_transform(z)
-    start = np.pad(start, ((0, 0), (0, 2 - start.shape[1])))
-    if len(z) < 5:
-        return start
-    if z.shape[1] > 50:
-        z = PCA(min(50, len(z)), random_state=seed).fit_transform(z)
-    # The usual start, the principal components at a deviation of 1e-4, but off the line that a single one would be.
-    start = 1e-4 * start / start[:, 0].std() + rng.normal(scale=1e-6, size=start.shape)
-    tsne = TSNE(perplexity=min(30, (len(z) - 1) / 3), init=start, random_state=seed)
-    # Threads that wait for one another cost a small problem ten times what they save when the machine is busy.
-    with threadpool_limits(1 if len(z) < 2000 else None):
-        return tsne.fit_transform(z).astype(np.float64)
-
-
 def png(figure: "Figure") -> bytes:
-    """The figure as a PNG file's content, 150 dpi."""
+    """Returns the figure as the content of a PNG file of 150 dpi."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # A title in a script that the font lacks is drawn as boxes: not worth a warning a letter.
@@ -266,7 +228,7 @@ def _image_pairs(x: np.ndarray, x_hat: np.ndarray, titles: Sequence[str], axes_n
 def new_figure(
     width: float | int, height: float | int, rows: int = 1, columns: int = 1, **shared
 ) -> "tuple[Figure, np.ndarray]":
-    """A light figure of `rows` x `columns` axes, flat; sizes in inches."""
+    """Makes a light figure of `rows` x `columns` axes, and returns it with its axes (flat); sizes are in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
@@ -294,7 +256,7 @@ def _cluster(code: int) -> str:
 
 
 def _plain(text: str, limit: int = 28) -> str:
-    """Text for matplotlib: one line of at most `limit` letters, dollars not taken for mathematics."""
+    """Makes text for matplotlib: one line of at most `limit` letters, dollars not taken for mathematics."""
     line = re.sub(r"\s+", " ", str(text)).strip()
     line = line if len(line) <= limit else f"{line[: limit - 1]}…"
     return line.replace("$", r"\$")

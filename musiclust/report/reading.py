@@ -12,10 +12,15 @@ SIGNIFICANT = 0.05  # the largest p at which agreement with classes counts
 
 
 def number(value: float | int | None, form: str = "fixed") -> str:
-    """A number for a person; an en dash where it is None, NaN or infinite.
+    """Formats a number for a person; an en dash stands where it is None, NaN or infinite.
 
-    form: "fixed" (three decimals, for scores in [-1, 1]), "significant" (three digits, or all before the point),
-    "count" (whole, or a mean of counts), "percent" (of a fraction), "setting" (as short as it goes).
+    Args:
+      value: the number.
+      form: "fixed" (three decimals, for scores in [-1, 1]), "significant" (three digits, or all before the point),
+        "count" (whole, or a mean of counts), "percent" (of a fraction) or "setting" (as short as it goes).
+
+    >>> number(0.5264), number(12275.12, "significant"), number(0.93, "percent"), number(1e-3, "setting")
+    ('0.526', '12,275', '93 %', '0.001')
     """
     if value is None or not math.isfinite(value):
         return "–"  # noqa: RUF001 (the typographer's sign for "not there")
@@ -35,9 +40,12 @@ def number(value: float | int | None, form: str = "fixed") -> str:
 
 
 def estimate(mean: float, interval: float, form: str = "fixed") -> str:
-    """ "mean ± half-width of its interval", the one as precise as the other; without an interval (NaN), the mean alone.
+    """Formats "mean ± half-width of its interval", the one as precise as the other; the mean alone where that is NaN.
 
     form: as in `number`.
+
+    >>> estimate(81.234, 0.5, "significant")
+    '81.2 ± 0.5'
     """
     text = number(mean, form)
     if math.isnan(interval):
@@ -47,7 +55,13 @@ def estimate(mean: float, interval: float, form: str = "fixed") -> str:
 
 
 def ranked(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Positions of `rows`, best first: by reference silhouette; flagged rows after the rest, class-seen ones last."""
+    """Returns the positions of `rows`, best first.
+
+    Rows are ordered by their reference silhouette. Flagged rows come after the rest, class-seen ones last.
+
+    >>> ranked([{"flags": flags, "scores": {"reference_silhouette": 0.1}} for flags in (["class-seen"], [])])
+    [1, 0]
+    """
 
     def key(index: int) -> tuple[int, float]:
         flags, reference = rows[index]["flags"], rows[index]["scores"]["reference_silhouette"]
@@ -58,7 +72,7 @@ def ranked(rows: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def reading(results: Mapping[str, Any]) -> str:
-    """One or two plain sentences on the chosen row.
+    """Writes one or two plain sentences on the chosen row.
 
     They say how many tracks fell into how many clusters, whether these are tighter than structureless data of that
     shape (their own silhouette and the reference one, each against its null), whether they agree with the classes
@@ -89,10 +103,10 @@ def reading(results: Mapping[str, Any]) -> str:
 
 
 def margin(tracks: int) -> float:
-    """The least difference between two silhouettes of that many tracks that counts.
+    """Returns the least difference between two silhouettes of that many tracks that counts.
 
-    0.5 / sqrt(N) is two standard deviations of the silhouette that k-means has on draws of a two-dimensional Gaussian,
-    for N from 7 to 3,000; in more dimensions they are fewer.
+    It is 0.5 / sqrt(N), and at least MARGIN. That is two standard deviations of the silhouette that k-means has on
+    draws of a two-dimensional Gaussian, for N from 7 to 3,000; in more dimensions they are fewer.
     """
     return max(MARGIN, 0.5 / math.sqrt(tracks))
 

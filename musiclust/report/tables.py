@@ -1,4 +1,4 @@
-"""The scores of a run as tables and as a sentence. Needs rich alone.
+"""The scores of a run as tables. Drawing them needs rich alone.
 
 Conventions: `results` is the dict of a run's metrics.json: rows of scores, model replicas and baselines; null and NaN
 both mean "not defined" and are shown as an en dash. A flagged row ("collapsed", "class-seen", "degenerate") is shown,
@@ -8,30 +8,31 @@ what says how far to trust it (its null, its chance level, its flag).
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 from rich import box
 from rich.console import Console, ConsoleOptions
 from rich.table import Table
 from rich.text import Text
-from scipy.special import stdtrit
 
-from musiclust.report.reading import estimate, number, ranked, reading
+from musiclust.report.reading import estimate, number, ranked
+from musiclust.report.summary import MEASURED, summarise_rows, summary
 
-__all__ = ["number", "ranked", "reading", "results_sheet", "results_table", "summary", "summary_sheet", "summary_table"]
-
-MAX_ROWS = 20  # more rows than this are summarised over seeds, and more groups than this are not shown
-
-# What a row measures, and so what does not tell two settings apart.
-_MEASURED = ("loss", "reconstruction", "active_units", "total_kl")
-_SETTINGS = ("name", "kind", "beta", "learning_rate")  # beside the seed, all that tells one row from another
+MAX_ROWS = 20  # more rows than this are summarised over seeds, and more settings than this are not shown
 
 
 class Score(NamedTuple):
-    """A column of the tables: keys into a row, header lines, which way is better (+1, -1, 0 neither), format."""
+    """A column of the tables.
+
+    Attributes:
+      key: name of the score in a row.
+      title: first line of the header.
+      below: name of what stands on the second line of a cell, "" for nothing.
+      below_title: second line of the header.
+      better: +1 where more is better, -1 where less is, 0 where neither is.
+      form: format of the first line, as in `reading.number`.
+    """
 
     key: str
     title: str
@@ -72,78 +73,36 @@ class Sheet(NamedTuple):
     caption: str
 
 
-def summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Mean and 95 % interval over the seeds of each setting, best first.
-
-    Rows that differ in nothing but seed, bootstrap resample and what was measured form one entry: their settings
-    ("name", "kind", "beta", "learning_rate"), "n", "flags" (flag -> how many of the n have it), "active_units",
-    "total_kl", "loss", "reconstruction" and "scores" (name -> ...), each {"mean", "interval"}: the
-    interval is the half-width by Student's t with n - 1 degrees of freedom, NaN for n = 1. Seeds where a score is
-    undefined are left out of it.
-    """
-    groups: dict[tuple, list[Mapping[str, Any]]] = {}
-    for row in results["rows"]:
-        groups.setdefault(tuple(row[key] for key in _SETTINGS), []).append(row)
-    entries = [_entry(rows) for rows in groups.values()]
-    means = [
-        {"flags": entry["flags"], "scores": {key: value["mean"] for key, value in entry["scores"].items()}}
-        for entry in entries
-    ]
-    return [entries[index] for index in ranked(means)]
-
-
 def results_sheet(results: Mapping[str, Any]) -> Sheet:
-    """One row per replica and baseline, best first; past MAX_ROWS rows the summary over seeds instead."""
+    """Lays out one row per replica and baseline, best first; past MAX_ROWS rows the summary over seeds instead."""
     rows = results["rows"]
     if len(rows) > MAX_ROWS:
         return summary_sheet(results)
     order = ranked(rows)
     chosen = order.index(results["chosen"])
     told = [{key: rows[index].get(key) for key in ("seed", "bootstrap")} for index in order]
-    entries = [_entry([rows[index]]) | own for index, own in zip(order, told, strict=True)]
+    entries = [summarise_rows([rows[index]]) | own for index, own in zip(order, told, strict=True)]
     return _sheet(entries, chosen, over_seeds=False)
 
 
 def summary_sheet(results: Mapping[str, Any]) -> Sheet:
-    """One row per setting, mean ± 95 % interval over its seeds, best first, at most MAX_ROWS of them."""
+    """Lays out one row per setting, mean ± 95 % interval over its seeds, best first, at most MAX_ROWS of them."""
     return _sheet(summary(results), None, over_seeds=True)
 
 
 def results_table(results: Mapping[str, Any]) -> Table:
-    """`results_sheet` for the terminal; leaves out its least telling columns where the console is narrow."""
+    """Draws `results_sheet` for the terminal, without its least telling columns where the console is narrow."""
     return _FittingTable(results_sheet(results))
 
 
 def summary_table(results: Mapping[str, Any]) -> Table:
-    """`summary_sheet` for the terminal, fitted likewise."""
+    """Draws `summary_sheet` for the terminal, fitted likewise."""
     return _FittingTable(summary_sheet(results))
-
-
-def _entry(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    flags = sorted(flag for row in rows for flag in row["flags"])
-    return {
-        **{key: rows[0][key] for key in _SETTINGS},
-        "n": len(rows),
-        "flags": {flag: len(list(same)) for flag, same in groupby(flags)},
-        **{key: mean_interval([row[key] for row in rows]) for key in _MEASURED},
-        "scores": {key: mean_interval([row["scores"][key] for row in rows]) for key in rows[0]["scores"]},
-    }
-
-
-def mean_interval(values: Sequence[float | int | None]) -> dict[str, float]:
-    """{"mean", "interval"} of what is defined among the values: half-width at 95 % by Student's t, NaN for one."""
-    known = np.array([value for value in values if value is not None and math.isfinite(value)])
-    if not len(known):
-        return {"mean": math.nan, "interval": math.nan}
-    if len(known) == 1:
-        return {"mean": float(known[0]), "interval": math.nan}
-    half = stdtrit(len(known) - 1, 0.975) * known.std(ddof=1) / math.sqrt(len(known))
-    return {"mean": float(known.mean()), "interval": float(half)}
 
 
 def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: bool) -> Sheet:
     shown = entries[:MAX_ROWS]
-    values = [{**{key: entry[key] for key in _MEASURED}, **entry["scores"]} for entry in entries]
+    values = [{**{key: entry[key] for key in MEASURED}, **entry["scores"]} for entry in entries]
     # A score that nothing has (ARI without classes) is not a column.
     scores = [score for score in _SCORES if any(math.isfinite(value[score.key]["mean"]) for value in values)]
     possible = {"seed": "seed", "bootstrap": "bootstrap", "beta": "beta", "learning\nrate": "learning_rate"}
@@ -175,7 +134,7 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
 
 
 def _best(entries: list, values: list, texts: list[str], score: Score) -> str | None:
-    """The text of the best value among entries without a flag; rows that read the same share the honour."""
+    """Returns the text of the best value among entries without a flag; rows that read the same share the honour."""
     candidates = [
         (score.better * value[score.key]["mean"], text)
         for entry, value, text in zip(entries, values, texts, strict=True)

@@ -12,7 +12,9 @@ from rich.table import Table
 from scipy import stats
 
 from musiclust.report import tables
-from musiclust.report.tables import number, ranked, reading, results_sheet, results_table, summary, summary_table
+from musiclust.report.reading import number, ranked, reading
+from musiclust.report.summary import summary
+from musiclust.report.tables import results_sheet, results_table, summary_table
 
 SCORES = {
     "silhouette": 0.312,
