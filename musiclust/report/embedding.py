@@ -17,8 +17,8 @@ def embed_2d(z: np.ndarray, seed: int) -> np.ndarray:
     than 10,000 tracks, 5,000 drawn by `seed` are embedded and the rest are placed at the distance-weighted mean of
     their 5 nearest among these.
 
-    >>> embed_2d(np.array([[0.0, 2.0, 0.0], [0.0, -2.0, 0.0]]), seed=0).tolist()
-    [[1.0, 0.0], [-1.0, 0.0]]
+    >>> embed_2d(np.eye(4), seed=0).shape
+    (4, 2)
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
