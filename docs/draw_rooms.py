@@ -36,11 +36,13 @@ LIBRARY: dict[str, tuple[str, ...]] = {
         *("musiclust.training", "musiclust.population"),
     ),
     "checkpoint": ("musiclust.checkpoint",),
-    "fit": ("musiclust.fit",),
     "baselines": ("musiclust.baselines",),
     "cluster": ("musiclust.cluster",),
     "metrics": ("musiclust.metrics",),
+    "sweep": ("musiclust.sweep",),
+    "fit": ("musiclust.fit",),
     "report": ("musiclust.report",),
+    "estimator": ("musiclust.estimator",),
     "the door": ("musiclust",),
 }
 EXPERIMENTS: dict[str, tuple[str, ...]] = {
@@ -78,15 +80,13 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
-    """The `known` modules that a file imports anywhere; strings that name one, as a lazy door has them, count too."""
+    """The `known` modules that a file imports anywhere, be it in a function or for the type checker."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             both = [(node.module or "", f"{node.module}.{alias.name}") for alias in node.names]
             names = [inner if inner in known else outer for outer, inner in both]
-        elif path.name == "__init__.py" and isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names = [node.value] if node.value.startswith("musiclust.") else []
         else:
             continue
         yield from (name for name in names if name in known)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -84,6 +85,15 @@ def test_the_readme_is_short_and_opens_with_two_commands():
     blocks = re.findall(r"^```bash\n(.*?)^```", "\n".join(lines), re.DOTALL | re.MULTILINE)
     assert "experiments.run" in blocks[0]
     assert "pytest" in blocks[1]
+
+
+def test_the_ten_lines_of_the_readme_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.random.default_rng(0).normal(size=(40, 6)))
+    code = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert code
+    exec(compile(code[1].replace("epochs=100", "epochs=2"), "README.md", "exec"), names := {})
+    assert names["z"].shape == (40, 8)
 
 
 def test_the_picture_is_of_the_rooms_that_there_are():
