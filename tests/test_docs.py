@@ -90,7 +90,9 @@ def test_the_readme_is_short_and_opens_with_two_commands():
 def test_the_ten_lines_of_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", np.random.default_rng(0).normal(size=(40, 6)))
-    code = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    code = re.search(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
     assert code
     exec(compile(code[1].replace("epochs=100", "epochs=2"), "README.md", "exec"), names := {})
     assert names["z"].shape == (40, 8)
