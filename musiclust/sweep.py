@@ -115,8 +115,8 @@ def train(
     data: Data,
     *,
     seeds: Sequence[int] = (0,),
-    betas: Sequence[float] = (1.0,),
-    learning_rates: Sequence[float] = (1e-3,),
+    betas: Sequence[float | int] = (1.0,),
+    learning_rates: Sequence[float | int] = (1e-3,),
     resamples: Sequence[int] = (0,),
     epochs: int = 100,
     recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
@@ -162,7 +162,10 @@ def train(
 
 
 def product(
-    seeds: Sequence[int], betas: Sequence[float], learning_rates: Sequence[float], resamples: Sequence[int] = (0,)
+    seeds: Sequence[int],
+    betas: Sequence[float | int],
+    learning_rates: Sequence[float | int],
+    resamples: Sequence[int] = (0,),
 ) -> list[Setting]:
     """Every combination. Seeds vary fastest, then resamples, then betas.
 
@@ -170,7 +173,9 @@ def product(
       >>> [setting[:2] for setting in product((0, 1), (1.0, 4.0), (1e-3,))]
       [(0, 1.0), (1, 1.0), (0, 4.0), (1, 4.0)]
     """
-    return [Setting(s, b, rate, r) for rate, b, r, s in combinations(learning_rates, betas, resamples, seeds)]
+    return [
+        Setting(s, float(b), float(rate), r) for rate, b, r, s in combinations(learning_rates, betas, resamples, seeds)
+    ]
 
 
 def chunk_epochs(values: int) -> int:
