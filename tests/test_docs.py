@@ -91,7 +91,9 @@ def test_the_readme_is_short_and_opens_with_two_commands():
 
 def test_the_ten_lines_of_the_readme_run(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 6)))
-    code = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    code = re.search(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
     assert code
     short = code[1].replace("epochs=100", "epochs=2") + "print(z.shape)\n"
     # As users run it: in a process of its own, whose arguments are not checked against annotations.
