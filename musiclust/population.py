@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -129,14 +129,30 @@ def memory(devices: int) -> int:
 
 
 def compiled(model: Model, recipe: training.Recipe, chunk: int, layout: Layout, data: Data) -> Program:
-    """Lowers and compiles a group's two functions side by side; `data` give shapes only."""
+    """A group's two functions, lowered and compiled side by side; `data` give shapes only.
+
+    The last programs are kept, so that training again on data of the same shape compiles nothing.
+    """
+    return _compiled(model, recipe, chunk, layout, data.x.shape, data.cond.shape)
+
+
+@lru_cache(maxsize=8)
+def _compiled(
+    model: Model,
+    recipe: training.Recipe,
+    chunk: int,
+    layout: Layout,
+    x_shape: tuple[int, ...],
+    cond_shape: tuple[int, ...],
+) -> Program:
     mesh, places = _mesh(layout), layout.places
+    data = Data(jax.ShapeDtypeStruct(x_shape, jnp.float32), jax.ShapeDtypeStruct(cond_shape, jnp.float32))
 
     def shape(leaf: Any, spec: PartitionSpec, *axes: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((*axes, *leaf.shape), leaf.dtype, sharding=NamedSharding(mesh, spec))
 
     seeds = jax.ShapeDtypeStruct((places,), jnp.int32)
-    initialise = init.lower(model, seeds, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data))
+    initialise = init.lower(model, seeds, data)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(initialise.compile)
         states = jax.tree.map(lambda leaf: shape(leaf, _SHARDED), initialise.out_info)

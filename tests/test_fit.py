@@ -14,7 +14,7 @@ from musiclust.errors import InputError
 from musiclust.fit import fit
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS
-from musiclust.sweep import chunk_epochs, prepare, product
+from musiclust.sweep import prepare, product
 from musiclust.types import Data
 
 RECIPE = training.Recipe(batch_size=16)
@@ -38,23 +38,6 @@ def run(data, root, *, settings=SETTINGS, name="cvae", recipe=RECIPE, epochs=25,
 
 def assert_same(one, other):
     jax.tree.map(np.testing.assert_array_equal, one, other)
-
-
-def test_product_is_every_combination():
-    settings = product((0, 1), (1.0, 4.0), (1e-3,))
-    assert [tuple(setting) for setting in settings] == [
-        (0, 1.0, 1e-3, 0), (1, 1.0, 1e-3, 0), (0, 4.0, 1e-3, 0), (1, 4.0, 1e-3, 0)
-    ]  # fmt: skip
-    settings = product((5, 6), (1.0,), (1e-3, 2e-3), (1, 2))
-    assert settings[:4] == [(5, 1.0, 1e-3, 1), (6, 1.0, 1e-3, 1), (5, 1.0, 1e-3, 2), (6, 1.0, 1e-3, 2)]
-    assert len(set(settings)) == 8
-
-
-@pytest.mark.parametrize(
-    ("values", "chunk"), [(320 * 404, 10), (3081 * 404, 8), (320 * 128 * 431, 1), (256 * 3081 * 20, 1)]
-)
-def test_chunks_are_short_where_epochs_are_long(values, chunk):
-    assert chunk_epochs(values) == chunk
 
 
 def test_restored_is_saved(data, tmp_path):

@@ -1,0 +1,117 @@
+"""Training in memory: every combination, one program, the best replica by a rule that sees no class."""
+
+import jax
+import numpy as np
+import pytest
+
+import musiclust as mc
+from musiclust import sweep, training
+from musiclust.sweep import Diverged, chunk_epochs, product
+from musiclust.types import Hyper
+
+
+@pytest.fixture(scope="module")
+def data() -> mc.Data:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(3, 5)) * 3
+    return mc.Data(mc.standardise(centres[np.arange(40) % 3] + rng.normal(size=(40, 5))))
+
+
+MODEL = mc.VAE(input_shape=(5,), latent_dim=2, hidden=(8,))
+RECIPE = mc.Recipe(batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def trained(data) -> mc.Trained:
+    return mc.train(MODEL, data, seeds=(0, 1), betas=(1.0, 500.0), epochs=25, recipe=RECIPE)
+
+
+def test_product_is_every_combination():
+    settings = product((0, 1), (1.0, 4.0), (1e-3,))
+    assert [tuple(setting) for setting in settings] == [
+        (0, 1.0, 1e-3, 0), (1, 1.0, 1e-3, 0), (0, 4.0, 1e-3, 0), (1, 4.0, 1e-3, 0)
+    ]  # fmt: skip
+    settings = product((5, 6), (1.0,), (1e-3, 2e-3), (1, 2))
+    assert settings[:4] == [(5, 1.0, 1e-3, 1), (6, 1.0, 1e-3, 1), (5, 1.0, 1e-3, 2), (6, 1.0, 1e-3, 2)]
+    assert len(set(settings)) == 8
+
+
+@pytest.mark.parametrize(
+    ("values", "chunk"), [(320 * 404, 10), (3081 * 404, 8), (320 * 128 * 431, 1), (256 * 3081 * 20, 1)]
+)
+def test_chunks_are_short_where_epochs_are_long(values, chunk):
+    assert chunk_epochs(values) == chunk
+
+
+def test_train_is_run_epochs_of_each_setting(trained, data):
+    """Against one replica trained by the pure function, in one go."""
+    assert trained.history.loss.shape == (4, 25)
+    assert [setting[:2] for setting in trained.settings] == [(0, 1.0), (1, 1.0), (0, 500.0), (1, 500.0)]
+    setting, on_device = trained.settings[2], jax.tree.map(jax.numpy.asarray, data)
+    state = training.init_state(MODEL, jax.random.key(setting.seed), on_device)
+    hyper = Hyper(*map(jax.numpy.asarray, (setting.beta, setting.learning_rate, 0)))
+    run = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))
+    state, history = run(MODEL, RECIPE, 25, state, hyper, on_device, 0, 25)
+    np.testing.assert_allclose(trained.history.loss[2], history.loss, rtol=1e-5)
+    z = training.encode(MODEL, trained.replica(2), data).mean
+    np.testing.assert_allclose(z, training.encode(MODEL, state, data).mean, rtol=1e-3, atol=1e-5)
+
+
+def test_the_best_replica_has_not_collapsed(trained, data):
+    kl = trained.history.kl_per_dim[:, -1].sum(axis=1)
+    assert (kl[2:] < np.log(2)).all()
+    bounds = [float(mc.negative_elbo(MODEL, trained.replica(r), data)) for r in range(len(trained))]
+    assert trained.choose(data) == int(np.argmin(bounds[:2]))
+    best = trained.best(data)
+    jax.tree.map(np.testing.assert_array_equal, best.params, trained.replica(int(np.argmin(bounds[:2]))).params)
+
+
+def test_progress_is_told_and_may_stop_it(data):
+    told = []
+
+    def stop(done, part):
+        told.append((done, part.loss.shape))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mc.train(MODEL, data, seeds=(0, 1), betas=(1.0, 500.0), epochs=25, recipe=RECIPE, on_epochs=stop)
+    assert told == [(10, (4, 10))]
+
+
+def test_chunks_go_on_from_an_earlier_epoch(data):
+    settings = product((0, 1), (1.0, 500.0), (1e-3,))
+    prepared = sweep.prepare(MODEL, RECIPE, data, settings=settings, epochs=25)
+    first = next(sweep.train_chunks(prepared)).trained()
+    assert (first.epoch, first.history.loss.shape) == (10, (4, 10))
+    *_, last = sweep.train_chunks(prepared, first)
+    *_, whole = sweep.train_chunks(prepared)
+    jax.tree.map(np.testing.assert_array_equal, last.trained().history, whole.trained().history)
+    assert list(sweep.train_chunks(prepared, last.trained())) == []
+
+
+def test_a_condition_is_for_conditional_models(data):
+    with pytest.raises(mc.InputError, match="a CVAE needs a condition: give Data"):
+        mc.train(mc.CVAE(input_shape=(5,)), data)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda x: x[:, :4], {}, r"x has shape \(40, 4\), the model takes rows of shape \(5,\)"),
+        (lambda x: x[:1], {}, "give at least two such"),
+        (lambda x: np.where(np.arange(40)[:, None] == 7, np.nan, x), {}, r"row 7 of x holds NaN or infinity \(1 of 40"),
+        (lambda x: x, {"seeds": ()}, "there is nothing to train"),
+        (lambda x: x, {"seeds": (-1,)}, "seeds and resamples are whole numbers from 0"),
+        (lambda x: x, {"betas": (-1.0,)}, "a beta is at least 0"),
+        (lambda x: x, {"learning_rates": (0.0,)}, "a learning rate above 0"),
+        (lambda x: x, {"epochs": 0}, "choose `epochs` of at least 1"),
+    ],
+)
+def test_bad_input_is_named_at_the_door(data, change, options, message):
+    with pytest.raises(mc.InputError, match=message):
+        mc.train(MODEL, mc.Data(change(data.x).astype(np.float32)), **options)
+
+
+def test_a_loss_that_is_not_finite_names_replica_and_epoch(data):
+    with pytest.raises(Diverged, match=r"epoch \d+ in replica 1 \(seed 0, beta 1, learning rate 1e\+18\).*lower `lear"):
+        mc.train(MODEL, data, learning_rates=(1e-3, 1e18), epochs=25, recipe=RECIPE)
