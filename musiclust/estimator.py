@@ -91,7 +91,7 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         self.clusterer = clusterer
         self.random_state = random_state
 
-    def fit(self, X: Any, y: None = None) -> "VAECluster":
+    def fit(self, X: Any, y: Any = None) -> "VAECluster":
         """Trains the replicas on X (N, D) and clusters the latents of the best one; y is not looked at.
 
         Raises:
@@ -152,7 +152,7 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             parts.append(-np.asarray(objectives.elbo(reconstruction, data.x, q, jnp.ones(()))[0])[:rows])
         return np.concatenate(parts)
 
-    def score(self, X: Any, y: None = None) -> float:
+    def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 

@@ -173,9 +173,8 @@ def product(
       >>> [setting[:2] for setting in product((0, 1), (1.0, 4.0), (1e-3,))]
       [(0, 1.0), (1, 1.0), (0, 4.0), (1, 4.0)]
     """
-    return [
-        Setting(s, float(b), float(rate), r) for rate, b, r, s in combinations(learning_rates, betas, resamples, seeds)
-    ]
+    every = combinations(learning_rates, betas, resamples, seeds)
+    return [Setting(int(s), float(b), float(rate), int(r)) for rate, b, r, s in every]
 
 
 def chunk_epochs(values: int) -> int:
