@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from musiclust.errors import InputError
 from musiclust.points import check_points
-from musiclust.types import Clustering
+from musiclust.types import AnyArray, Clustering
 
 # 20,000 points have 200 million pairwise distances, 1.6 GB of float64; scipy's linkage holds them twice.
 AGGLOMERATIVE_LIMIT = 20_000
@@ -33,7 +33,7 @@ DBSCAN_PAIRS_LIMIT = 2**29
 _MIXTURE = ("weights", "means", "precisions_cholesky")
 
 
-def kmeans(z: np.ndarray, *, k: int, seed: int) -> Clustering:
+def kmeans(z: AnyArray, *, k: int, seed: int) -> Clustering:
     """K-means (Lloyd 1982) from 10 starts by k-means++ (Arthur & Vassilvitskii 2007); the tightest is kept.
 
     A new point gets the nearest centre.
@@ -48,7 +48,7 @@ def kmeans(z: np.ndarray, *, k: int, seed: int) -> Clustering:
     return _by_neighbours(z, points=centres, clusters=np.arange(len(centres)))
 
 
-def gmm(z: np.ndarray, *, k: int, seed: int) -> Clustering:
+def gmm(z: AnyArray, *, k: int, seed: int) -> Clustering:
     """A mixture of Gaussians fitted by EM from 3 starts by k-means; a point gets the component most probable for it.
 
     Covariances are full where there are at least 5 L points a component, else diagonal: a full one has L (L + 1) / 2
@@ -69,7 +69,7 @@ def gmm(z: np.ndarray, *, k: int, seed: int) -> Clustering:
     return _numbered("gmm", z, fitted | {"clusters": np.arange(k, dtype=np.int32)})
 
 
-def agglomerative(z: np.ndarray, *, k: int, seed: int) -> Clustering:
+def agglomerative(z: AnyArray, *, k: int, seed: int) -> Clustering:
     """Ward's hierarchical clustering (Ward 1963), cut at k clusters. Deterministic: `seed` is not used.
 
     A new point gets the cluster of the nearest point that was clustered.
@@ -86,7 +86,7 @@ def agglomerative(z: np.ndarray, *, k: int, seed: int) -> Clustering:
     return _by_neighbours(z, points=z, clusters=AgglomerativeClustering(k, linkage="ward").fit_predict(z))
 
 
-def dbscan(z: np.ndarray, *, k: int, seed: int, eps: float | None = None, min_samples: int | None = None) -> Clustering:
+def dbscan(z: AnyArray, *, k: int, seed: int, eps: float | None = None, min_samples: int | None = None) -> Clustering:
     """DBSCAN (Ester et al., KDD 1996). It finds its own number of clusters: `k` and `seed` are not used.
 
     A point with min_samples points within eps, itself among them, is a core point; core points within eps of each
@@ -117,7 +117,7 @@ def dbscan(z: np.ndarray, *, k: int, seed: int, eps: float | None = None, min_sa
 
 
 def hdbscan(
-    z: np.ndarray, *, k: int, seed: int, min_cluster_size: int | None = None, min_samples: int | None = None
+    z: AnyArray, *, k: int, seed: int, min_cluster_size: int | None = None, min_samples: int | None = None
 ) -> Clustering:
     """HDBSCAN (Campello et al., PAKDD 2013). It finds its own number of clusters: `k` and `seed` are not used.
 
@@ -163,7 +163,7 @@ def one_thread() -> threadpool_limits:
     return threadpool_limits(1)
 
 
-def knee_eps(z: np.ndarray, *, min_samples: int) -> float:
+def knee_eps(z: AnyArray, *, min_samples: int) -> float:
     """The eps at the knee of the sorted k-distance curve (Ester et al. 1996), where it lies farthest from its chord.
 
     Both axes are scaled to [0, 1] and the knee is the greatest vertical distance below the chord, as in Kneedle
@@ -180,7 +180,7 @@ def knee_eps(z: np.ndarray, *, min_samples: int) -> float:
     return float(max(curve[np.argmax(below)], 1e-6 * spread)) or 1.0
 
 
-def _points(z: np.ndarray, at_least: int = 2) -> np.ndarray:
+def _points(z: AnyArray, at_least: int = 2) -> np.ndarray:
     """Points checked and rounded to float32, as float64."""
     z = check_points(check_points(z).astype(np.float32))
     if len(z) < at_least:

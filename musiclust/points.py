@@ -3,9 +3,10 @@
 import numpy as np
 
 from musiclust.errors import InputError
+from musiclust.types import AnyArray
 
 
-def check_points(z: np.ndarray, what: str = "the points") -> np.ndarray:
+def check_points(z: AnyArray, what: str = "the points") -> np.ndarray:
     """z as (N, L) float64, L >= 1, every value finite; else an InputError that says what is wrong and in which row."""
     z = np.asarray(z, dtype=np.float64)
     if z.ndim != 2 or z.shape[1] == 0:

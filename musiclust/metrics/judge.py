@@ -12,7 +12,7 @@ from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
 from musiclust.metrics.partition import score
 from musiclust.metrics.reference import reference_silhouette, silhouette_null
-from musiclust.types import Clustering
+from musiclust.types import AnyArray, Clustering
 
 COLLAPSED, CLASS_SEEN, DEGENERATE = "collapsed", "class-seen", "degenerate"
 
@@ -69,7 +69,7 @@ class Judge:
         self.clusterers, self.k, self.seed = tuple(clusterers), k, seed
         self._reference_nulls: dict[int, float] = {}
 
-    def __call__(self, z: np.ndarray, *, seed: int) -> list[Judged]:
+    def __call__(self, z: AnyArray, *, seed: int) -> list[Judged]:
         """The partition of z (N, L) by each clusterer; `seed` is the clusterers'."""
         nulls: dict[int, float] = {}
         judged = []

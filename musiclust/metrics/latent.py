@@ -6,9 +6,10 @@ Everything is taken from q(z|x) = N(mean, exp(logvar)), (N, L) each, natural log
 import numpy as np
 
 from musiclust.points import check_points
+from musiclust.types import AnyArray
 
 
-def active_units(mean: np.ndarray, threshold: float = 0.01) -> int:
+def active_units(mean: AnyArray, threshold: float = 0.01) -> int:
     """Dimensions whose posterior mean varies over the tracks by more than the threshold.
 
     Args:
@@ -21,7 +22,7 @@ def active_units(mean: np.ndarray, threshold: float = 0.01) -> int:
     return int(np.count_nonzero(check_points(mean, "the posterior means").var(axis=0) > threshold))
 
 
-def kl_per_dim(mean: np.ndarray, logvar: np.ndarray) -> np.ndarray:
+def kl_per_dim(mean: AnyArray, logvar: AnyArray) -> np.ndarray:
     """KL(q(z|x) || N(0, I)) of each dimension, averaged over the tracks.
 
     Args:
@@ -39,12 +40,12 @@ def kl_per_dim(mean: np.ndarray, logvar: np.ndarray) -> np.ndarray:
     return 0.5 * (mean**2 + np.expm1(logvar) - logvar).mean(axis=0)
 
 
-def total_kl(mean: np.ndarray, logvar: np.ndarray) -> float:
+def total_kl(mean: AnyArray, logvar: AnyArray) -> float:
     """KL(q(z|x) || N(0, I)) summed over the dimensions and averaged over the tracks, nats; mean, logvar: (N, L)."""
     return float(kl_per_dim(mean, logvar).sum())
 
 
-def is_collapsed(mean: np.ndarray, logvar: np.ndarray, *, k: int = 8) -> bool:
+def is_collapsed(mean: AnyArray, logvar: AnyArray, *, k: int = 8) -> bool:
     """Whether the posterior says too little of a track for its latents to be worth clustering into k.
 
     It is collapsed if either

@@ -26,12 +26,13 @@ from sklearn.metrics import (
 )
 
 from musiclust.points import check_points
+from musiclust.types import AnyArray
 
 # Silhouettes take N^2 distances. Above so many points they are estimated.
 SILHOUETTE_LIMIT = 10_000
 
 
-def score(z: np.ndarray, clusters: np.ndarray, truth: np.ndarray | None = None, *, seed: int = 0) -> dict[str, float]:
+def score(z: AnyArray, clusters: np.ndarray, truth: np.ndarray | None = None, *, seed: int = 0) -> dict[str, float]:
     """All that is said of one partition.
 
     Args:
@@ -83,7 +84,7 @@ def score(z: np.ndarray, clusters: np.ndarray, truth: np.ndarray | None = None, 
     return {name: float(value) for name, value in scores.items()}
 
 
-def silhouette(z: np.ndarray, clusters: np.ndarray, *, seed: int = 0) -> float:
+def silhouette(z: AnyArray, clusters: np.ndarray, *, seed: int = 0) -> float:
     """Mean silhouette of the points in a cluster (Rousseeuw 1987), -1 to 1; NaN where undefined, as in `score`.
 
     Up to `SILHOUETTE_LIMIT` points it is exact. Above, it is estimated from about so many, drawn from each cluster in
@@ -95,7 +96,7 @@ def silhouette(z: np.ndarray, clusters: np.ndarray, *, seed: int = 0) -> float:
       clusters: (N,) int, -1 noise.
       seed: of the sample.
     """
-    z, clusters = z[clusters >= 0], clusters[clusters >= 0]
+    z, clusters = np.asarray(z)[clusters >= 0], clusters[clusters >= 0]
     _, codes, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     if not 2 <= len(sizes) < len(z) or not np.ptp(z, axis=0).any():
         return float("nan")

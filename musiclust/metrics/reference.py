@@ -23,6 +23,7 @@ from musiclust.cluster import one_thread
 from musiclust.errors import InputError
 from musiclust.metrics.partition import silhouette
 from musiclust.points import check_points
+from musiclust.types import AnyArray
 
 MAX_DIMENSIONS = 16
 VARIANCE = 0.9
@@ -67,7 +68,7 @@ def reference_space(values: Sequence[np.ndarray]) -> np.ndarray:
     return pca.transform(x)[:, :enough]
 
 
-def silhouette_null(z: np.ndarray, *, k: int, seed: int, draws: int = 5) -> float:
+def silhouette_null(z: AnyArray, *, k: int, seed: int, draws: int = 5) -> float:
     """The silhouette that k-means with this k has on structureless data: a Gaussian with the covariance of z.
 
     Silhouettes and k-means do not change when the points are moved or turned, so the standard deviations along the
