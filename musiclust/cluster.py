@@ -14,6 +14,7 @@ agglomerative O(N^2), dbscan one number for each pair of points within eps: the 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -143,10 +144,19 @@ def hdbscan(
     return _by_neighbours(z, points=z, clusters=found.labels_, reach=_k_distance(z, min_samples))
 
 
+def one_cluster(z: AnyArray) -> Clustering:
+    """All points in one cluster: the partition that says nothing. It is no clusterer, for those take k >= 2.
+
+    Args: z, (N, L) finite points.
+    """
+    z = _points(z, at_least=1)
+    return _by_neighbours(z, points=z.mean(axis=0, keepdims=True), clusters=np.zeros(1, np.int32))
+
+
 CLUSTERERS = {"kmeans": kmeans, "gmm": gmm, "agglomerative": agglomerative, "dbscan": dbscan, "hdbscan": hdbscan}
 
 
-def assigner(name: str, state: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+def assigner(name: str, state: dict[str, np.ndarray]) -> Callable[[AnyArray], np.ndarray]:
     """`Clustering.assign` made again from the clusterer's name and `Clustering.state`, the points no longer at hand.
 
     Raises:
@@ -249,37 +259,37 @@ def _numbered(how: str, z: np.ndarray, state: dict[str, np.ndarray]) -> Clusteri
     return Clustering(clusters, centres, make(state), state)
 
 
-def _nearest(state: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    points, clusters, reach = state["points"], state["clusters"], state["reach"]
-    tree = KDTree(points.astype(np.float64)) if len(points) else None
-
-    def assign(z: np.ndarray) -> np.ndarray:
-        z = _new_points(z, points.shape[1])
-        if tree is None:
-            return np.full(len(z), -1, dtype=np.int32)
-        distance, row = tree.query(z)
-        return np.where(distance <= reach[row], clusters[row], -1).astype(np.int32)
-
-    return assign
+# Partial functions of functions of this module, because those can be pickled and closures cannot.
+def _nearest(state: dict[str, np.ndarray]) -> Callable[[AnyArray], np.ndarray]:
+    points = state["points"]
+    return partial(_assign_nearest, state, KDTree(points.astype(np.float64)) if len(points) else None)
 
 
-def _most_probable(state: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+def _assign_nearest(state: dict[str, np.ndarray], tree: KDTree | None, z: AnyArray) -> np.ndarray:
+    z = _new_points(z, state["points"].shape[1])
+    if tree is None:
+        return np.full(len(z), -1, dtype=np.int32)
+    distance, row = tree.query(z)
+    return np.where(distance <= state["reach"][row], state["clusters"][row], -1).astype(np.int32)
+
+
+def _most_probable(state: dict[str, np.ndarray]) -> Callable[[AnyArray], np.ndarray]:
+    return partial(_assign_most_probable, state)
+
+
+def _assign_most_probable(state: dict[str, np.ndarray], z: AnyArray) -> np.ndarray:
     weights, means, cholesky = (state[name].astype(np.float64) for name in _MIXTURE)
-
-    def assign(z: np.ndarray) -> np.ndarray:
-        z = _new_points(z, means.shape[1])
-        log_joint = np.empty((len(z), len(weights)))
-        for c, (weight, mean, root) in enumerate(zip(weights, means, cholesky, strict=True)):
-            diagonal = root if root.ndim == 1 else np.diag(root)
-            white = (z - mean) * root if root.ndim == 1 else (z - mean) @ root
-            with np.errstate(divide="ignore"):  # a weight of 0 is never the most probable
-                log_joint[:, c] = np.log(weight) + np.log(diagonal).sum() - 0.5 * (white**2).sum(axis=1)
-        return state["clusters"][log_joint.argmax(axis=1)]
-
-    return assign
+    z = _new_points(z, means.shape[1])
+    log_joint = np.empty((len(z), len(weights)))
+    for c, (weight, mean, root) in enumerate(zip(weights, means, cholesky, strict=True)):
+        diagonal = root if root.ndim == 1 else np.diag(root)
+        white = (z - mean) * root if root.ndim == 1 else (z - mean) @ root
+        with np.errstate(divide="ignore"):  # a weight of 0 is never the most probable
+            log_joint[:, c] = np.log(weight) + np.log(diagonal).sum() - 0.5 * (white**2).sum(axis=1)
+    return state["clusters"][log_joint.argmax(axis=1)]
 
 
-def _new_points(z: np.ndarray, width: int) -> np.ndarray:
+def _new_points(z: AnyArray, width: int) -> np.ndarray:
     z = _points(z, at_least=0)
     if z.shape[1] != width:
         raise ValueError(f"points have {z.shape[1]} columns, the clusters were made of {width}")

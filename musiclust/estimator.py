@@ -4,7 +4,6 @@ It does to an array what a run does to a store: the features are scaled, replica
 is chosen by a rule that sees no class, and its latents are clustered.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from musiclust import fusion, objectives, population, training
-from musiclust.cluster import CLUSTERERS
+from musiclust.cluster import CLUSTERERS, one_cluster
 from musiclust.errors import InputError
 from musiclust.models import MODELS
 from musiclust.sweep import train
@@ -31,7 +30,8 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     """Clusters the rows of an array in the latent space of a variational autoencoder.
 
     Args:
-      n_clusters: k, at least 2; clusterers that find their own number (dbscan, hdbscan) do not look at it.
+      n_clusters: k, at least 1, which puts all rows into one. Clusterers that find their own number (dbscan, hdbscan)
+        do not look at it.
       model: a name in `models.MODELS` of a model that needs no condition: "vae", "beta_vae", "conv_vae", "autoencoder".
       model_options: further attributes of the model, such as {"hidden": (64, 32)}; None for its defaults.
       latent_dim: L, latent dimensions.
@@ -60,22 +60,23 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
       ((90,), (90, 2))
     """
 
+    # Nothing is checked here, and no type is named: scikit-learn wants parameters kept as given until `fit`.
     def __init__(
         self,
-        n_clusters: int = 8,
+        n_clusters=8,
         *,
-        model: str = "vae",
-        model_options: Mapping[str, Any] | None = None,
-        latent_dim: int = 8,
-        beta: float = 1.0,
-        neighbours: float = 0.0,
-        n_replicas: int = 1,
-        epochs: int = 100,
-        batch_size: int = 256,
-        learning_rate: float = 1e-3,
-        scaling: str = "balanced",
-        clusterer: str = "kmeans",
-        random_state: int | np.random.RandomState | None = None,
+        model="vae",
+        model_options=None,
+        latent_dim=8,
+        beta=1.0,
+        neighbours=0.0,
+        n_replicas=1,
+        epochs=100,
+        batch_size=256,
+        learning_rate=1e-3,
+        scaling="balanced",
+        clusterer="kmeans",
+        random_state=None,
     ) -> None:
         self.n_clusters = n_clusters
         self.model = model
@@ -118,7 +119,12 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             self.fusion_, self.model_ = fused.fusion, model
             # In the host's memory, and without the optimiser, so that it can be pickled.
             self.state_ = population.to_host(trained.replica(chosen)._replace(opt_state=()))
-            self.clustering_ = CLUSTERERS[self.clusterer](self._encode(x).mean, k=self.n_clusters, seed=seeds[chosen])
+            z = self._encode(x).mean
+            self.clustering_ = (
+                CLUSTERERS[self.clusterer](z, k=self.n_clusters, seed=seeds[chosen])
+                if self.n_clusters > 1
+                else one_cluster(z)
+            )
         except InputError as error:
             raise ValueError(str(error)) from error
         self.seed_ = seeds[chosen]
@@ -134,7 +140,8 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
 
     def predict(self, X: Any) -> np.ndarray:
         """The cluster of each row of X (M, D): (M,) int32, -1 for noise. Of the rows that were fitted it is labels_."""
-        return self.clustering_.assign(self._encode(self._validate(X)).mean)
+        z = self._encode(self._validate(X)).mean
+        return self.clustering_.assign(z)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """How well the model knows each row of X (M, D): (M,), higher is better.
@@ -149,7 +156,7 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         for data, rows in self._batches(x):
             q = training.encode(self.model_, state, data)
             reconstruction = training.reconstruct(self.model_, state, data)
-            parts.append(-np.asarray(objectives.elbo(reconstruction, data.x, q, jnp.ones(()))[0])[:rows])
+            parts.append(-np.asarray(objectives.elbo(reconstruction, jnp.asarray(data.x), q, jnp.ones(()))[0])[:rows])
         return np.concatenate(parts)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -163,8 +170,8 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             raise ValueError(f"{self.model} needs a condition, which X does not hold: choose model='vae', or use train")
         if self.clusterer not in CLUSTERERS:
             raise ValueError(f"unknown clusterer {self.clusterer!r}: choose from {', '.join(CLUSTERERS)}")
-        if not 2 <= self.n_clusters <= rows:
-            raise ValueError(f"n_clusters = {self.n_clusters} for n_samples = {rows}: choose 2 to {rows}")
+        if not 1 <= self.n_clusters <= rows:
+            raise ValueError(f"n_clusters = {self.n_clusters} for n_samples = {rows}: choose 1 to {rows}")
         for name in ("latent_dim", "n_replicas", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}: choose at least 1")

@@ -133,7 +133,7 @@ def compiled(model: Model, recipe: training.Recipe, chunk: int, layout: Layout, 
 
     The last programs are kept, so that training again on data of the same shape compiles nothing.
     """
-    return _compiled(model, recipe, chunk, layout, data.x.shape, data.cond.shape)
+    return _compiled(model, recipe, chunk, layout, data.x.shape, data.cond.shape)  # pyright: ignore[reportArgumentType]
 
 
 @lru_cache(maxsize=8)

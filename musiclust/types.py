@@ -175,5 +175,5 @@ class Clustering(NamedTuple):
 
     clusters: np.ndarray
     centres: np.ndarray
-    assign: Callable[[np.ndarray], np.ndarray]
+    assign: Callable[[AnyArray], np.ndarray]
     state: dict[str, np.ndarray]

@@ -14,6 +14,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import musiclust as mc
 
 SMALL = {"latent_dim": 2, "model_options": {"hidden": (8,)}, "epochs": 20}
+LONGER = {"batch_size": 16, "learning_rate": 1e-2}
 CHECKS = list(estimator_checks_generator(mc.VAECluster(3, **SMALL)))
 
 
@@ -25,7 +26,7 @@ def blobs():
 
 @pytest.fixture(scope="module")
 def fitted(blobs):
-    return mc.VAECluster(3, **{**SMALL, "epochs": 60}, n_replicas=2, random_state=5).fit(blobs[0])
+    return mc.VAECluster(3, **SMALL, **LONGER, n_replicas=2, random_state=5).fit(blobs[0])
 
 
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=[check.func.__name__ for _, check in CHECKS])
@@ -41,14 +42,14 @@ def test_it_finds_blobs_and_places_new_rows(fitted, blobs):
     np.testing.assert_array_equal(fitted.transform(x[::-1])[::-1], fitted.transform(x))
     assert fitted.cluster_centers_.shape == (3, 2)
     assert fitted.seed_ in (5, 6)
-    assert fitted.history_.loss.shape == (60,)
+    assert fitted.history_.loss.shape == (20,)
 
 
 def test_it_is_what_the_functions_give(fitted, blobs):
     x = mc.standardise(blobs[0])
     data = mc.Data(x)
     model = mc.VAE(input_shape=(6,), latent_dim=2, hidden=(8,))
-    trained = mc.train(model, data, seeds=(5, 6), epochs=60)
+    trained = mc.train(model, data, seeds=(5, 6), learning_rates=(1e-2,), epochs=20, recipe=mc.Recipe(batch_size=16))
     chosen = trained.choose(data, k=3)
     assert trained.settings[chosen].seed == fitted.seed_
     z = np.asarray(mc.encode(model, trained.replica(chosen), data).mean)
@@ -71,14 +72,14 @@ def test_it_is_cloned_pickled_and_seeded(fitted, blobs):
     np.testing.assert_array_equal(again.transform(x), fitted.transform(x))
     np.testing.assert_array_equal(again.predict(x), fitted.labels_)
     np.testing.assert_array_equal(clone(fitted).fit(x).transform(x), fitted.transform(x))
-    other = mc.VAECluster(3, **SMALL, random_state=6).fit(x)
+    other = mc.VAECluster(3, **SMALL, **LONGER, random_state=7).fit(x)
     assert (other.transform(x) != fitted.transform(x)).any()
 
 
 def test_it_works_in_a_pipeline_and_gives_pandas(blobs):
     pandas = pytest.importorskip("pandas")
     x, truth = blobs
-    pipeline = make_pipeline(StandardScaler(), mc.VAECluster(3, **SMALL, scaling="none", random_state=0))
+    pipeline = make_pipeline(StandardScaler(), mc.VAECluster(3, **SMALL, **LONGER, scaling="none", random_state=0))
     assert adjusted_rand_score(truth, pipeline.fit_predict(x)) > 0.9
     assert pipeline[-1].get_feature_names_out().tolist() == ["vaecluster0", "vaecluster1"]
     frame = pipeline.set_output(transform="pandas").transform(x)
@@ -92,8 +93,8 @@ def test_it_works_in_a_pipeline_and_gives_pandas(blobs):
         ({"model": "nonsense"}, "unknown model 'nonsense': choose from vae"),
         ({"model": "cvae"}, "cvae needs a condition"),
         ({"clusterer": "nonsense"}, "unknown clusterer 'nonsense': choose from kmeans"),
-        ({"n_clusters": 1}, "n_clusters = 1 for n_samples = 90: choose 2 to 90"),
-        ({"n_clusters": 91}, "n_clusters = 91 for n_samples = 90: choose 2 to 90"),
+        ({"n_clusters": 0}, "n_clusters = 0 for n_samples = 90: choose 1 to 90"),
+        ({"n_clusters": 91}, "n_clusters = 91 for n_samples = 90: choose 1 to 90"),
         ({"epochs": 0}, "epochs = 0: choose at least 1"),
         ({"batch_size": 1}, "batch_size = 1: choose at least 2"),
         ({"beta": -1.0}, "a beta is at least 0"),
