@@ -163,6 +163,11 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         """The mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]  # latents are float32, whatever X is
+        return tags
+
     def _check_parameters(self, rows: int) -> None:
         if self.model not in MODELS:
             raise ValueError(f"unknown model {self.model!r}: choose from {', '.join(MODELS)}")

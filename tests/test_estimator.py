@@ -82,7 +82,9 @@ def test_it_works_in_a_pipeline_and_gives_pandas(blobs):
     pipeline = make_pipeline(StandardScaler(), mc.VAECluster(3, **SMALL, **LONGER, scaling="none", random_state=0))
     assert adjusted_rand_score(truth, pipeline.fit_predict(x)) > 0.9
     assert pipeline[-1].get_feature_names_out().tolist() == ["vaecluster0", "vaecluster1"]
-    frame = pipeline.set_output(transform="pandas").transform(x)
+    named = pandas.DataFrame(x, columns=[f"mfcc_{i}" for i in range(6)])
+    frame = pipeline.set_output(transform="pandas").fit(named).transform(named)
+    assert pipeline[0].feature_names_in_.tolist() == list(named.columns)
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame.columns) == ["vaecluster0", "vaecluster1"]
 
