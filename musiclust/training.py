@@ -256,7 +256,7 @@ def reconstruct(model: Model, state: TrainState, data: Data) -> Float[Array, "N 
 def negative_elbo(model: Model, state: TrainState, data: Data) -> Float[Array, ""]:
     """Mean over tracks of squared error + KL (beta 1) in evaluation mode, one draw a track; lower is better.
 
-    What replicas of different beta can be compared by, without a label.
+    Replicas of different beta can be compared by it, and no class is seen.
     """
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     keys = jax.random.split(jax.random.fold_in(state.key, _EVALUATE), len(data.x))

@@ -2,7 +2,7 @@
 
 Conventions:
 - Labels are integers, -1 for noise; truth codes are integers, -1 for unknown. Tracks of unknown truth take no part in
-  the label scores.
+  the scores against classes.
 - Silhouette, Calinski-Harabasz and Davies-Bouldin are taken over the points that are in a cluster. They belong to
   their space: between two latent spaces they cannot be compared (see `reference`), and they rise with every awkward
   point declared noise, so they are read beside `coverage`.
@@ -53,7 +53,7 @@ def score(z: AnyArray, clusters: np.ndarray, truth: np.ndarray | None = None, *,
       nmi_chance, purity_chance: the means of these scores over 100 shuffles of the truth; nmi_p: how often the NMI of a
         shuffle reaches that of the truth, 1/101 to 1.
       The first three are NaN with fewer than two clusters, with no two points in one cluster, and where a quotient has
-      nothing below (no spread within clusters; all centres in one place). The label scores are NaN where the truth is
+      nothing below (no spread within clusters; all centres in one place). The scores against classes are NaN where the truth is
       None or has fewer than two known classes.
 
     Raises:
