@@ -1,7 +1,7 @@
 """Points in, a partition out, and a way to place points that come later.
 
 Every clusterer is `f(z (N, L), *, k, seed) -> Clustering`. Conventions:
-- Labels are int32: -1 is noise, clusters are numbered by size, the largest 0 (of equals, the one whose first point
+- Clusters are int32: -1 is noise, the others are numbered by size, the largest 0 (of equals, the one whose first point
   comes first), so that a number means the same from run to run.
 - Points are rounded to float32, which is what encoders give, and worked on in float64. What a checkpoint has to keep
   of a clustering (`Clustering.state`) is float32 and int32 as well, and the clusters are made from it: `assigner(name,

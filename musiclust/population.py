@@ -35,7 +35,7 @@ _SHARDED, _SHARED = PartitionSpec(_AXIS), PartitionSpec()
 
 
 class Footprint(NamedTuple):
-    """Bytes of one replica's state, of what a step of it holds beside, and of the data, which each device has once."""
+    """Bytes that one replica takes: its state, and what a step holds beside it. Each device has the data once."""
 
     state: int
     step: int
@@ -68,8 +68,11 @@ class Program(NamedTuple):
 
 
 def footprint(model: Model, recipe: training.Recipe, data: Data) -> Footprint:
-    """Computed from shapes: the state, and what the way back needs of a step (twice: values and their gradients), the
-    gradients and updates of the parameters, and the epoch's tracks in their order."""
+    """The memory that a replica takes, computed from shapes.
+
+    It is the state, what the way back needs of a step (twice: values and their gradients), the gradients and updates
+    of the parameters, and the epoch's tracks in their order.
+    """
     _, size = recipe.batches(len(data.x))
     state = jax.eval_shape(lambda: training.init_state(model, jax.random.key(0), data))
     batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), jnp.float32), data)
@@ -202,14 +205,14 @@ def place(layout: Layout, tree: PyTree, *, shared: bool = False) -> PyTree:
 
 
 def hypers(layout: Layout, settings: Sequence[training.Setting]) -> list[Hyper]:
-    """Each group's, on its devices."""
+    """The hypers of each group, on its devices."""
     _, betas, rates, resamples = zip(*settings, strict=True)
     given = Hyper(np.array(betas, np.float32), np.array(rates, np.float32), np.array(resamples, np.int32))
     return [place(layout, part) for part in split(layout, given)]
 
 
 def begin(layout: Layout, program: Program, settings: Sequence[training.Setting], data: Data) -> list[TrainState]:
-    """Each group's states before the first epoch."""
+    """The states of each group before the first epoch."""
     seeds = np.array([setting.seed for setting in settings], np.int32)
     return [waiting(layout, program.init(part, data)) for part in split(layout, seeds)]
 
@@ -268,12 +271,12 @@ def to_host(states: TrainState) -> TrainState:
 
 
 def from_host(states: TrainState) -> TrainState:
-    """States with keys again."""
+    """The inverse of `to_host`."""
     return states._replace(key=jax.random.wrap_key_data(jnp.asarray(states.key)))
 
 
 def select_replica(states: TrainState, index: int) -> TrainState:
-    """One of a population."""
+    """The state of one replica of a population."""
     return jax.tree.map(lambda leaf: leaf[index], states)
 
 

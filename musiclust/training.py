@@ -34,19 +34,20 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What of training is fixed for a whole population.
+    """The part of training that is fixed for a whole population.
 
     Attributes:
       batch_size: tracks in a step, at most. N tracks make ceil(N / batch_size) batches of equal size; where that does
         not come out even, the last one is filled up with tracks that count for BatchNorm only, not for the loss.
-      schedule: of the learning rate, one of schedules.SCHEDULES.
-      beta_schedule: one of schedules.BETA_SCHEDULES.
+      schedule: name of the schedule of the learning rate, in schedules.SCHEDULES.
+      beta_schedule: name of the schedule of beta, in schedules.BETA_SCHEDULES.
       neighbours: weight of the stochastic-neighbour term, in multiples of the number of features D; 1 is the weight
         of scvis (Ding et al., Nature Communications 2018) and VAE-SNE, 0 trains without it.
       patience: a replica stops after so many epochs in a row whose loss was not lower than the best one by a
         thousandth of it; epochs in which beta's schedule moves do not count. 0: it never stops.
-      precision: of the factors of the layers' products in training, one of PRECISIONS. Parameters, norms, losses and
-        evaluation are float32 always, and so are sums of products, but for an accelerator's convolutions.
+      precision: name in PRECISIONS of the type that the factors of the layers' products have in training. Parameters,
+        norms, losses and evaluation are float32 always, and so are sums of products, but for an accelerator's
+        convolutions.
     """
 
     batch_size: int = 256
@@ -86,8 +87,8 @@ def init_state(model: Model, key: Key[Array, ""], data: Data) -> TrainState:
     """Parameters, running statistics and optimiser of one replica before its first step.
 
     Args:
-      key: the replica's own, usually `jax.random.key(seed)`.
-      data: gives shapes only.
+      key: the key of this replica, usually `jax.random.key(seed)`.
+      data: only its shapes matter.
     """
     one = Data(data.x[:1], data.cond[:1])
     variables = nn.init(_forward, model)({"params": jax.random.fold_in(key, _INIT)}, one, None, False)
@@ -120,7 +121,7 @@ def objective(
     weight: Float[Array, " B"],
     params: PyTree,
 ) -> tuple[Float[Array, ""], tuple[tuple[Float[Array, ""], Float[Array, ""], Float[Array, " L"]], PyTree]]:
-    """What a step descends, as a function of `params`, with (sums, batch statistics) beside it; see `train_step`."""
+    """The loss that a step descends, as a function of `params`, with (sums, batch statistics); see `train_step`."""
     sample_key, dropout_key = (
         jax.random.fold_in(jax.random.fold_in(state.key, use), state.step) for use in (_SAMPLE, _DROPOUT)
     )

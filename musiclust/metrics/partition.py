@@ -1,13 +1,13 @@
 """Scores of a partition: three of its shape, three against classes, and what keeps them honest.
 
 Conventions:
-- Labels are integers, -1 for noise; truth codes are integers, -1 for unknown. Tracks of unknown truth take no part in
+- Clusters are integers, -1 for noise; truth codes are integers, -1 for unknown. Tracks of unknown truth take no part in
   the scores against classes.
 - Silhouette, Calinski-Harabasz and Davies-Bouldin are taken over the points that are in a cluster. They belong to
   their space: between two latent spaces they cannot be compared (see `reference`), and they rise with every awkward
   point declared noise, so they are read beside `coverage`.
-- Label scores are taken over every track of known truth, noise included, so that nothing is gained by throwing
-  tracks away. For ARI and NMI the noise is one group more, for that is all that is said of it. Noise points as
+- Scores against classes are taken over every track of known truth, noise included, so that nothing is gained by
+  throwing tracks away. For ARI and NMI the noise is one group more, for that is all that is said of it. Noise points as
   clusters of one would be worse than left out: all of them are pure, and 3,081 of them have an NMI of 0.4 with 8
   classes. For purity no noise point counts as right, so that declaring one more track noise can never raise it. A
   partition that is all noise scores 0 on all three.
@@ -53,8 +53,8 @@ def score(z: AnyArray, clusters: np.ndarray, truth: np.ndarray | None = None, *,
       nmi_chance, purity_chance: the means of these scores over 100 shuffles of the truth; nmi_p: how often the NMI of a
         shuffle reaches that of the truth, 1/101 to 1.
       The first three are NaN with fewer than two clusters, with no two points in one cluster, and where a quotient has
-      nothing below (no spread within clusters; all centres in one place). The scores against classes are NaN where the truth is
-      None or has fewer than two known classes.
+      nothing below (no spread within clusters; all centres in one place). Scores against classes are NaN
+      where the truth is None or has fewer than two known classes.
 
     Raises:
       InputError: if z is not two-dimensional and finite.
