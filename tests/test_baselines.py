@@ -12,32 +12,32 @@ def x():
 
 
 def test_features_are_the_flattened_matrix(x):
-    z = features(x.reshape(60, 3, 4), dim=2, seed=0)
+    z = features(x.reshape(60, 3, 4), latent_dim=2, seed=0)
     np.testing.assert_array_equal(z, x.astype(np.float32))
 
 
 def test_pca_by_singular_vectors(x):
-    z = pca(x, dim=5, seed=0)
+    z = pca(x, latent_dim=5, seed=0)
     u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     np.testing.assert_allclose(np.abs(z), np.abs(u[:, :5] * s[:5]), atol=1e-4)
 
 
 @pytest.mark.parametrize(("shape", "width"), [((60, 12), 12), ((8, 12), 8), ((8, 3, 2), 6)])
 def test_pca_is_cut_to_what_there_is(shape, width):
-    z = pca(np.random.default_rng(0).normal(size=shape), dim=32, seed=0)
+    z = pca(np.random.default_rng(0).normal(size=shape), latent_dim=32, seed=0)
     assert z.shape == (shape[0], width)
     assert np.isfinite(z).all()
 
 
 @pytest.mark.filterwarnings("error")
 def test_pca_of_constant_features_is_zero():
-    np.testing.assert_array_equal(pca(np.ones((9, 4)), dim=2, seed=0), np.zeros((9, 2)))
+    np.testing.assert_array_equal(pca(np.ones((9, 4)), latent_dim=2, seed=0), np.zeros((9, 2)))
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_same_seed_same_result(name):
     wide = np.random.default_rng(0).normal(size=(300, 700))  # wide enough for the randomised solver
-    first, second = (BASELINES[name](wide, dim=8, seed=1) for _ in range(2))
+    first, second = (BASELINES[name](wide, latent_dim=8, seed=1) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.dtype == np.float32
 
@@ -45,9 +45,9 @@ def test_same_seed_same_result(name):
 @pytest.mark.parametrize("name", BASELINES)
 def test_bad_features_are_named(name):
     with pytest.raises(InputError, match="row 1 of the features"):
-        BASELINES[name](np.array([[1.0, 2], [np.nan, 0]]), dim=1, seed=0)
+        BASELINES[name](np.array([[1.0, 2], [np.nan, 0]]), latent_dim=1, seed=0)
 
 
 def test_pca_to_nothing_is_refused(x):
     with pytest.raises(InputError, match="`latent_dim` of at least 1"):
-        pca(x, dim=0, seed=0)
+        pca(x, latent_dim=0, seed=0)

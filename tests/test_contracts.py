@@ -79,10 +79,10 @@ def test_clusterers_find_blobs_and_place_new_points(name):
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_give_finite_float32(name):
     x = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
-    z = BASELINES[name](x, dim=4, seed=0)
+    z = BASELINES[name](x, latent_dim=4, seed=0)
     assert z.dtype == np.float32
     assert z.shape == (30, 8 if name == "features" else 4)
-    np.testing.assert_array_equal(z, BASELINES[name](x, dim=4, seed=0))
+    np.testing.assert_array_equal(z, BASELINES[name](x, latent_dim=4, seed=0))
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)

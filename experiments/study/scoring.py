@@ -84,7 +84,7 @@ def score_all(
     flat = inputs.data.x.reshape(len(inputs.data.x), -1)
     for name, baseline in BASELINES.items():
         for seed in seeds:
-            found = judged(baseline(flat, dim=config.latent_dim, seed=seed), seed)
+            found = judged(baseline(flat, latent_dim=config.latent_dim, seed=seed), seed)
             rows += [_baseline_row(name, seed, one) for one in found]
     if autoencoder is not None:
         for r, setting in enumerate(autoencoder.settings):
