@@ -156,7 +156,7 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(place):
 
 def test_classes_that_were_seen_are_marked_and_not_ranked_first(place):
     code, out, err = script(
-        place, "run", "--model=cvae", "--condition=genre", f"--store={place / 'store'}", "--epochs=5",
+        place, "run", "--model=cvae", "--condition=genre", f"--store={place / 'store'}", "--epochs=2",
         f"--run_dir={place / 'seen'}",
     )  # fmt: skip
     assert code == 0, err
@@ -182,7 +182,20 @@ def test_classes_that_were_seen_are_marked_and_not_ranked_first(place):
             1,
             "--k=61 is larger than the 60",
         ),
-        ("run", ["--learning_rate=1e18", "--model=beta_vae", "--store={store}"], 1, "loss is not finite at epoch"),
+        (
+            "run",
+            ["--learning_rate=1e18", "--model=beta_vae", "--epochs=3", "--store={store}"],
+            1,
+            "loss is not finite at epoch",
+        ),
+        ("run", ["--label=genre"], 2, "unknown flag --label: it is called --classes now"),
+        ("preprocess", ["--label_column=genre"], 2, "unknown flag --label_column: it is called --class_column now"),
+        (
+            "run",
+            ["--model=cvae", "--condition=label:code", "--store={store}"],
+            1,
+            "--condition=label:code: it is called class:code now",
+        ),
         ("run", ["--features=mfcc_mean,colour", "--store={store}"], 1, "no block 'colour'"),
         ("evaluate", [], 1, "name the run to evaluate"),
         ("evaluate", ["--run=/nowhere"], 1, "/nowhere is not a run"),

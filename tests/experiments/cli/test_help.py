@@ -52,7 +52,7 @@ def test_every_flag_stands_under_one_heading_and_has_a_sentence(programs, name):
 def test_examples_name_flags_that_exist(programs, name):
     names = {flag.name for flag in all_flags(programs[name])}
     words = programs[name].about.replace("\\\n", " ").split()
-    assert {word[2:].partition("=")[0] for word in words if word.startswith("--")} <= names
+    assert {word[2:].rstrip(":,").partition("=")[0] for word in words if word.startswith("--")} <= names
 
 
 def test_a_flag_shows_its_choices_and_its_default():
