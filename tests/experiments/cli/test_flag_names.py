@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 
 from experiments.cli import config_flags
-from experiments.cli.flag_names import FLAG_OF_PARAMETER, name_flags
+from experiments.cli.flag_names import name_flags
 
 ROOT = Path(__file__).parents[3]
 LIBRARY = sorted((ROOT / "musiclust").rglob("*.py"))
@@ -30,11 +30,6 @@ A_FLAG = re.compile(r"--[a-z_]+")
 )
 def test_a_backticked_parameter_becomes_its_flag(message, printed):
     assert name_flags(message).endswith(printed)
-
-
-def test_a_parameter_with_another_name_becomes_its_flag(monkeypatch):
-    monkeypatch.setitem(FLAG_OF_PARAMETER, "clusters", "k")
-    assert name_flags("`clusters=9`: lower `clusters`") == "--k=9: lower --k"
 
 
 def texts(path: Path) -> list[str]:
@@ -86,9 +81,8 @@ def defined_flags() -> set[str]:
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_parameter_that_a_message_names_is_a_flag(path):
-    known = defined_flags() | set(FLAG_OF_PARAMETER)
     named = {name for text in messages(path) for name in re.findall(r"`([a-z][a-z0-9_]*)(?:=[^`]*)?`", text)}
-    assert named <= known
+    assert named <= defined_flags()
 
 
 def test_the_flags_of_a_run_are_found_in_the_sources():

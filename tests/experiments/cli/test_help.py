@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli.commands import COMMANDS
-from experiments.cli.flag_names import FLAG_OF_PARAMETER, RENAMED
+from experiments.cli.flag_names import RENAMED
 from experiments.cli.flags_page import PAGE, describe_command, write_page
 from experiments.cli.help import FlagHelp, ProgramHelp, describe_in_full, format_flag, format_help
 
@@ -62,11 +62,10 @@ def test_a_flag_shows_its_choices_and_its_default():
     assert format_flag(flag._replace(name="quick", value="")) == "--[no]quick"
 
 
-def test_parameters_and_old_names_lead_to_flags(programs):
+def test_old_names_lead_to_flags(programs):
     names = {flag.name for program in programs.values() for flag in all_flags(program)}
-    assert set(FLAG_OF_PARAMETER.values()) <= names
     assert set(RENAMED.values()) <= names
-    assert not names & (set(RENAMED) | set(FLAG_OF_PARAMETER))
+    assert not names & set(RENAMED)
 
 
 def test_the_page_is_what_the_command_makes(programs):
