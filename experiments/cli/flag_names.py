@@ -1,8 +1,8 @@
 """The library's parameters as the flags that set them.
 
 The library does not know the command line: its messages name a parameter in backticks, "choose `k` of at most 2",
-"leave out `lyrics=whisper`". A person who typed a command reads "--k" and "--lyrics=whisper". A parameter that a message
-names is called as its flag is; a test holds that.
+"leave out `lyrics=whisper`". A person who typed a command reads "--k" and "--lyrics=whisper". A parameter that a
+message names is called as its flag is; a test holds that.
 """
 
 import re
