@@ -6,8 +6,8 @@ Examples:
       --beta=1,2,4,8 --seed=0,1,2,3               # 16 models in one program
   python -m experiments.run --resume --run_dir=runs/...   # goes on after a kill
 
-Everything is written under --run_dir: config.json, checkpoints/, metrics.json,
-latents.npy, tracks.csv, figures/, report.html.
+Everything is written to --run_dir (config.json, checkpoints/, metrics.json,
+latents.npy, tracks.csv, figures/, report.html).
 """
 
 import shlex

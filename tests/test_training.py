@@ -73,11 +73,11 @@ def test_an_epoch_counts_each_track_once(model, data):
     assert float(history.loss[0]) == pytest.approx(total / N, rel=1e-5)
 
 
-@pytest.mark.parametrize("neighbours", [0.0, 0.5])
-def test_a_step_is_adam_on_the_mean_loss(model, data, neighbours):
+@pytest.mark.parametrize("neighbour_weight", [0.0, 0.5])
+def test_a_step_is_adam_on_the_mean_loss(model, data, neighbour_weight):
     """Against optax.adam on the gradient of the mean negative ELBO and of half D times the divergence, written out."""
     state = training.init_state(model, jax.random.key(0), data)
-    recipe = training.Recipe(schedule="constant", neighbours=neighbours)
+    recipe = training.Recipe(schedule="constant", neighbours=neighbour_weight)
     step = jax.jit(training.train_step, static_argnums=(0, 1))
     after, _ = step(model, recipe, state, scalars(2.0, 1e-2), data, jnp.ones(N), 0.0, 0.0)
 
@@ -93,7 +93,7 @@ def test_a_step_is_adam_on_the_mean_loss(model, data, neighbours):
         kl = 0.5 * (q.mean**2 + jnp.exp(q.logvar) - 1 - q.logvar)
         p = neighbours.neighbour_affinities(data.x, jnp.ones(N))
         divergence = neighbours.neighbour_divergence(p, z, jnp.ones(N))
-        return (((x_hat - data.x) ** 2).sum(1) + 2.0 * kl.sum(1)).mean() + neighbours * D * divergence
+        return (((x_hat - data.x) ** 2).sum(1) + 2.0 * kl.sum(1)).mean() + neighbour_weight * D * divergence
 
     adam = optax.adam(1e-2)
     updates, _ = adam.update(jax.jit(jax.grad(loss))(state.params), adam.init(state.params))

@@ -84,7 +84,7 @@ class Judge:
             judged.append(Judged(name, clustering, np.bincount(clusters[clusters >= 0]).tolist(), scores))
         return judged
 
-    def _null(self, known: dict[int, float], z: np.ndarray, k: int) -> float:
+    def _null(self, known: dict[int, float], z: AnyArray, k: int) -> float:
         if k not in known:
             known[k] = silhouette_null(z, k=k, seed=self.seed)
         return known[k]

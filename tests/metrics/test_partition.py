@@ -146,8 +146,8 @@ def test_purity_never_rises_by_noise(clusters, truth, thrown):
 def test_names_of_clusters_and_classes_do_not_matter_and_ranges_hold(clusters, truth, seed):
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(24, 2))
-    clusters, classes = np.append(rng.permutation(9), -1), np.append(rng.permutation(5), -1)
-    first, second = score(z, clusters, truth), score(z, clusters[clusters], classes[truth])
+    names, classes = np.append(rng.permutation(9), -1), np.append(rng.permutation(5), -1)
+    first, second = score(z, clusters, truth), score(z, names[clusters], classes[truth])
     for name in KEYS - {"nmi_chance", "nmi_p", "purity_chance"}:
         assert first[name] == pytest.approx(second[name], nan_ok=True), name
     for name, low, high in [("silhouette", -1, 1), ("ari", -0.5, 1), ("nmi", 0, 1), ("purity", 0, 1)]:

@@ -232,7 +232,7 @@ def test_a_killed_run_is_taken_up_where_it_was(tmp_path, monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_an_interrupted_run_saves_what_it_has(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "hear_all", _here)
-    music, root = tones(tmp_path / "music", 30), tmp_path / "store"
+    music, root = tones(tmp_path / "music", 60), tmp_path / "store"
     process = _start(music, root)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C: to the workers too
     _, errors = process.communicate(timeout=120)
@@ -241,8 +241,8 @@ def test_an_interrupted_run_saves_what_it_has(tmp_path, monkeypatch):
     assert "InputError" not in errors
     assert not (root / ".lock").exists()
     kept = shards.find_finished(root, {name: features.spec(name) for name in features.BLOCKS})
-    assert 4 <= len(kept) < 30
-    assert run(music, root).computed == 30 - len(kept)
+    assert 4 <= len(kept) < 60
+    assert run(music, root).computed == 60 - len(kept)
 
 
 def _full_after(n: int):

@@ -1,7 +1,7 @@
 """The corpus "demo": excerpts of real scores, rendered on this machine."""
 
 from musiclust.preprocess.corpora.base import Corpus, Request
-from musiclust.preprocess.demo import manifest, render
+from musiclust.preprocess.demo import render
 
 
 def demo(request: Request) -> Corpus:
@@ -12,8 +12,11 @@ def demo(request: Request) -> Corpus:
     Raises:
       InputError: if a package that renders it is not installed.
     """
-    out_dir = request.audio_dir or manifest.default_dir(request.cache_dir, request.seed)
-    if not manifest.is_rendered(out_dir, seed=request.seed):
-        render.render(out_dir, seed=request.seed, workers=request.workers, progress=request.progress)
-    tracks, words = manifest.load(out_dir)
-    return Corpus(tracks, words, 0, (), {"corpus": "demo", "audio_dir": str(out_dir), "seed": request.seed})
+    place, tracks, words = render.load_or_render(
+        request.audio_dir,
+        cache_dir=request.cache_dir,
+        seed=request.seed,
+        workers=request.workers,
+        progress=request.progress,
+    )
+    return Corpus(tracks, words, 0, (), {"corpus": "demo", "audio_dir": str(place), "seed": request.seed})

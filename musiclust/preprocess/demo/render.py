@@ -24,10 +24,11 @@ import joblib
 import numpy as np
 
 from musiclust.errors import InputError
-from musiclust.preprocess.demo import abc_notation, musicxml
-from musiclust.preprocess.demo.manifest import SECONDS, VERSION, remove_manifest, save_manifest
+from musiclust.preprocess.demo import abc_notation, manifest, musicxml
+from musiclust.preprocess.demo.manifest import SECONDS, VERSION
 from musiclust.preprocess.demo.repertories import REPERTORIES, Piece, Repertory, find_pieces
 from musiclust.preprocess.demo.synthesizer import SAMPLE_RATE, play
+from musiclust.types import Tracks
 
 _FADE = 441  # samples, 20 ms
 _TRIES = 8  # pieces tried for one excerpt, where the first ones have none without long rests
@@ -60,7 +61,7 @@ def render(
     _find_package("symusic")
     audio_dir = out_dir / f"audio-v{VERSION}-seed{seed}"
     audio_dir.mkdir(parents=True, exist_ok=True)
-    remove_manifest(out_dir)
+    manifest.remove_manifest(out_dir)
     jobs = []
     for index, repertory in enumerate(REPERTORIES):
         pieces = find_pieces(repertory, corpus)
@@ -74,7 +75,33 @@ def render(
         records.append(record)
         if progress is not None:
             progress(len(records), len(jobs))
-    save_manifest(out_dir, seed, records)
+    manifest.save_manifest(out_dir, seed, records)
+
+
+def load_or_render(
+    out_dir: Path | None = None,
+    *,
+    cache_dir: Path | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Path, Tracks, dict[str, str]]:
+    """Loads the corpus, which is rendered first where it is not on disk.
+
+    Args:
+      out_dir: its folder; None is the default one of the seed in `cache_dir`, which itself is by default the user's.
+      seed, workers, progress: as for `render`.
+
+    Returns:
+      The folder, the tracks, and track_id -> the words that the score has.
+
+    Raises:
+      InputError: as `render`.
+    """
+    place = out_dir or manifest.default_dir(cache_dir, seed)
+    if not manifest.is_rendered(place, seed=seed):
+        render(place, seed=seed, workers=workers, progress=progress)
+    return place, *manifest.load(place)
 
 
 def _find_package(package: str) -> Path:

@@ -147,7 +147,7 @@ def test_the_demo_is_rendered_in_the_cache_and_brings_its_words(tmp_path, monkey
     tracks = folder(Request(audio_dir=tmp_path)).tracks
     rendered = []
     monkeypatch.setattr(render, "render", lambda out_dir, **options: rendered.append((out_dir, options)))
-    monkeypatch.setattr(manifest, "load", lambda out_dir: (tracks, {"a": "la la"}))
+    monkeypatch.setattr(render.manifest, "load", lambda out_dir: (tracks, {"a": "la la"}))
     corpus = registry.CORPORA["demo"](Request(cache_dir=tmp_path, seed=3, workers=2))
     place = manifest.default_dir(tmp_path, 3)
     assert rendered == [(place, {"seed": 3, "workers": 2, "progress": None})]
