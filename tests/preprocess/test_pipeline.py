@@ -190,6 +190,11 @@ pipeline.preprocess(folder(Request(audio_dir=Path(sys.argv[1]))), Path(sys.argv[
 """
 
 
+def _hear_interrupts() -> None:
+    """A shell that starts the tests in the background has SIGINT ignored, by all processes below it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _start(music: Path, root: Path) -> subprocess.Popen[str]:
     """Preprocesses in a process group of its own; returns when the first shard is on the disk."""
     process = subprocess.Popen(
@@ -198,6 +203,7 @@ def _start(music: Path, root: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_hear_interrupts,
     )
     while not (root / "partial" / "1.npz").exists():
         assert process.poll() is None, process.stderr.read()
