@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from musiclust.errors import InputError
+from musiclust.points import check_rows
 from musiclust.types import Block
 
 COMPONENTS = 64  # of the weighted and the PCA fusion, as in the first report
@@ -132,9 +133,7 @@ def whole_block(name: str, values: np.ndarray) -> Block:
     Raises:
       InputError: if a value is NaN or infinite; the first such row is named.
     """
-    bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-    if len(bad):
-        raise InputError(f"row {bad[0]} of {name} holds NaN or infinity ({len(bad)} of {len(values)} rows do): mend it")
+    check_rows(values, name)
     digits = len(str(len(values)))
     return Block(name, np.array([f"{i:0{digits}d}" for i in range(len(values))]), values, np.ones(len(values), bool))
 

@@ -18,3 +18,10 @@ def check_points(z: AnyArray, what: str = "the points") -> np.ndarray:
             "mend that track's features, or lower `learning_rate` if training diverged"
         )
     return z
+
+
+def check_rows(values: np.ndarray, what: str) -> None:
+    """Raises an InputError that names the first row of values (N, *D) that holds NaN or infinity, if there is one."""
+    bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+    if len(bad):
+        raise InputError(f"row {bad[0]} of {what} holds NaN or infinity ({len(bad)} of {len(values)} rows do): mend it")

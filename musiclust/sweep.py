@@ -23,6 +23,7 @@ import numpy as np
 from musiclust import population, training
 from musiclust.errors import InputError
 from musiclust.models import Model
+from musiclust.points import check_rows
 from musiclust.training import Recipe, Setting
 from musiclust.types import Data, History, TrainState
 
@@ -300,10 +301,8 @@ def _check(model: Model, data: Data, settings: Sequence[Setting], epochs: int) -
         raise InputError(f"cond has shape {cond.shape}: give one row for each of the {len(x)} tracks")
     if model.conditional and not cond.shape[1]:
         raise InputError(f"a {type(model).__name__} needs a condition: give Data(x, cond) with at least one column")
-    for name, values in (("x", x), ("cond", cond)):
-        bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-        if len(bad):
-            raise InputError(f"row {bad[0]} of {name} holds NaN or infinity ({len(bad)} of {len(x)} rows do): mend it")
+    check_rows(x, "x")
+    check_rows(cond, "cond")
     if not settings:
         raise InputError("there is nothing to train: give at least one seed, beta, learning rate and resample")
     for setting in settings:
