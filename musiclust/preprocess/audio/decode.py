@@ -1,4 +1,4 @@
-"""A file on disk -> one short mono clip.
+"""A file on disk -> one short mono clip, or several pieces from all through it.
 
 Conventions: samples are float32, mono (the mean of the channels), full scale is 1.0, the rate is in Hz. Of a longer
 file the central stretch is taken: beginnings and endings fade. Whatever libsndfile reads is read (mp3, ogg, opus,
@@ -10,7 +10,7 @@ as where several clips are cut from one song; then that stretch is taken, as if 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,6 +32,7 @@ MAX_PEAK = 1e6  # 120 dB over full scale: not a recording, and its powers would 
 RATES = (1_000, 1_000_000)  # Hz; outside, the header is broken
 
 _LEAD_IN = 24_000  # frames decoded and dropped: after a seek, mp3 borrows bits from up to twenty frames back
+_MARGIN_SECONDS = 0.05  # decoded on both sides of a piece and dropped after resampling, whose filter rings that long
 _BLOCK = 8192  # frames; a damaged FLAC file loses up to so many before the damage
 _PADDING_SECONDS = 0.1  # codecs pad: if more than this is missing, the file's frames are counted
 _SLACK_SECONDS = 0.5  # what may be missing without a warning: clean mp3 files lack a tenth or two,
@@ -150,6 +151,85 @@ def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float =
     return Clip(samples, duration, warning)
 
 
+def place_pieces(duration: float | int, *, seconds: float | int, count: int) -> list[float | int]:
+    """Returns the starts in seconds of pieces spread over a song, ascending.
+
+    Args:
+      duration: of the song; seconds: of a piece.
+      count: how many are wanted, in the middles of as many equal parts of the song. A song that is too short for so
+        many has as many as fit side by side, but at least one. 0 is all of the song: one piece after the other from
+        its start, what is left at its end dropped.
+
+    Example:
+      >>> place_pieces(60, seconds=4, count=3)
+      [8.0, 28.0, 48.0]
+      >>> place_pieces(7, seconds=3, count=0)
+      [0, 3]
+    """
+    fit = max(1, int((duration + 1e-9) / seconds))
+    if not count:
+        return [i * seconds for i in range(fit)]
+    part = duration / min(count, fit)
+    return [max(0.0, i * part + (part - seconds) / 2) for i in range(min(count, fit))]
+
+
+def decode_pieces(
+    path: str, starts: Sequence[float | int], *, sample_rate: int, seconds: float
+) -> Iterator[np.ndarray]:
+    """Decodes pieces of `seconds` of an audio file, one after the other, each resampled to `sample_rate` Hz.
+
+    Of a long file it reads the pieces alone. What lies before the file's start is zeros; a piece at the end of the
+    file, or at damage, is as long as what decodes. Pieces of a path with a fragment of time count from its start.
+
+    Args:
+      path: a file that `decode` takes.
+      starts: seconds, ascending, where the pieces begin; below 0 is before the file.
+
+    Yields:
+      (n,) float32 mono, n <= seconds * sample_rate.
+
+    Raises:
+      InputError: "<path>: <reason>" if the file cannot be read, or a piece holds NaN, infinite or absurdly large
+        samples.
+    """
+    import soundfile
+    import soxr
+
+    place, span = split_stretch(path)
+    offset = span[0] if span else 0.0
+    try:
+        with open_audio(place) as file:
+            rate = file.samplerate
+            length = min(file.frames, round(span[1] * rate) if span else file.frames)
+            for start in starts:
+                first = round((offset + start - _MARGIN_SECONDS) * rate)
+                last = round((offset + start + seconds + _MARGIN_SECONDS) * rate)
+                mono = _read_piece(file, max(0, first), min(last, length))
+                mono = np.concatenate([np.zeros(max(0, -first), np.float32), mono])
+                if not np.abs(mono).max(initial=0) <= MAX_PEAK:  # NaN too
+                    raise InputError(f"{path}: damaged around {offset + start:.0f} s; convert or remove it")
+                margin = round(_MARGIN_SECONDS * sample_rate)
+                yield soxr.resample(mono, rate, sample_rate)[margin : margin + round(seconds * sample_rate)]
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise InputError(f"{path}: cannot be read any more ({error})") from error
+
+
+def _read_piece(file: "soundfile.SoundFile", first: int, last: int) -> np.ndarray:
+    """Reads the frames from `first` up to `last`, mono; none where a decoder fails on damage."""
+    import soundfile
+
+    lead_in = min(first, _LEAD_IN)
+    if last <= first:
+        return np.zeros(0, np.float32)
+    try:
+        file.seek(first - lead_in)
+        # In one go: after each read soundfile seeks to where it is.
+        samples = file.read(lead_in + last - first, dtype="float32", always_2d=True)[lead_in:]
+    except soundfile.LibsndfileError:
+        return np.zeros(0, np.float32)
+    return samples @ np.full(file.channels, 1 / file.channels, np.float32)
+
+
 def _read_centre(path: str, rate: int, promised: int, seconds: float) -> tuple[np.ndarray, float, str]:
     """Reads the central `seconds`, (n,) float32 at the file's own rate; the file's duration in s; a warning or ""."""
     wanted = min(round(seconds * rate), promised)
@@ -184,17 +264,8 @@ def _warn(found: int, wanted: int, promised: int, rate: int) -> str:
 
 def _read_frames(path: str, start: int, frames: int) -> np.ndarray:
     """Reads up to `frames` frames from `start` on, mono, (n,) float32; none if a decoder fails on damage (FLAC)."""
-    import soundfile
-
-    lead_in = min(start, _LEAD_IN)
     with open_audio(path) as file:
-        try:
-            file.seek(start - lead_in)
-            # In one go: after each read soundfile seeks to where it is.
-            samples = file.read(lead_in + frames, dtype="float32", always_2d=True)[lead_in:]
-        except soundfile.LibsndfileError:
-            return np.zeros(0, np.float32)
-        return samples @ np.full(file.channels, 1 / file.channels, np.float32)
+        return _read_piece(file, start, start + frames)
 
 
 def _count_frames(path: str) -> int:

@@ -7,7 +7,7 @@ librosa's functions with their defaults, called on the samples one by one; the t
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -37,6 +37,7 @@ TOP_DB = 80.0  # depth of a decibel scale, librosa's default
 EXTRACTOR_VERSION = 1  # raise it whenever a value changes: stores are checked against it
 N_MELS = 128
 MELSPEC_FRAMES = 431  # 10 s at 22,050 Hz
+_TEMPOGRAM_SECONDS = 8.0  # librosa's default for the tempo
 
 STATISTICS = ("mean", "std", "skew", "kurtosis", "median", "min", "max")  # the order of FMA's features.py
 
@@ -100,8 +101,11 @@ BLOCKS: Mapping[str, BlockSpec] = {
 }
 
 
-def spec(name: str) -> dict[str, Any]:
+def spec(name: str, *, windows: int = 1) -> dict[str, Any]:
     """Describes how the values of block `name` come about, JSON-able. Raises KeyError for an unknown name.
+
+    Args:
+      windows: how many pieces the clip is made of.
 
     Example:
       >>> spec("mfcc_stats")["shape"], spec("mfcc_stats")["sample_rate"]
@@ -118,6 +122,7 @@ def spec(name: str) -> dict[str, Any]:
         "n_fft": N_FFT,
         "hop_length": HOP_LENGTH,
         "clip_seconds": CLIP_SECONDS,
+        **({"clip_windows": windows} if windows > 1 else {}),
         "extractor": f"librosa {version('librosa')}",
         "extractor_version": EXTRACTOR_VERSION,
     }
@@ -128,11 +133,15 @@ def warm_up() -> None:
     extract(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
 
 
-def extract(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> dict[str, np.ndarray]:
+def extract(
+    y: np.ndarray, *, sample_rate: int = SAMPLE_RATE, pieces: Sequence[np.ndarray] = ()
+) -> dict[str, np.ndarray]:
     """Extracts every block of one clip, with the shapes and dtypes of BLOCKS. All values are finite.
 
     Args:
       y: (n,) float32 mono, at least N_FFT samples, full scale 1.0.
+      pieces: sound from all through the song, each like y. Where there are any, all blocks but the spectrogram describe
+        their frames together; no frame reaches from one into the next.
       sample_rate: Hz, above 12,800: the top band of the spectral contrast begins at 6,400 Hz.
 
     Raises:
@@ -143,21 +152,24 @@ def extract(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> dict[str, np.nd
       >>> extract(y)["mfcc_stats"].shape
       (20, 7)
     """
-    if y.ndim != 1 or y.dtype != np.float32 or len(y) < N_FFT or not np.isfinite(y).all():
-        raise ValueError(f"y is {y.dtype} {y.shape}, expected at least {N_FFT} finite float32 samples")
+    for one in (y, *pieces):
+        if one.ndim != 1 or one.dtype != np.float32 or len(one) < N_FFT or not np.isfinite(one).all():
+            raise ValueError(f"y is {one.dtype} {one.shape}, expected at least {N_FFT} finite float32 samples")
     if sample_rate <= 12_800:
         raise ValueError(f"sample_rate is {sample_rate} Hz, expected more than 12800")
     with warnings.catch_warnings():
         # Of clips shorter than a window of the tempogram, and of silence, which has no tuning.
         warnings.simplefilter("ignore", UserWarning)
-        return {name: values.astype(BLOCKS[name].dtype) for name, values in _blocks(y, sample_rate).items()}
+        found = _blocks(y, pieces or (y,), sample_rate)
+        return {name: values.astype(BLOCKS[name].dtype) for name, values in found.items()}
 
 
-def _blocks(y: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
+def _blocks(y: np.ndarray, pieces: Sequence[np.ndarray], sample_rate: int) -> dict[str, np.ndarray]:
     import librosa
     from librosa import feature
 
-    magnitude = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH))
+    magnitudes = [np.abs(librosa.stft(one, n_fft=N_FFT, hop_length=HOP_LENGTH)) for one in pieces]
+    magnitude = np.concatenate(magnitudes, axis=1)
     power = magnitude**2
     mel = feature.melspectrogram(S=power, sr=sample_rate, n_mels=N_MELS)
     log_mel = librosa.power_to_db(mel, top_db=TOP_DB)
@@ -170,12 +182,15 @@ def _blocks(y: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
             feature.spectral_rolloff(S=magnitude, sr=sample_rate),
             feature.spectral_contrast(S=magnitude, sr=sample_rate),
             feature.spectral_flatness(S=magnitude),
-            feature.zero_crossing_rate(y),
-            feature.rms(y=y),
+            np.concatenate([feature.zero_crossing_rate(one) for one in pieces], axis=1),
+            np.concatenate([feature.rms(y=one) for one in pieces], axis=1),
         ]
     )
-    onset = librosa.onset.onset_strength(S=log_mel, sr=sample_rate, hop_length=HOP_LENGTH)
-    tempo = feature.tempo(onset_envelope=onset, sr=sample_rate, hop_length=HOP_LENGTH)
+    ends = np.cumsum([one.shape[1] for one in magnitudes])[:-1]
+    tempo = _find_tempo(np.split(log_mel, ends, axis=1), sample_rate)
+    if pieces[0] is not y:
+        spectrogram = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH)) ** 2
+        mel = feature.melspectrogram(S=spectrogram, sr=sample_rate, n_mels=N_MELS)
     return {
         "mfcc_mean": mfcc[:20].mean(axis=1, dtype=np.float64),
         "mfcc_stats": _statistics(mfcc[:20]),
@@ -184,6 +199,18 @@ def _blocks(y: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
         "chroma": _mean_and_std(feature.chroma_stft(S=power, sr=sample_rate)),
         "spectral": np.append(_mean_and_std(series), tempo),
     }
+
+
+def _find_tempo(log_mels: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
+    """Returns the tempo in BPM, (1,), by the tempograms of all pieces together."""
+    import librosa
+    from librosa import feature
+
+    hop: Any = {"sr": sample_rate, "hop_length": HOP_LENGTH}
+    onsets = [librosa.onset.onset_strength(S=log_mel, **hop) for log_mel in log_mels]
+    window = librosa.time_to_frames(_TEMPOGRAM_SECONDS, **hop).item()
+    tempograms = [feature.tempogram(onset_envelope=onset, win_length=window, **hop) for onset in onsets]
+    return feature.tempo(tg=np.concatenate(tempograms, axis=1), **hop)
 
 
 def _centre_frames(mel: np.ndarray) -> np.ndarray:

@@ -1,39 +1,166 @@
-"""One audio file -> its features: what a worker process does with each path it is given."""
+"""Audio files -> their features: what is made of each, by which processes.
 
-from typing import NamedTuple
+Conventions: features come in groups, each made by one extractor and computed or kept as a whole: "librosa" (see
+features.py) and "tagger" (see tagger/). Processes with one thread each decode the files and run librosa; a network runs
+in a process of its own, which is handed its input for many songs at a time.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from musiclust.errors import InputError
-from musiclust.preprocess.workers import Failed
+from musiclust.preprocess.audio import features
+from musiclust.preprocess.audio.decode import decode_pieces, place_pieces
+from musiclust.preprocess.audio.network_process import ENVIRONMENT, NetworkProcess
+from musiclust.preprocess.audio.tagger import blocks, patches, run
+from musiclust.preprocess.workers import Failed, hear_all, open_processes
+
+LIBROSA, TAGGER = "librosa", "tagger"
+
+_PREPARING = "loading the feature extractor (the first time it compiles)"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How songs are heard.
+
+    Attributes:
+      tagger_weights: the wheel with the tagger's weights, see `tagger.fetch.find_wheel`; None for no tagger.
+      windows: how many windows of 3 s the tagger hears of a song, spread over it; 0 for all of it.
+      tagger_pools: whether the tagger's pools are blocks too.
+      librosa_windows: how many pieces librosa's clip of 30 s is made of, spread over the song; 1 is its centre.
+    """
+
+    tagger_weights: Path | None = None
+    windows: int = 5
+    tagger_pools: bool = False
+    librosa_windows: int = 1
+
+
+class Job(NamedTuple):
+    """A file and the groups of features that are due for it."""
+
+    path: str
+    groups: tuple[str, ...]
 
 
 class Heard(NamedTuple):
     """What was extracted from a file.
 
     Attributes:
-      features: block -> its values for this track.
+      features: group -> block -> its values for this track.
       duration: seconds of the whole file.
       warning: "" or what is amiss.
+      inputs: group -> what its network is to be given, (W, *D).
     """
 
-    features: dict[str, np.ndarray]
+    features: dict[str, dict[str, np.ndarray]]
     duration: float
     warning: str
+    inputs: dict[str, np.ndarray]
 
 
-def hear(path: str) -> Heard | Failed:
-    """Decodes a file and extracts every feature. Runs in a worker process."""
-    from musiclust.preprocess.audio import features
+def list_specs(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns how the values of each block come about: group -> block -> spec."""
+    specs = {LIBROSA: {name: features.spec(name, windows=settings.librosa_windows) for name in features.BLOCKS}}
+    if settings.tagger_weights is not None:
+        specs[TAGGER] = blocks.specify(settings.windows, pools=settings.tagger_pools)
+    return specs
 
+
+def listen(
+    jobs: Sequence[Job], settings: Settings, *, workers: int, report: Callable[[str, int, int], None]
+) -> Generator[tuple[int, Heard | Failed], None, None]:
+    """Yields (index into jobs, what became of the file), each once. Closing it ends all processes.
+
+    Args:
+      workers: processes that decode.
+      report: called with (stage, done, total) while the extractors are loaded.
+
+    Raises:
+      InputError: if a network cannot be loaded, or its process dies.
+    """
+    wanted = {group for job in jobs for group in job.groups}
+    with ExitStack() as stack:
+        networks: dict[str, NetworkProcess[int]] = {}
+        if TAGGER in wanted and settings.tagger_weights is not None:
+            networks[TAGGER] = NetworkProcess(
+                TAGGER,
+                stack.enter_context(open_processes(1, ENVIRONMENT)),
+                prepare=partial(run.prepare, settings.tagger_weights),
+                run=partial(run.tag, settings.tagger_weights),
+                rows=run.ROWS_SENT,
+            )
+        if LIBROSA in wanted:
+            report(_PREPARING, 0, 1)
+            features.warm_up()  # numba's compiled code goes to its cache on disk, from which the processes load it
+            report(_PREPARING, 1, 1)
+        results = stack.enter_context(closing(hear_all(jobs, workers=workers, hear=partial(hear, settings=settings))))
+        yield from _run_networks(results, networks, settings)
+
+
+def _run_networks(
+    results: Iterator[tuple[int, Heard | Failed]], networks: Mapping[str, NetworkProcess[int]], settings: Settings
+) -> Iterator[tuple[int, Heard | Failed]]:
+    """Yields the results, those with inputs for networks when these have answered."""
+    waiting: dict[int, Heard] = {}
+
+    def take(group: str, i: int, found: Mapping[str, np.ndarray]) -> Iterator[tuple[int, Heard | Failed]]:
+        heard = waiting[i]
+        heard.features[group] = blocks.summarise_windows(found, pools=settings.tagger_pools)
+        del heard.inputs[group]
+        if not heard.inputs:
+            yield i, _check_finite(waiting.pop(i))
+
+    for i, result in results:
+        if isinstance(result, Failed) or not result.inputs:
+            yield i, result
+            continue
+        waiting[i] = result
+        for group, rows in list(result.inputs.items()):
+            for key, found in networks[group].put(i, rows):
+                yield from take(group, key, found)
+    for group, network in networks.items():
+        for key, found in network.finish():
+            yield from take(group, key, found)
+
+
+def hear(job: Job, settings: Settings) -> Heard | Failed:
+    """Decodes a file, extracts what librosa makes of it and cuts what the networks are to be given. Runs in a worker
+    process."""
+    path = job.path
     try:
         clip = features.decode(path, sample_rate=features.SAMPLE_RATE, seconds=features.CLIP_SECONDS)
-        found = features.extract(clip.samples, sample_rate=features.SAMPLE_RATE)
+        found, inputs = {}, {}
+        if LIBROSA in job.groups:
+            pieces = _spread(path, clip.duration, settings.librosa_windows)
+            found[LIBROSA] = features.extract(clip.samples, sample_rate=features.SAMPLE_RATE, pieces=pieces)
+        if TAGGER in job.groups:
+            inputs[TAGGER] = patches.cut_patches(path, clip.duration, settings.windows)
     except InputError as error:
         return Failed(str(error).removeprefix(f"{path}: "))
     except Exception as error:  # whatever one file does to a decoder, the others are heard and this one is named
         return Failed(f"{type(error).__name__}: {error}")
-    broken = [name for name, values in found.items() if not np.isfinite(values).all()]
-    if broken:
-        return Failed(f"its {', '.join(broken)} came out as NaN or infinity")
-    return Heard(found, clip.duration, clip.warning)
+    return _check_finite(Heard(found, clip.duration, clip.warning, inputs))
+
+
+def _spread(path: str, duration: float, windows: int) -> list[np.ndarray]:
+    """Decodes the pieces that librosa's clip is made of; none where it is the centre of the song."""
+    if windows == 1:
+        return []
+    seconds = features.CLIP_SECONDS / windows
+    starts = place_pieces(duration, seconds=seconds, count=windows)
+    pieces = decode_pieces(path, starts, sample_rate=features.SAMPLE_RATE, seconds=seconds)
+    return [piece for piece in pieces if len(piece) >= features.N_FFT]
+
+
+def _check_finite(heard: Heard) -> Heard | Failed:
+    every = {name: values for of_group in heard.features.values() for name, values in of_group.items()}
+    broken = [name for name, values in every.items() if not np.isfinite(values).all()]
+    return Failed(f"its {', '.join(broken)} came out as NaN or infinity") if broken else heard

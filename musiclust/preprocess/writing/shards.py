@@ -2,9 +2,10 @@
 
     partial/<n>.npz   a few finished tracks: track_id, size, mtime_ns, duration, warning, specs, one array a block
 
-Conventions: a track counts as finished for as long as its file keeps its size and modification time and the features
-keep their specs. Whatever the moment at which a run is killed, the next one finds each finished track in a shard or in
-every block. Nothing here holds more than a few shards in memory.
+Conventions: features come in groups, each made by one extractor and of one or more blocks. A track counts as finished
+in a group for as long as its file keeps its size and modification time and the group's features keep their specs.
+Whatever the moment at which a run is killed, the next one finds each finished track in a shard or in every block of the
+group. A shard is of one group. Nothing here holds more than a few shards in memory.
 """
 
 import json
@@ -21,7 +22,7 @@ from musiclust import store
 from musiclust.preprocess.writing.swap import recover, replace_files
 from musiclust.types import Tracks
 
-Specs = Mapping[str, Mapping[str, Any]]
+Specs = Mapping[str, Mapping[str, Any]]  # block -> how its values come about
 
 _FOLDER = "partial"
 _OPEN_SHARDS = 16  # read at a time, about 4 MB each
@@ -56,7 +57,7 @@ class Finished(NamedTuple):
 
 
 def save_shard(root: Path, computed: Sequence[Computed], specs: Specs) -> None:
-    """Writes one shard; it is on the disk when this returns."""
+    """Writes one shard of the group that has these specs; it is on the disk when this returns."""
     numbers = [int(path.stem) for path in _list_shards(root)]
     files = [one.file for one in computed]
     arrays = {name: np.stack([one.features[name] for one in computed]) for name in specs}
@@ -74,18 +75,18 @@ def save_shard(root: Path, computed: Sequence[Computed], specs: Specs) -> None:
         )
 
 
-def find_finished(root: Path, specs: Specs) -> dict[str, Finished]:
-    """Finds the finished tracks, by track_id: those in the blocks and, newer, those in shards.
+def find_finished(root: Path, groups: Mapping[str, Specs]) -> dict[str, dict[str, Finished]]:
+    """Finds the finished tracks of each group, by track_id: those in the blocks and, newer, those in shards.
 
     Shards made with other specs, or torn, are removed: their tracks are computed anew.
     """
     recover(root)
-    finished = _find_in_blocks(root, specs)
+    finished = {group: _find_in_blocks(root, specs) for group, specs in groups.items()}
+    by_specs = {_fingerprint(specs): group for group, specs in groups.items()}
     for path in _list_shards(root):
         try:
             with np.load(path) as shard:
-                if shard["specs"].item() != _fingerprint(specs):
-                    raise ValueError("other specs")
+                group = by_specs[shard["specs"].item()]
                 names = ("track_id", "size", "mtime_ns", "duration", "warning")
                 columns = [shard[name].tolist() for name in names]
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -93,36 +94,74 @@ def find_finished(root: Path, specs: Specs) -> dict[str, Finished]:
             continue
         for row, (track_id, size, mtime_ns, duration, warning) in enumerate(zip(*columns, strict=True)):
             file = store.FileRecord(store.Stamp(size, mtime_ns), duration, warning)
-            finished[track_id] = Finished(file, path, row)
+            finished[group][track_id] = Finished(file, path, row)
     return finished
 
 
 def _find_in_blocks(root: Path, specs: Specs) -> dict[str, Finished]:
-    """Finds the tracks that every block holds, computed by these specs."""
+    """Finds the tracks that every block of a group holds, computed by these specs."""
     if not set(specs) <= set(store.block_names(root)):
         return {}
-    if any(_strip(store.load_block(root, name).spec) != _strip(spec) for name, spec in specs.items()):
+    blocks = [store.load_block(root, name) for name in specs]
+    if any(_strip(block.spec) != _strip(specs[block.name]) for block in blocks):
         return {}
-    return {track_id: Finished(file) for track_id, file in store.load_files(root).items()}
+    held = set(blocks[0].track_id.tolist()).intersection(*(block.track_id.tolist() for block in blocks))
+    return {track_id: Finished(file) for track_id, file in store.load_files(root).items() if track_id in held}
 
 
-def merge_shards(root: Path, tracks: Tracks, finished: Mapping[str, Finished], specs: Specs) -> None:
-    """Makes the blocks and tracks.csv hold exactly `tracks`, from shards and the blocks as they are; removes shards.
+def merge_shards(
+    root: Path, tracks: Tracks, finished: Mapping[str, Mapping[str, Finished]], groups: Mapping[str, Specs]
+) -> None:
+    """Makes the groups' blocks and tracks.csv hold exactly `tracks`, from shards and the blocks as they are.
 
-    Blocks that hold just these tracks already are not rewritten.
+    Blocks that hold just these tracks already are not rewritten. Blocks of audio features that are of none of the
+    groups lose the tracks that are gone or whose file has changed, and are kept else. The shards are removed.
 
     Args:
-      finished: track_id -> where its features are, for each of `tracks`.
+      finished: group -> track_id -> where its features are, for each of `tracks`.
     """
-    finished = {track_id: finished[track_id] for track_id in tracks.track_id.tolist()}
+    ids = tracks.track_id.tolist()
+    finished = {group: {track_id: finished[group][track_id] for track_id in ids} for group in groups}
+    files = {track_id: one.file for track_id, one in next(iter(finished.values())).items()}
     with replace_files(root) as folder:
         store.save_tracks(folder, tracks)
-        if any(one.shard for one in finished.values()) or list(finished) != list(_find_in_blocks(root, specs)):
-            for name, spec in specs.items():
-                store.write_block(folder, name, list(finished), _read_rows(root, name, finished), spec)
-            store.save_files(folder, {track_id: one.file for track_id, one in finished.items()})
+        for group, specs in groups.items():
+            there = _find_in_blocks(root, specs)
+            rows = [store.load_block(root, name).track_id.tolist() for name in specs] if there else []
+            if any(one.shard for one in finished[group].values()) or rows != [ids] * len(specs):
+                for name, spec in specs.items():
+                    store.write_block(folder, name, ids, _read_rows(root, name, finished[group]), spec)
+        emptied = _trim_others(root, folder, files, groups)
+        if files != store.load_files(root):
+            store.save_files(folder, files)
+    for name in emptied:
+        store.remove_block(root, name)
     if (root / _FOLDER).exists():  # with it goes what a killed run was about to write
         shutil.rmtree(root / _FOLDER)
+
+
+def _trim_others(
+    root: Path, folder: Path, files: Mapping[str, store.FileRecord], groups: Mapping[str, Specs]
+) -> list[str]:
+    """Writes into `folder` the blocks of audio features that are of no group and hold tracks that are gone or changed.
+
+    Returns:
+      The names of those in which no track is left.
+    """
+    before, emptied = store.load_files(root), []
+    current = {i for i, file in files.items() if i in before and before[i].stamp == file.stamp}
+    asked = {name for specs in groups.values() for name in specs}
+    for name in set(store.block_names(root)) - asked:
+        block = store.load_block(root, name)
+        if "extractor_version" not in block.spec:  # not of audio features
+            continue
+        kept = [row for row, track_id in enumerate(block.track_id.tolist()) if track_id in current]
+        if not kept:
+            emptied.append(name)
+        elif len(kept) < len(block.track_id):
+            ids = block.track_id[kept].tolist()
+            store.write_block(folder, name, ids, (block.values[row] for row in kept), block.spec)
+    return emptied
 
 
 def _read_rows(root: Path, name: str, finished: Mapping[str, Finished]) -> Iterator[np.ndarray]:

@@ -10,7 +10,7 @@ import soundfile
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess import pipeline
-from musiclust.preprocess.audio import features
+from musiclust.preprocess.audio import features, listen
 from musiclust.preprocess.corpora import registry
 from musiclust.preprocess.corpora.audio_files import EXTENSIONS
 from musiclust.preprocess.corpora.base import Request
@@ -161,7 +161,7 @@ def hear_here(paths, *, workers, hear):
 
 
 def test_blocks_that_a_corpus_brings_join_what_is_heard(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "hear_all", hear_here)
+    monkeypatch.setattr(listen, "hear_all", hear_here)
     music, root = tmp_path / "music", tmp_path / "store"
     music.mkdir()
     for i in range(3):

@@ -138,7 +138,7 @@ def test_wrong_folders_are_one_line(tmp_path):
 
 
 def test_clips_of_one_file_are_heard_one_by_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "hear_all", hear_here)
+    monkeypatch.setattr(listen, "hear_all", hear_here)
     path, root = song(tmp_path / "genres", "blues/blues.00000.wav", 0, seconds=21.0), tmp_path / "store"
     corpus = gtzan(Request(audio_dir=tmp_path / "genres", clips=3))
     summary = pipeline.preprocess(corpus, root, embedder="tfidf")

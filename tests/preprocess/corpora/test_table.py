@@ -10,6 +10,7 @@ from pyarrow import parquet
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess import pipeline
+from musiclust.preprocess.audio import listen
 from musiclust.preprocess.corpora.base import Request, TableRequest
 from musiclust.preprocess.corpora.table import table
 from musiclust.types import Block
@@ -221,7 +222,7 @@ def test_wrong_files_are_one_line(tmp_path):
 
 
 def test_a_corpus_without_audio_is_not_heard(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "hear_all", None)
+    monkeypatch.setattr(listen, "hear_all", None)
     root = tmp_path / "store"
     path = tmp_path / "f.csv"
     path.write_text("id,genre,words,a,b\nz,Pop,la la la,1,2\ny,Rock,,3,4\nx,Pop,oh oh oh,5,\n")

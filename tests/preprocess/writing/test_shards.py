@@ -15,7 +15,7 @@ def test_torn_shards_and_shards_of_other_specs_are_dropped(tmp_path):
         shards.save_shard(tmp_path, [shards.Computed(track_id, file, values)], these)
     torn = tmp_path / "partial" / "3.npz"
     torn.write_bytes(torn.read_bytes()[:1000])
-    finished = shards.find_finished(tmp_path, specs)
+    finished = shards.find_finished(tmp_path, {"librosa": specs})["librosa"]
     assert list(finished) == ["a"]
     assert finished["a"].file == file
     assert [file.name for file in (tmp_path / "partial").iterdir()] == ["1.npz"]

@@ -1,0 +1,88 @@
+"""The blocks of a store that the tagger makes of a song, and what stands in each.
+
+Conventions: each value is a mean over the windows of a song; the block of the same name with `_std` holds the standard
+deviation between these windows, which says how much the song changes (0 where there is one window).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from musiclust.preprocess.audio.tagger.patches import FRAMES, HOP_LENGTH, N_FFT, SAMPLE_RATE
+from musiclust.preprocess.audio.tagger.tags import TAGS, name_columns
+from musiclust.preprocess.audio.tagger.weights import SHA256, WHEEL
+
+VERSION = 1  # raise it whenever a value changes: stores are checked against it
+
+_UNITS, _CHANNELS = 200, 753
+_SETS = {"msd": "tags of the Million Song Dataset", "mtt": "tags of MagnaTagATune"}
+_POOLS = tuple(f"{pool}_{i:03d}" for pool in ("max", "mean") for i in range(_CHANNELS))
+
+
+def specify(windows: int, *, pools: bool) -> dict[str, dict[str, Any]]:
+    """Describes the blocks: name -> how its values come about, JSON-able.
+
+    Args:
+      windows: how many there are of a song at most; 0 for all.
+      pools: whether there are the blocks `msd_pool` and `mtt_pool` too.
+
+    Example:
+      >>> list(specify(5, pools=False))
+      ['msd', 'mtt', 'tags', 'msd_std', 'mtt_std', 'tags_std']
+    """
+    means: dict[str, tuple[str, tuple[str, ...]]] = {
+        network: (
+            f"last hidden layer of MusiCNN trained on {learned}",
+            tuple(f"{network}_{i:03d}" for i in range(_UNITS)),
+        )
+        for network, learned in _SETS.items()
+    }
+    means["tags"] = "probabilities of tags by MusiCNN, network before tag", name_columns()
+    if pools:
+        for network, learned in _SETS.items():
+            means[f"{network}_pool"] = f"maxima and means over time of MusiCNN trained on {learned}", _POOLS
+    described = {name: (f"mean over windows of the {text}", columns) for name, (text, columns) in means.items()}
+    described |= {
+        f"{name}_std": (f"standard deviation between windows of the {text}", columns)
+        for name, (text, columns) in means.items()
+    }
+    return {
+        name: {
+            "shape": [len(columns)],
+            "dtype": "float32",
+            "units": "1",
+            "description": description,
+            "columns": list(columns),
+            "sample_rate": SAMPLE_RATE,
+            "n_fft": N_FFT,
+            "hop_length": HOP_LENGTH,
+            "window_frames": FRAMES,
+            "windows": windows,
+            "extractor": "MusiCNN",
+            "weights": f"{WHEEL} sha256:{SHA256}",
+            "extractor_version": VERSION,
+        }
+        for name, (description, columns) in described.items()
+    }
+
+
+def summarise_windows(found: Mapping[str, np.ndarray], *, pools: bool) -> dict[str, np.ndarray]:
+    """Makes the blocks' values of one song.
+
+    Args:
+      found: what `run.tag` says of its W windows.
+      pools: as in `specify`.
+
+    Returns:
+      block -> (D,) float32.
+    """
+    windows = {network: found[f"{network}_penultimate"] for network in TAGS}
+    windows["tags"] = np.concatenate([found[f"{network}_tags"] for network in TAGS], axis=1)
+    if pools:
+        for network in TAGS:
+            both = [found[f"{network}_max_pool"], found[f"{network}_mean_pool"]]
+            windows[f"{network}_pool"] = np.concatenate(both, axis=1)
+    values = {name: rows.mean(axis=0, dtype=np.float64) for name, rows in windows.items()}
+    values |= {f"{name}_std": rows.std(axis=0, dtype=np.float64) for name, rows in windows.items()}
+    return {name: value.astype(np.float32) for name, value in values.items()}
