@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.study.characters import describe_songs
 from experiments.study.inputs import Inputs
 from experiments.study.run_files import replace_nan, write_latents, write_tracks
 from experiments.study.scoring import Scored
@@ -31,13 +32,15 @@ def write_report(
     """
     write_latents(run_dir, scored.posterior.mean)
     clusters = scored.clustering.clusters
+    names = {one["cluster"]: one["name"] for one in results["clusters"]}
+    tags = describe_songs(inputs)
     if not all(importlib.util.find_spec(name) for name in ("matplotlib", "plotly", "jinja2")):
-        write_tracks(run_dir, inputs, clusters, None)
+        write_tracks(run_dir, inputs, clusters, None, names, tags)
         return None
     from musiclust.report import embedding, page, plots
 
     xy = embedding.embed_2d(scored.posterior.mean, seed=0)
-    write_tracks(run_dir, inputs, clusters, xy)
+    write_tracks(run_dir, inputs, clusters, xy, names, tags)
     figures = _make_figures(results, inputs, model, scored, xy)
     plots.save_figures(run_dir / "figures", figures)
     page.write_page(
@@ -48,6 +51,7 @@ def write_report(
         clusters=clusters,
         xy=xy,
         classes=inputs.classes,
+        song_tags=tags,
     )
     return run_dir / "report.html"
 
@@ -56,9 +60,10 @@ def _make_figures(
     results: Mapping[str, Any], inputs: Inputs, model: Checkpoint, scored: Scored, xy: np.ndarray
 ) -> dict[str, Any]:
     from musiclust.report import plots
+    from musiclust.report.cluster_table import cluster_titles
 
     clusters = scored.clustering.clusters
-    names = [f"cluster {c}" for c in range(clusters.max() + 1)]
+    names = cluster_titles(results["clusters"], int(clusters.max()) + 1)
     figures = {
         "training_curves": plots.training_curves(
             model.history._asdict(),
@@ -70,9 +75,9 @@ def _make_figures(
         figures["map_by_class"] = plots.latent_map(
             xy, inputs.truth, inputs.class_names, f"The latent space, by {inputs.classes}"
         )
-    figures["cluster_sizes"] = plots.cluster_sizes(clusters)
+    figures["cluster_sizes"] = plots.cluster_sizes(clusters, names)
     if inputs.truth is not None:
-        figures["contingency"] = plots.contingency(clusters, inputs.truth, inputs.class_names)
+        figures["contingency"] = plots.contingency(clusters, inputs.truth, inputs.class_names, names)
     if model.model.variational:
         figures["kl_per_dim"] = plots.kl_per_dim(kl_per_dim(scored.posterior.mean, scored.posterior.logvar))
     rows = np.linspace(0, len(inputs.tracks) - 1, min(_SHOWN, len(inputs.tracks))).astype(int)

@@ -9,10 +9,12 @@ import jax
 
 from experiments.cli.console import console
 from experiments.configs import Config
+from experiments.study.characters import describe_clusters
 from experiments.study.inputs import Inputs
 from experiments.study.run_files import FORMAT
 from experiments.study.scoring import Scored
 from musiclust.checkpoint import Checkpoint
+from musiclust.report.cluster_table import clusters_table
 from musiclust.report.reading import reading
 from musiclust.report.summary import summary
 from musiclust.report.tables import results_table, summary_table
@@ -56,14 +58,16 @@ def assemble_results(
         "k": config.k,
         "rows": scored.rows,
         "chosen": scored.chosen,
+        "clusters": describe_clusters(inputs, scored.posterior.mean, scored.clustering.clusters),
     }
     results["reading"] = reading(results)
     return results
 
 
 def print_results(results: Mapping[str, Any]) -> None:
-    """Prints the tables and the sentence that reads them."""
+    """Prints the tables of scores, the sentence that reads them, and the clusters with their names."""
     console.print(results_table(results))
     if any(entry["n"] > 1 for entry in summary(results)):
         console.print(summary_table(results))
     console.print(results["reading"])
+    console.print(clusters_table(results))

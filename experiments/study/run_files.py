@@ -2,13 +2,13 @@
 
 metrics.json   the results dictionary, with null for what is undefined
 latents.npy    (N, L) posterior means of the replica that is shown
-tracks.csv     each track's cluster and place on the map
+tracks.csv     each track's cluster, the name of the cluster, place on the map, and strongest tags
 """
 
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from musiclust import store
 from musiclust.errors import InputError
 
 FORMAT = 2
+_COLUMNS = ("track_id", "cluster", "cluster_name", "x", "y", "title", "artist", "class", "path", "tags")
 _FLAGS_BEFORE = {"label-seen": "class-seen"}  # of rows in format 1
 
 
@@ -56,24 +57,33 @@ def write_latents(run_dir: Path, latents: np.ndarray) -> None:
         np.save(file, latents)
 
 
-def write_tracks(run_dir: Path, inputs: Inputs, clusters: np.ndarray, xy: np.ndarray | None) -> None:
+def write_tracks(
+    run_dir: Path,
+    inputs: Inputs,
+    clusters: np.ndarray,
+    xy: np.ndarray | None,
+    names: Mapping[int, str],
+    tags: Sequence[str],
+) -> None:
     """Writes tracks.csv.
 
     Args:
       clusters: (N,), -1 for noise.
       xy: (N, 2) places on the map; None where no map was made.
+      names: the clusters' names by their number; noise has none.
+      tags: N songs' strongest tags, "" where none are known.
     """
     tracks = inputs.tracks
     with store.atomic(run_dir / "tracks.csv") as file:
         writer = csv.writer(file)
-        writer.writerow(["track_id", "cluster", "x", "y", "title", "artist", "class", "path"])
+        writer.writerow(list(_COLUMNS))
         for i, track_id in enumerate(tracks.track_id):
             place = ["", ""] if xy is None else [f"{value:.4f}" for value in xy[i]]
             code = -1 if inputs.truth is None else inputs.truth[i]
             name = inputs.class_names[code] if code >= 0 else ""
-            writer.writerow(
-                [track_id, clusters[i], *place, tracks.meta["title"][i], tracks.meta["artist"][i], name, tracks.path[i]]
-            )
+            cluster = int(clusters[i])
+            about = [tracks.meta["title"][i], tracks.meta["artist"][i], name, tracks.path[i]]
+            writer.writerow([track_id, cluster, names.get(cluster, ""), *place, *about, tags[i]])
 
 
 def replace_nan(value: Any) -> Any:

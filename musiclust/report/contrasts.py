@@ -56,7 +56,8 @@ def lift(values: np.ndarray, inside: np.ndarray, group: np.ndarray, alpha: float
     means = [np.maximum(side.mean, FLOOR) for side in (here, elsewhere)]
     effect = np.log(means[0]) - np.log(means[1])
     half = _half_width(here, elsewhere, means[0], means[1], alpha)
-    return Contrast(here.mean, elsewhere.mean, *(np.exp(value) for value in (effect, effect - half, effect + half)))
+    with np.errstate(over="ignore"):  # an interval without an upper end
+        return Contrast(here.mean, elsewhere.mean, *(np.exp(value) for value in (effect, effect - half, effect + half)))
 
 
 def difference(values: np.ndarray, inside: np.ndarray, group: np.ndarray, alpha: float) -> Contrast:
@@ -70,7 +71,7 @@ def difference(values: np.ndarray, inside: np.ndarray, group: np.ndarray, alpha:
     """
     here, elsewhere = (_mean_without_each(values, rows, group) for rows in (inside, ~inside))
     scale = values.std(axis=0)
-    scale = np.where(scale > 0, scale, np.inf)  # a column that never varies makes no difference
+    scale = np.where(scale > 0, scale, 1.0)  # a column that never varies makes no difference
     effect = (here.mean - elsewhere.mean) / scale
     half = _half_width(here, elsewhere, scale, scale, alpha)
     return Contrast(here.mean, elsewhere.mean, effect, effect - half, effect + half)
@@ -123,8 +124,8 @@ def _mean_without_each(values: np.ndarray, rows: np.ndarray, group: np.ndarray) 
     n_groups = int(group.max()) + 1
     mean = values[rows].mean(axis=0, dtype=np.float64)
     member = csr_matrix((np.full(count, 1 / count), (own, np.arange(count))), shape=(n_groups, count))
-    share = np.bincount(own, minlength=n_groups) / count
-    groups = float(1 / (share**2).sum())
+    sizes = np.bincount(own, minlength=n_groups)
+    share, groups = sizes / count, float(count**2 / (sizes**2).sum())
     # Without group g the mean would be lower by its summed deviations over 1 - share.
     rest = np.where(share < 1, 1 - share, 1.0)[:, None]
     pulls = (member @ (values[rows] - mean)) / rest * np.sqrt(1 - 1 / groups)

@@ -15,6 +15,7 @@
   const hover = i => [
     `<b>${plain(data.title[i])}</b>`, plain(data.artist[i]),
     ...data.colourings.map((c, n) => plain((n ? c.name + ": " : "") + called(c, c.codes[i]))),
+    plain(data.tags[i]),
     audio && !data.audio[i] ? "no audio file" : "",
   ].filter(line => line).join("<br>");
 

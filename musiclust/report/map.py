@@ -10,6 +10,7 @@ import html
 import json
 import os
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote_from_bytes
@@ -24,7 +25,16 @@ _STRETCH = re.compile(r"#t=[\d.]+,[\d.]+$")
 _SYMBOLS = ("circle", "triangle-up", "square", "diamond", "cross")
 
 
-def song_map(xy: np.ndarray, tracks: Tracks, clusters: np.ndarray, classes: str | None, page_dir: Path) -> str:
+def song_map(
+    xy: np.ndarray,
+    tracks: Tracks,
+    clusters: np.ndarray,
+    classes: str | None,
+    page_dir: Path,
+    *,
+    names: Sequence[str],
+    tags: Sequence[str],
+) -> str:
     """Returns an HTML fragment: the map, the player below it where there is audio, and the script of both.
 
     Args:
@@ -33,6 +43,8 @@ def song_map(xy: np.ndarray, tracks: Tracks, clusters: np.ndarray, classes: str 
       classes: name of the classes of `tracks` that the colours can be switched to; None for no such switch.
       page_dir: folder where the page will lie. Audio below it is linked by relative path, so that the folder can be
         moved whole; audio elsewhere is linked by a file:// address.
+      names: what each cluster from 0 on is called.
+      tags: what else is known of each of N songs, shown where it is hovered over; "" for nothing.
 
     Raises:
       ValueError: if xy or clusters do not have a row per track.
@@ -41,8 +53,7 @@ def song_map(xy: np.ndarray, tracks: Tracks, clusters: np.ndarray, classes: str 
         raise ValueError(f"{len(tracks)} tracks, xy {xy.shape}, clusters {clusters.shape}")
     from plotly.offline import get_plotlyjs
 
-    names = [f"cluster {code}" for code in range(clusters.max(initial=-1) + 1)]
-    colourings = [{"name": "cluster", "codes": clusters.tolist(), "names": names, "none": "noise"}]
+    colourings = [{"name": "cluster", "codes": clusters.tolist(), "names": list(names), "none": "noise"}]
     if classes is not None:
         codes, named = tracks.classes[classes].tolist(), list(tracks.class_names[classes])
         colourings.append({"name": classes, "codes": codes, "names": named, "none": "unknown"})
@@ -51,6 +62,7 @@ def song_map(xy: np.ndarray, tracks: Tracks, clusters: np.ndarray, classes: str 
         "y": [float(f"{y:.5g}") for y in xy[:, 1]],
         "title": song_titles(tracks),
         "artist": [str(artist) for artist in tracks.meta["artist"]],
+        "tags": list(tags),
         "audio": [audio_address(str(path), page_dir) for path in tracks.path],
         "colourings": colourings,
         "palette": PALETTE,

@@ -32,17 +32,26 @@ _LEAST_GROUPS = 5  # that must have a word, anywhere, before it is looked at
 
 
 class Descriptor(NamedTuple):
-    """What a measured column is called where a cluster has more or less of it; unit: what its values are in."""
+    """What a measured column is called where a cluster has more or less of it.
+
+    Attributes:
+      more: what the cluster is then.
+      less: the same where it has less.
+      unit: what the values are in.
+      heard: the least quotient of two means that an ear would notice between songs. In a collection that was brought to
+        one loudness even a large effect is none to the ear.
+    """
 
     more: str
     less: str
     unit: str
+    heard: float
 
 
 DESCRIPTORS: Mapping[str, Descriptor] = {
-    "tempo": Descriptor("faster", "slower", "BPM"),
-    "centroid_mean": Descriptor("brighter", "darker", "Hz"),
-    "rms_mean": Descriptor("louder", "quieter", "of full scale"),
+    "tempo": Descriptor("faster", "slower", "BPM", 1.1),
+    "centroid_mean": Descriptor("brighter", "darker", "Hz", 1.15),
+    "rms_mean": Descriptor("louder", "quieter", "of full scale", 1.25),
 }
 # The tag that says the same as a descriptor, and so takes its place.
 _SAME = {"faster": "fast", "slower": "slow", "louder": "loud", "quieter": "quiet"}
@@ -130,10 +139,11 @@ def name_clusters(
     groups = np.unique(np.arange(len(clusters)) if group is None else np.asarray(group), return_inverse=True)[1]
     numbers = [int(code) for code in np.unique(clusters) if code >= 0]
     songs = _Songs(clusters, groups, numbers)
-    alpha = MISS / max(1, (tags is not None) + (texts is not None) + bool(descriptors))
+    sung = texts is not None and any(texts)
+    alpha = MISS / max(1, (tags is not None) + sung + bool(descriptors))
     kinds = [
         *([_find_tags(songs, tags, tag_names, alpha)] if tags is not None else []),
-        *([_find_words(songs, texts, alpha)] if texts is not None else []),
+        *([_find_words(songs, texts, alpha)] if texts is not None and sung else []),
         *([_find_descriptors(songs, descriptors, alpha)] if descriptors else []),
     ]
     reasons = {n: _without_repeats([reason for found in kinds for reason in found.get(n, [])]) for n in numbers}
@@ -196,8 +206,9 @@ def _find_descriptors(songs: _Songs, descriptors: Mapping[str, AnyArray], alpha:
         for number, inside, groups in songs.divide(known):
             contrast = difference(values[known, None], inside, groups, alpha / (len(songs.numbers) * len(there)))
             here, elsewhere, effect, low, high = (float(value[0]) for value in contrast)
-            if (low > 0 or high < 0) and abs(effect) >= LEAST_DIFFERENCE:
-                more, less, unit = DESCRIPTORS[name]
+            more, less, unit, heard = DESCRIPTORS[name]
+            audible = max(here, elsewhere) >= heard * min(here, elsewhere)
+            if (low > 0 or high < 0) and abs(effect) >= LEAST_DIFFERENCE and audible:
                 word = more if effect > 0 else less
                 found.setdefault(number, []).append(
                     Reason("descriptor", word, here, elsewhere, effect, low, high, unit)

@@ -5,7 +5,7 @@ page, and plotly.js is within it too. Numbers are those of `tables`, so that the
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musiclust import store
+from musiclust.report.cluster_table import cluster_titles, explain
 from musiclust.report.map import has_audio, song_map, song_titles
 from musiclust.report.plots import GREY, PALETTE, png
 from musiclust.report.reading import number, reading
@@ -24,7 +25,7 @@ from musiclust.types import Tracks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MEMBERS = 15  # songs listed of a cluster
+_MEMBERS = 8  # songs listed of the noise
 _OFTEN = 0.25  # share of a cluster from which on its commonest class is named
 
 # Name of a figure -> its heading and how to read it. A figure of another name is shown under that name.
@@ -66,17 +67,19 @@ def write_page(
     clusters: np.ndarray,
     xy: np.ndarray,
     classes: str | None,
+    song_tags: Sequence[str],
 ) -> None:
     """Writes the report, whole or not at all.
 
     Args:
       path: where report.html is to lie. Audio files below its folder are linked by relative path.
-      results: what metrics.json holds.
+      results: what metrics.json holds, "clusters" with their names among it.
       figures: the figures by name, in the order of the page. CAPTIONS has the names that the page can explain.
       tracks: N songs.
       clusters: (N,) their clusters, -1 noise.
       xy: (N, 2) their places on the map.
       classes: name of the classes of `tracks` to show beside the clusters, or None.
+      song_tags: the strongest tags of N songs, "" where none are known.
 
     Raises:
       ValueError: if tracks, clusters and xy differ in length.
@@ -85,6 +88,7 @@ def write_page(
     from markupsafe import Markup
 
     template = (files("musiclust.report") / "page.html").read_text(encoding="utf-8")
+    names = cluster_titles(results["clusters"], int(clusters.max(initial=-1)) + 1)
     several_seeds = len(results["rows"]) <= MAX_ROWS and any(entry["n"] > 1 for entry in summary(results))
     text = (
         Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -94,10 +98,10 @@ def write_page(
             reading=reading(results),
             created=_date(results["created"]),
             tiles=_tiles(results),
-            map=Markup(song_map(xy, tracks, clusters, classes, path.parent)),
+            map=Markup(song_map(xy, tracks, clusters, classes, path.parent, names=names, tags=song_tags)),
             audio=has_audio(tracks),
             sheets=[results_sheet(results), *([summary_sheet(results)] if several_seeds else [])],
-            clusters=_clusters(tracks, clusters, classes),
+            clusters=_clusters(results["clusters"], tracks, clusters, classes, song_tags),
             figures=[_figure(name, figure) for name, figure in figures.items()],
             settings=_settings(results),
         )
@@ -126,28 +130,55 @@ def _tiles(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _clusters(tracks: Tracks, clusters: np.ndarray, classes: str | None) -> list[dict[str, Any]]:
-    """Returns for each cluster, noise last: name, colour, size, what it holds, and songs from all through it."""
+def _clusters(
+    described: Sequence[Mapping[str, Any]],
+    tracks: Tracks,
+    clusters: np.ndarray,
+    classes: str | None,
+    song_tags: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Returns for each cluster what the page tells of it; the noise, which has no name and no typical songs, last."""
     titles = song_titles(tracks)
+    row_of = {track_id: row for row, track_id in enumerate(tracks.track_id.tolist())}
+
+    def song(row: int, distance: float | None = None) -> dict[str, Any]:
+        return {
+            "row": row,
+            "title": titles[row],
+            "artist": str(tracks.meta["artist"][row]),
+            "audio": bool(str(tracks.path[row])),
+            "tags": song_tags[row],
+            "distance": distance,
+        }
+
     shown = []
-    for code in sorted(np.unique(clusters), key=lambda code: (code < 0, code)):
-        rows = np.flatnonzero(clusters == code)
-        some = rows[np.unique(np.linspace(0, len(rows) - 1, _MEMBERS).round().astype(int))]
+    for one in described:
+        rows = np.flatnonzero(clusters == one["cluster"])
         shown.append(
             {
-                "name": "Noise" if code < 0 else f"Cluster {code}",
-                "colour": GREY if code < 0 else PALETTE[code % len(PALETTE)],
+                "title": f"Cluster {one['cluster']}: {one['name']}",
+                "colour": PALETTE[one["cluster"] % len(PALETTE)],
                 "size": len(rows),
                 "holds": _commonest(_values(tracks, rows, classes), len(rows)),
-                "songs": [
-                    {
-                        "row": int(row),
-                        "title": titles[row],
-                        "artist": str(tracks.meta["artist"][row]),
-                        "audio": bool(str(tracks.path[row])),
-                    }
-                    for row in some
-                ],
+                "reasons": [explain(reason) for reason in one["reasons"]],
+                "heading": "Most typical",
+                "songs": [song(row_of[typical["track_id"]]) for typical in one["typical"]],
+                "oddest": [song(row_of[odd["track_id"]], odd["distance"]) for odd in one["oddest"]],
+            }
+        )
+    noise = np.flatnonzero(clusters < 0)
+    if len(noise):
+        some = noise[np.unique(np.linspace(0, len(noise) - 1, _MEMBERS).round().astype(int))]
+        shown.append(
+            {
+                "title": "Noise",
+                "colour": GREY,
+                "size": len(noise),
+                "holds": _commonest(_values(tracks, noise, classes), len(noise)),
+                "reasons": [],
+                "heading": "Some of them",
+                "songs": [song(int(row)) for row in some],
+                "oddest": [],
             }
         )
     return shown

@@ -86,8 +86,13 @@ def latent_map(xy: np.ndarray, codes: np.ndarray, names: Sequence[str], title: s
     return figure
 
 
-def cluster_sizes(clusters: np.ndarray) -> "Figure":
-    """Draws how many tracks each cluster of `clusters` (N,) has, a bar each; noise (-1) is grey."""
+def cluster_sizes(clusters: np.ndarray, names: Sequence[str] = ()) -> "Figure":
+    """Draws how many tracks each cluster has, a bar each.
+
+    Args:
+      clusters: (N,) clusters; noise (-1) is grey.
+      names: what the clusters from 0 on are called; by default they are numbered.
+    """
     codes, counts = np.unique(clusters, return_counts=True)
     figure, (ax,) = new_figure(7, 1.3 + 0.3 * len(codes))
     bars = ax.barh(np.arange(len(codes)), counts, color=[_look(code)[0] for code in map(int, codes)], height=0.72)
@@ -95,13 +100,15 @@ def cluster_sizes(clusters: np.ndarray) -> "Figure":
         bars, [f"{count:,} ({count / len(clusters):.0%})" for count in counts], padding=4, fontsize=8, color=_INK
     )
     ax.set(title="Cluster sizes", xlabel="tracks", xlim=(0, 1.18 * counts.max(initial=1)))
-    ax.set_yticks(np.arange(len(codes)), [_cluster(code) for code in map(int, codes)])
+    ax.set_yticks(np.arange(len(codes)), [_cluster(code, names) for code in map(int, codes)])
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     return figure
 
 
-def contingency(clusters: np.ndarray, truth: np.ndarray, truth_names: Sequence[str]) -> "Figure":
+def contingency(
+    clusters: np.ndarray, truth: np.ndarray, truth_names: Sequence[str], names: Sequence[str] = ()
+) -> "Figure":
     """Draws tracks by cluster (rows) and class (columns); the shade is the share of the row.
 
     Rows are ordered by the class they hold most of, so that an agreement shows as a diagonal.
@@ -110,6 +117,7 @@ def contingency(clusters: np.ndarray, truth: np.ndarray, truth_names: Sequence[s
       clusters: (N,) clusters, -1 noise.
       truth: (N,) codes into `truth_names`, -1 unknown.
       truth_names: names of the classes.
+      names: what the clusters from 0 on are called; by default they are numbered.
     """
     rows, row = np.unique(clusters, return_inverse=True)
     columns, column = np.unique(truth, return_inverse=True)
@@ -127,7 +135,7 @@ def contingency(clusters: np.ndarray, truth: np.ndarray, truth_names: Sequence[s
             ax.text(j, i, f"{count:,}", ha="center", va="center", fontsize=8, color=ink)
     names = [_plain(truth_names[code]) if code >= 0 else "unknown" for code in map(int, columns)]
     ax.set_xticks(np.arange(len(columns)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
-    ax.set_yticks(np.arange(len(rows)), [_cluster(code) for code in map(int, rows)], fontsize=8)
+    ax.set_yticks(np.arange(len(rows)), [_cluster(code, names) for code in map(int, rows)], fontsize=8)
     ax.set(title="Clusters and classes (tracks)", xlabel="class", ylabel="cluster")
     ax.grid(visible=False)
     figure.colorbar(image, ax=ax, label="share of the cluster", fraction=0.05, pad=0.02)
@@ -251,8 +259,8 @@ def _look(code: int) -> tuple[str, str]:
     return PALETTE[code % len(PALETTE)], _MARKERS[code // len(PALETTE) % len(_MARKERS)]
 
 
-def _cluster(code: int) -> str:
-    return "noise" if code < 0 else f"cluster {code}"
+def _cluster(code: int, names: Sequence[str]) -> str:
+    return "noise" if code < 0 else _plain(names[code]) if names else f"cluster {code}"
 
 
 def _plain(text: str, limit: int = 28) -> str:

@@ -1,0 +1,83 @@
+"""What a store knows of the sound and words of its songs -> names for clusters, and songs that stand for them.
+
+Names are made from the block `tags`, from the words in lyrics.jsonl and from the block `spectral`; what a store lacks
+is left out. None of it is seen by training, unless a block is among the features.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.study.inputs import Inputs
+from musiclust import store
+from musiclust.report.map import song_titles
+from musiclust.report.names import name_clusters
+from musiclust.report.tags import merge_tags, strongest_tags
+from musiclust.report.typical import find_examples
+from musiclust.types import Block, Tracks
+
+
+def describe_clusters(inputs: Inputs, z: np.ndarray, clusters: np.ndarray) -> list[dict[str, Any]]:
+    """Returns what "clusters" holds in the results: see `musiclust.report.cluster_table`.
+
+    Args:
+      z: (N, L) points that were clustered.
+      clusters: (N,) clusters, -1 noise.
+
+    Raises:
+      InputError: if a block of the store is damaged, or lacks some of its songs.
+    """
+    root, tracks = inputs.store, inputs.tracks
+    tags = _load_known(root, tracks, "tags")
+    spectral = _load_known(root, tracks, "spectral")
+    lyrics = store.load_lyrics(root)
+    named = name_clusters(
+        clusters,
+        tags=None if tags is None else tags.values,
+        tag_names=() if tags is None else tags.spec["columns"],
+        texts=[str(lyrics.get(track_id, {}).get("words", "")) for track_id in tracks.track_id.tolist()],
+        descriptors=None if spectral is None else dict(zip(spectral.spec["columns"], spectral.values.T, strict=True)),
+        group=tracks.group,
+    )
+    titles = song_titles(tracks)
+
+    def song(row: int) -> dict[str, Any]:
+        return {"track_id": str(tracks.track_id[row]), "title": titles[row]}
+
+    return [
+        {
+            "cluster": one.cluster,
+            "name": one.name,
+            "size": one.size,
+            "reasons": [reason._asdict() for reason in one.reasons],
+            "typical": [song(row) for row in examples.typical],
+            "oddest": [
+                song(row) | {"distance": distance}
+                for row, distance in zip(examples.oddest, examples.distance, strict=True)
+            ],
+        }
+        for one, examples in zip(named, find_examples(z, clusters, group=tracks.group), strict=True)
+    ]
+
+
+def describe_songs(inputs: Inputs) -> list[str]:
+    """Returns for each of N songs its strongest tags, as in "piano 0.78, jazz 0.60"; "" where none is strong or known.
+
+    Raises:
+      InputError: if the block `tags` is damaged, or lacks some of the songs.
+    """
+    tags = _load_known(inputs.store, inputs.tracks, "tags")
+    if tags is None:
+        return [""] * len(inputs.tracks)
+    values, words = merge_tags(tags.values, tags.spec["columns"])
+    return [", ".join(f"{word} {value:.2f}" for word, value in song) for song in strongest_tags(values, words)]
+
+
+def _load_known(root: Path, tracks: Tracks, name: str) -> Block | None:
+    """Reads a block for these tracks, NaN where it is not valid; None where the store has no such block."""
+    if name not in store.block_names(root):
+        return None
+    (block,) = store.align(tracks, [store.load_block(root, name)])
+    values = np.where(block.valid[:, None], block.values, np.nan)
+    return Block(name, block.track_id, values, block.valid, block.spec)
