@@ -133,8 +133,8 @@ def contingency(
         for (i, j), count in np.ndenumerate(counts):
             ink = "white" if share[i, j] > 0.55 else _INK if count else "#BBBBBB"
             ax.text(j, i, f"{count:,}", ha="center", va="center", fontsize=8, color=ink)
-    names = [_plain(truth_names[code]) if code >= 0 else "unknown" for code in map(int, columns)]
-    ax.set_xticks(np.arange(len(columns)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
+    class_titles = [_plain(truth_names[code]) if code >= 0 else "unknown" for code in map(int, columns)]
+    ax.set_xticks(np.arange(len(columns)), class_titles, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
     ax.set_yticks(np.arange(len(rows)), [_cluster(code, names) for code in map(int, rows)], fontsize=8)
     ax.set(title="Clusters and classes (tracks)", xlabel="class", ylabel="cluster")
     ax.grid(visible=False)

@@ -25,10 +25,10 @@ _FUNCTION_WORDS = {
     ),
     "German": (
         "und der die das den dem des ein eine einen einem einer eines ich dich mich sich mir dir ihr ihm ihn uns euch "
-        "wir sie ist bin bist sind seid war waren hat hab habe haben nicht mit auf aus bei von vor vom beim ins "
-        "zum zur für als auch noch nur wie was wer wenn weil dass daß doch aber oder sein seine seinen seiner seinem mein meine "
-        "meinen meiner meinem dein deine deinen deiner deinem unser unsre unsere all alle alles nun schon wird werd "
-        "werden kann soll will man hier dort wohl denn hin her durch ohne über unter nach ach"
+        "wir sie ist bin bist sind seid war waren hat hab habe haben nicht mit auf aus bei von vor vom beim ins zum "
+        "zur für als auch noch nur wie was wer wenn weil dass daß doch aber oder sein seine seinen seiner seinem mein "
+        "meine meinen meiner meinem dein deine deinen deiner deinem unser unsre unsere all alle alles nun schon wird "
+        "werd werden kann soll will man hier dort wohl denn hin her durch ohne über unter nach ach"
     ),
     "French": (
         "les des une est que qui pas pour dans sur avec son ses mon mes ton tes nous vous ils elle elles lui leur "

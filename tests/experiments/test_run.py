@@ -48,6 +48,13 @@ def test_a_run_writes_what_it_promises(finished):
         rows = list(csv.DictReader(file))
     assert len(rows) == 60
     assert {row["cluster"] for row in rows} == {"0", "1", "2"}
+    # A store without tags, words and descriptors: nothing to make names of, but typical songs all the same.
+    assert {row["cluster_name"] for row in rows} == {"no clear character"}
+    assert {row["tags"] for row in rows} == {""}
+    assert [(one["cluster"], one["size"], len(one["typical"])) for one in metrics["clusters"]] == [
+        (0, 20, 8), (1, 20, 8), (2, 20, 8),
+    ]  # fmt: skip
+    assert "most typical songs" in out
     assert metrics["reading"] in " ".join(out.split())
     assert "95 % interval over n seeds" in " ".join(out.split())
 

@@ -35,9 +35,9 @@ def collection(rng, groups, each):
     ids=["songs", "clips by lot", "whole songs by lot", "few songs"],
 )
 def test_clusters_drawn_by_lot_have_no_character(groups, each, whole):
-    """At most one in twenty, and about as few of the collections have any."""
+    """At most one in twenty, and no more of the collections have any."""
     named, clusters_in_all, collections = 0, 0, 0
-    for seed in range(100):
+    for seed in range(60):
         rng = np.random.default_rng(seed)
         known = collection(rng, groups, each)
         weights = rng.dirichlet(np.full(8, 2.0))
@@ -47,13 +47,13 @@ def test_clusters_drawn_by_lot_have_no_character(groups, each, whole):
         found = [one.name != NO_CHARACTER for one in name_clusters(clusters, **known)]
         named, clusters_in_all, collections = named + sum(found), clusters_in_all + len(found), collections + any(found)
     assert named <= 0.05 * clusters_in_all
-    assert collections <= 10  # 5 are promised at most
+    assert collections <= 7  # 3 are promised at most
 
 
 def test_what_was_planted_is_found():
     rng = np.random.default_rng(0)
     known = collection(rng, 100, 3)
-    clusters = np.arange(100)[known["group"]] % 5
+    clusters = np.arange(60)[known["group"]] % 5
     known["tags"][clusters == 1, 7] = rng.uniform(0.5, 0.9, 60)
     known["descriptors"]["tempo"][clusters == 2] *= 1.8
     known["texts"] = [f"{text} Halleluja" if c == 3 else text for text, c in zip(known["texts"], clusters, strict=True)]

@@ -14,6 +14,7 @@ import pytest
 
 from musiclust.report import page, plots
 from musiclust.report.map import audio_address, song_map
+from musiclust.report.names import NO_CHARACTER
 from musiclust.report.tables import results_sheet
 from musiclust.types import Tracks
 
@@ -104,14 +105,45 @@ def run_results():
     }
 
 
+REASON = {"kind": "tag", "here": 0.42, "elsewhere": 0.09, "effect": 4.7, "low": 3.1, "high": 7.0, "unit": ""}
+
+
+def described(tracks, clusters):
+    """Clusters as results have them: the first songs are typical, the last one is odd."""
+
+    def song(row):
+        return {"track_id": str(tracks.track_id[row]), "title": "not used"}
+
+    members = {code: np.flatnonzero(clusters == code) for code in np.unique(clusters).tolist() if code >= 0}
+    return [
+        {
+            "cluster": code,
+            "name": NO_CHARACTER,
+            "size": len(rows),
+            "reasons": [],
+            "typical": [song(row) for row in rows[:8]],
+            "oddest": [song(rows[-1]) | {"distance": 2.31}],
+        }
+        for code, rows in members.items()
+    ]
+
+
 @pytest.fixture
 def run(tmp_path):
     tracks = songs(40, tmp_path / "audio")
     clusters = np.r_[-1, np.arange(39) % 2].astype(np.int32)
+    results = run_results() | {"clusters": described(tracks, clusters)}
+    results["clusters"][1] |= {
+        "name": "<b>piano</b>, solo",
+        "reasons": [REASON | {"word": f"tag {i}"} for i in range(5)],
+    }
+    song_tags = ["", "<i>piano</i> 0.78", *[""] * 38]
     figures = {"cluster_sizes": plots.cluster_sizes(clusters), "my_own": plots.kl_per_dim(np.ones(3))}
     path = tmp_path / "report.html"
     xy = np.random.default_rng(0).normal(size=(40, 2))
-    page.write_page(path, run_results(), figures=figures, tracks=tracks, clusters=clusters, xy=xy, classes="genre")
+    page.write_page(
+        path, results, figures=figures, tracks=tracks, clusters=clusters, xy=xy, classes="genre", song_tags=song_tags
+    )
     return path, tracks, clusters
 
 
@@ -140,9 +172,12 @@ def test_page_escapes_what_comes_from_files(run):
     reader = Reader(path.read_text(encoding="utf-8"))
     tags = {tag for tag, _ in reader.elements}
     assert not tags & {"b", "i", "kmeans", "cvae", "songs"}
+    assert "Cluster 1: <b>piano</b>, solo" in reader.said("h3")
+    assert "<i>piano</i> 0.78" in reader.said("span")
     assert len(reader.of("script")) == 3
     assert not any("onerror" in attrs for _, attrs in reader.elements)
     data = song_data(reader)
+    assert data["tags"][1] == "<i>piano</i> 0.78"
     assert data["title"] == ["t000", VILE, *(f"Song {i}" for i in range(2, 40))]
     assert VILE in reader.said("span")
     assert reader.said("code") == ["python -m experiments.run --model='<cvae>'"]
@@ -168,26 +203,22 @@ def test_page_shows_the_numbers_of_the_terminal(run):
 def test_page_lists_the_clusters(run):
     path, tracks, clusters = run
     reader = Reader(path.read_text(encoding="utf-8"))
-    assert [text for text in reader.said("h3") if "luster" in text and text != "Clustering"] == [
-        "Cluster 0",
-        "Cluster 1",
-    ]
-    assert "Noise" in reader.said("h3")
+    assert reader.said("h3")[:3] == ["Cluster 0: no clear character", "Cluster 1: <b>piano</b>, solo", "Noise"]
+    assert reader.said("h4") == ["Most typical", "Oddest", "Why this name", "Most typical", "Oddest", "Some of them"]
     rows = [int(attrs["data-song"]) for attrs in reader.of("button") if "data-song" in attrs]
-    assert rows[-1] == 0  # the one song of the noise comes last
-    first = rows[:15]
-    assert (clusters[first] == 0).all()
-    assert first[0] == 1
-    assert first[-1] == 39  # taken from the whole cluster
-    assert len(set(rows)) == len(rows) == 31
-    assert "and 5 more" in reader.said("div")
+    zero, one = np.flatnonzero(clusters == 0).tolist(), np.flatnonzero(clusters == 1).tolist()
+    assert rows == [*zero[:8], zero[-1], *one[:8], one[-1], 0]  # the one song of the noise comes last
+    assert reader.said("li") == [f"tag {i}: 42 % here, 9 % elsewhere, 4.7 times as much (3.1 to 7.0)" for i in range(5)]
+    assert reader.said("summary") == ["2 more"]
+    assert reader.said("span").count("2.31 \N{MULTIPLICATION SIGN} as far out") == 2
+    assert song_data(reader)["colourings"][0]["names"] == ["cluster 0", "1: <b>piano</b>, solo"]
     codes = tracks.classes["genre"][clusters == 0]
     most = np.bincount(codes[codes >= 0]).max()
     assert any(f"({most} of 20)" in text for text in reader.said("div"))
     assert any("20 songs, most often <i>folk</i> (7 of 20)" in text for text in reader.said("div"))
     assert reader.said("span").count("(no audio file)") == 1  # the one song without
     spoken = [attrs["aria-label"] for attrs in reader.of("button") if "data-song" in attrs]
-    assert [text.split()[0] for text in spoken] == ["Play"] * 30 + ["Show"]
+    assert [text.split()[0] for text in spoken] == ["Play"] * 18 + ["Show"]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +245,10 @@ def test_songs_of_unknown_class_count_as_songs():
 def test_a_page_without_audio_does_not_speak_of_listening(tmp_path):
     tracks = replace(songs(6, tmp_path), path=np.array([""] * 6))
     clusters, xy, path = np.arange(6) % 2, np.arange(12.0).reshape(6, 2), tmp_path / "report.html"
-    page.write_page(path, run_results(), figures={}, tracks=tracks, clusters=clusters, xy=xy, classes="genre")
+    results = run_results() | {"clusters": described(tracks, clusters)}
+    page.write_page(
+        path, results, figures={}, tracks=tracks, clusters=clusters, xy=xy, classes="genre", song_tags=[""] * 6
+    )
     reader = Reader(path.read_text(encoding="utf-8"))
     assert not reader.of("audio")
     assert not [attrs for attrs in reader.of("button") if "data-song" in attrs]
@@ -249,8 +283,9 @@ def test_a_failure_leaves_the_old_page(run, monkeypatch):
     monkeypatch.setattr(page.store.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         page.write_page(
-            path, run_results(), figures={}, tracks=tracks, clusters=clusters, xy=np.zeros((40, 2)), classes=None
-        )
+            path, run_results() | {"clusters": []}, figures={}, tracks=tracks, clusters=clusters, xy=np.zeros((40, 2)),
+            classes=None, song_tags=[""] * 40,
+        )  # fmt: skip
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -260,12 +295,13 @@ def test_a_name_that_is_not_utf8_does_not_stop_the_page(tmp_path):
     tracks.meta["artist"][2] = "caf\udce9"
     page.write_page(
         tmp_path / "r.html",
-        run_results(),
+        run_results() | {"clusters": described(tracks, np.zeros(3, int))},
         figures={},
         tracks=tracks,
         clusters=np.zeros(3, int),
         xy=np.zeros((3, 2)),
         classes=None,
+        song_tags=[""] * 3,
     )
     assert "caf?" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
@@ -273,20 +309,22 @@ def test_a_name_that_is_not_utf8_does_not_stop_the_page(tmp_path):
 def test_map_data(tmp_path):
     tracks = songs(6, tmp_path)
     xy, clusters = np.arange(12.0).reshape(6, 2), np.array([0, 1, 1, -1, 0, 2])
-    reader = Reader(song_map(xy, tracks, clusters, "genre", tmp_path))
+    said = {"names": ["piano", "cluster 1", "cluster 2"], "tags": ["a", "b", "c", "", "", ""]}
+    reader = Reader(song_map(xy, tracks, clusters, "genre", tmp_path, **said))
     data = song_data(reader)
     assert data["x"] == xy[:, 0].tolist()
     assert [colouring["name"] for colouring in data["colourings"]] == ["cluster", "genre"]
     assert data["colourings"][0]["codes"] == clusters.tolist()
-    assert data["colourings"][0]["names"] == ["cluster 0", "cluster 1", "cluster 2"]
+    assert data["colourings"][0]["names"] == said["names"]
+    assert data["tags"] == said["tags"]
     assert data["colourings"][1]["names"] == ["<i>folk</i>", "art"]
     assert [attrs["aria-pressed"] for attrs in reader.of("button")] == ["true", "false"]
     assert data["audio"][0] == ""
     assert [unquote(address) for address in data["audio"][1:]] == [Path(path).name for path in tracks.path[1:]]
-    without = Reader(song_map(xy, tracks, clusters, None, tmp_path))
+    without = Reader(song_map(xy, tracks, clusters, None, tmp_path, **said))
     assert not without.of("button")
     with pytest.raises(ValueError, match="6 tracks"):
-        song_map(xy[:5], tracks, clusters, None, tmp_path)
+        song_map(xy[:5], tracks, clusters, None, tmp_path, **said)
 
 
 def test_audio_addresses(tmp_path, monkeypatch):

@@ -62,6 +62,8 @@ def test_cluster_sizes(rng):
     ax = plots.cluster_sizes(clusters).axes[0]
     assert [bar.get_width() for bar in ax.patches] == [3, 10, 20, 7]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["noise", "cluster 0", "cluster 1", "cluster 2"]
+    named = plots.cluster_sizes(clusters, ["0: piano", "1: $ harp", "cluster 2"]).axes[0]
+    assert [text.get_text() for text in named.get_yticklabels()] == ["noise", "0: piano", r"1: \$ harp", "cluster 2"]
 
 
 def test_contingency_counts_and_orders_the_diagonal():
@@ -69,6 +71,8 @@ def test_contingency_counts_and_orders_the_diagonal():
     ax = plots.contingency(clusters, truth, ["a", "b", "c"]).axes[0]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["unknown", "a", "b", "c"]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["cluster 1", "cluster 2", "cluster 0", "noise"]
+    named = plots.contingency(clusters, truth, ["a", "b", "c"], ["0: piano", "1: harp", "cluster 2"]).axes[0]
+    assert [text.get_text() for text in named.get_yticklabels()] == ["1: harp", "cluster 2", "0: piano", "noise"]
     counts = np.zeros((4, 4), int)
     for text in ax.texts:
         x, y = text.get_position()
