@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from musiclust.metrics.partition import score, silhouette
     from musiclust.metrics.reference import reference_silhouette, reference_space, silhouette_null
     from musiclust.models import CVAE, MODELS, VAE, AttentionVAE, Autoencoder, ConvVAE, PoEVAE
+    from musiclust.report.names import NamedCluster, Reason, name_clusters
+    from musiclust.report.typical import find_examples
     from musiclust.store import load_block, load_tracks
     from musiclust.sweep import Trained, train
     from musiclust.training import Recipe, encode, negative_elbo, reconstruct
@@ -51,6 +53,8 @@ _DOOR = {
     "metrics.partition": ("score", "silhouette"),
     "metrics.reference": ("reference_silhouette", "reference_space", "silhouette_null"),
     "models": ("CVAE", "MODELS", "VAE", "AttentionVAE", "Autoencoder", "ConvVAE", "PoEVAE"),
+    "report.names": ("NamedCluster", "Reason", "name_clusters"),
+    "report.typical": ("find_examples",),
     "store": ("load_block", "load_tracks"),
     "sweep": ("Trained", "train"),
     "training": ("Recipe", "encode", "negative_elbo", "reconstruct"),
@@ -70,8 +74,10 @@ __all__ = [
     "Data",
     "InputError",
     "Judge",
+    "NamedCluster",
     "PoEVAE",
     "Posterior",
+    "Reason",
     "Recipe",
     "Tracks",
     "Trained",
@@ -81,6 +87,7 @@ __all__ = [
     "choose_replica",
     "dbscan",
     "encode",
+    "find_examples",
     "flag_partition",
     "fuse",
     "gmm",
@@ -90,6 +97,7 @@ __all__ = [
     "kmeans",
     "load_block",
     "load_tracks",
+    "name_clusters",
     "negative_elbo",
     "reconstruct",
     "reference_silhouette",

@@ -172,7 +172,7 @@ class _Songs(NamedTuple):
 
 def _find_tags(songs: _Songs, tags: AnyArray, tag_names: Sequence[str], alpha: float) -> dict[int, list[Reason]]:
     values, words = merge_tags(tags, tag_names)
-    known = np.isfinite(values).all(axis=1)
+    known = ~np.isnan(values.sum(axis=1))
     found = {}
     for number, inside, groups in songs.divide(known):
         contrast = lift(values[known], inside, groups, alpha / (len(songs.numbers) * max(1, len(words))))
@@ -221,7 +221,12 @@ def _choose(kind: str, words: Sequence[str], contrast: Contrast, share: np.ndarr
     enough = (contrast.low > 1) & (contrast.effect >= LEAST_LIFT) & (share >= LEAST_SHARE)
     strength = np.where(enough, weight * np.log(np.maximum(contrast.low, 1)), 0.0)
     order = [int(index) for index in np.argsort(-strength, kind="stable") if enough[index]]
-    return [Reason(kind, words[i], *(float(value[i]) for value in contrast)) for i in order[: _MOST[kind]]]
+    return [_make_reason(kind, words[i], contrast, i) for i in order[: _MOST[kind]]]
+
+
+def _make_reason(kind: str, word: str, contrast: Contrast, column: int) -> Reason:
+    here, elsewhere, effect, low, high = (float(values[column]) for values in contrast)
+    return Reason(kind, word, here, elsewhere, effect, low, high)
 
 
 def _without_repeats(reasons: Sequence[Reason]) -> list[Reason]:

@@ -122,7 +122,7 @@ def strongest_tags(
     found = []
     for row in values:
         chosen: dict[str, float] = {}
-        for index in np.argsort(-row, kind="stable"):
+        for index in map(int, np.argsort(-row, kind="stable")):
             if len(chosen) == most or not row[index] >= least:  # NaN too is less
                 break
             if not contradicts(words[index], list(chosen)):

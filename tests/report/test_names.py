@@ -53,7 +53,7 @@ def test_clusters_drawn_by_lot_have_no_character(groups, each, whole):
 def test_what_was_planted_is_found():
     rng = np.random.default_rng(0)
     known = collection(rng, 100, 3)
-    clusters = np.arange(60)[known["group"]] % 5
+    clusters = np.arange(100)[known["group"]] % 5
     known["tags"][clusters == 1, 7] = rng.uniform(0.5, 0.9, 60)
     known["descriptors"]["tempo"][clusters == 2] *= 1.8
     known["texts"] = [f"{text} Halleluja" if c == 3 else text for text, c in zip(known["texts"], clusters, strict=True)]
