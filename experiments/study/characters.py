@@ -75,9 +75,14 @@ def describe_songs(inputs: Inputs) -> list[str]:
 
 
 def _load_known(root: Path, tracks: Tracks, name: str) -> Block | None:
-    """Reads a block for these tracks, NaN where it is not valid; None where the store has no such block."""
+    """Reads a block for these tracks, NaN where it is not valid.
+
+    None where the store has no such block, or one without names of its columns, by which nothing can be called.
+    """
     if name not in store.block_names(root):
         return None
     (block,) = store.align(tracks, [store.load_block(root, name)])
+    if block.values.shape[1:] != (len(block.spec.get("columns", ())),):
+        return None
     values = np.where(block.valid[:, None], block.values, np.nan)
     return Block(name, block.track_id, values, block.valid, block.spec)

@@ -11,7 +11,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from musiclust.report.names import NO_CHARACTER
+from musiclust.report.names import NO_CHARACTER, quote
 from musiclust.report.reading import number
 
 _SONGS = 3  # that the table names
@@ -38,32 +38,28 @@ def cluster_titles(described: Sequence[Mapping[str, Any]], count: int) -> list[s
 def explain(reason: Mapping[str, Any]) -> str:
     """Writes out a reason with its numbers.
 
-    >>> tag = {"kind": "tag", "word": "piano", "here": 0.42, "elsewhere": 0.09, "unit": ""}
+    >>> tag = {"kind": "tag", "word": "piano", "here": 0.42, "elsewhere": 0.09, "unit": "", "against": ()}
     >>> explain(tag | {"effect": 4.67, "low": 3.1, "high": 7.04})
     'piano: 42 % here, 9 % elsewhere, 4.7 times as much (3.1 to 7.0)'
     >>> tempo = {"kind": "descriptor", "word": "slower", "here": 92.1, "elsewhere": 121.0, "unit": "BPM"}
-    >>> explain(tempo | {"effect": -0.91, "low": -1.3, "high": -0.52})
+    >>> explain(tempo | {"against": (), "effect": -0.91, "low": -1.3, "high": -0.52})
     'slower: 92.1 BPM here, 121 BPM elsewhere, 0.9 standard deviations less (0.5 to 1.3)'
     """
     word, effect, low, high = reason["word"], reason["effect"], reason["low"], reason["high"]
+    against = [str(code) for code in reason["against"]]
+    where = f"in cluster{'s'[: len(against) > 1]} {' and '.join(against)}" if against else "elsewhere"
     if reason["kind"] == "descriptor":
         here, elsewhere = (f"{number(reason[key], 'significant')} {reason['unit']}" for key in ("here", "elsewhere"))
         ends = sorted((abs(low), abs(high)))
-        much = (
-            f"{abs(effect):.1f} standard deviations {'more' if effect > 0 else 'less'} ({ends[0]:.1f} to {ends[1]:.1f})"
-        )
-        return f"{word}: {here} here, {elsewhere} elsewhere, {much}"
+        more = "more" if effect > 0 else "less"
+        much = f"{abs(effect):.1f} standard deviations {more} ({_short(ends[0])} to {_short(ends[1])})"
+        return f"{word}: {here} here, {elsewhere} {where}, {much}"
     here, elsewhere = (number(reason[key], "percent") for key in ("here", "elsewhere"))
-    upper = "or more" if high is None or high > 1000 else f"to {_times(high)}"  # no upper end where elsewhere is none
-    much = f"{_times(effect)} times as much ({_times(low)} {upper})"
+    upper = "or more" if high is None or high > 1000 else f"to {_short(high)}"  # no upper end where elsewhere is none
+    much = f"{_short(effect)} times as much ({_short(low)} {upper})"
     if reason["kind"] == "word":
-        return f"{quote(word)}: in {here} of the songs with words here, {elsewhere} elsewhere, {much}"
-    return f"{word}: {here} here, {elsewhere} elsewhere, {much}"
-
-
-def quote(word: str) -> str:
-    """Puts a word that is sung into quotation marks."""
-    return f"\N{LEFT DOUBLE QUOTATION MARK}{word}\N{RIGHT DOUBLE QUOTATION MARK}"
+        return f"{quote(word)}: in {here} of the songs with words here, {elsewhere} {where}, {much}"
+    return f"{word}: {here} here, {elsewhere} {where}, {much}"
 
 
 def clusters_table(results: Mapping[str, Any]) -> Table:
@@ -92,5 +88,6 @@ def _shorten(reason: Mapping[str, Any]) -> str:
     return f"{quote(reason['word']) if reason['kind'] == 'word' else reason['word']} {here} ({elsewhere})"
 
 
-def _times(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+def _short(value: float) -> str:
+    """Returns a number as short as it can stand in a sentence, without an end that reads as "no difference"."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2f}" if value < 0.1 or 1 < value < 1.1 else f"{value:.1f}"

@@ -2,13 +2,13 @@
 
 Conventions: a name is made of up to three reasons, tags before words before descriptors, as in "piano, solo, quiet".
 A reason counts only where its whole interval lies beyond "no difference" (`contrasts`), and the difference is large
-enough to be heard (LEAST_LIFT, LEAST_SHARE, LEAST_DIFFERENCE). The intervals of all reasons of a kind, over all
-clusters, hold together with 95 % (Bonferroni), and the kinds share the 5 % that is left. So clusters drawn by lot are
-called "no clear character" in at least 95 of 100 collections. Two named clusters never have one name.
+enough to be heard (LEAST_LIFT, LEAST_SHARE, LEAST_MORE, LEAST_DIFFERENCE). The intervals of all reasons of a kind,
+over all clusters, hold together with 95 % (Bonferroni), and the kinds share the 5 % that is left. So clusters drawn by
+lot are called "no clear character" in at least 95 of 100 collections. Two named clusters never have one name: they get
+more reasons, then what tells them from each other ("more violin"), and then a number.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from musiclust.types import AnyArray
 NO_CHARACTER = "no clear character"
 LEAST_LIFT = 1.5  # as much again, and half of it; less is not a character
 LEAST_SHARE = 0.1  # of the cluster: what nine of ten songs lack is not its character
+LEAST_MORE = 0.05  # share of the cluster beyond that of the rest: a few songs in a hundred are no character either
 LEAST_DIFFERENCE = 0.5  # standard deviations: a medium effect (Cohen, 1988)
 MISS = 0.05  # probability that any interval of a collection misses
 
@@ -70,6 +71,7 @@ class Reason(NamedTuple):
       low: lower end of the interval of the effect, corrected for all comparisons.
       high: upper end of it.
       unit: of `here` and `elsewhere`; "" for shares.
+      against: the clusters that `elsewhere` stands for, where it is those of the same name; () for all other songs.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class Reason(NamedTuple):
     low: float
     high: float
     unit: str = ""
+    against: tuple[int, ...] = ()
 
 
 class NamedCluster(NamedTuple):
@@ -138,25 +141,40 @@ def name_clusters(
             raise InputError(f"{what} has {len(values)} rows for {len(clusters)} songs: give one for each")
     groups = np.unique(np.arange(len(clusters)) if group is None else np.asarray(group), return_inverse=True)[1]
     numbers = [int(code) for code in np.unique(clusters) if code >= 0]
-    songs = _Songs(clusters, groups, numbers)
     sung = texts is not None and any(texts)
     alpha = MISS / max(1, (tags is not None) + sung + bool(descriptors))
-    kinds = [
-        *([_find_tags(songs, tags, tag_names, alpha)] if tags is not None else []),
-        *([_find_words(songs, texts, alpha)] if texts is not None and sung else []),
-        *([_find_descriptors(songs, descriptors, alpha)] if descriptors else []),
-    ]
-    reasons = {n: _without_repeats([reason for found in kinds for reason in found.get(n, [])]) for n in numbers}
-    names = _make_names(reasons)
+
+    def find(compared: list[int], among: np.ndarray) -> dict[int, list[Reason]]:
+        songs = _Songs(clusters, groups, compared, among)
+        kinds = [
+            *([_find_tags(songs, tags, tag_names, alpha)] if tags is not None else []),
+            *([_find_words(songs, texts, alpha)] if texts is not None and sung else []),
+            *([_find_descriptors(songs, descriptors, alpha)] if descriptors else []),
+        ]
+        return {n: _without_repeats([reason for found in kinds for reason in found.get(n, [])]) for n in compared}
+
+    reasons = find(numbers, np.ones(len(clusters), dtype=bool))
+    words = _choose_words(reasons)
+    for alike in _find_alike(words):
+        for n, inner in find(alike, np.isin(clusters, alike)).items():
+            told = {reason.word for reason in reasons[n]}
+            for reason in [reason for reason in inner if reason.word not in told][:1]:
+                reasons[n].append(reason._replace(against=tuple(other for other in alike if other != n)))
+                words[n].append(_spell(reason) if reason.kind == "descriptor" else f"more {_spell(reason)}")
+    for alike in _find_alike(words):
+        for place, n in enumerate(alike[1:], start=2):
+            words[n][-1] += f" ({place})"
+    names = {n: ", ".join(words[n]) or NO_CHARACTER for n in numbers}
     return [NamedCluster(n, names[n], int((clusters == n).sum()), tuple(reasons[n])) for n in numbers]
 
 
 class _Songs(NamedTuple):
-    """clusters (N,), the codes of the groups (N,), and the numbers of the clusters that are named."""
+    """clusters (N,), the codes of the groups (N,), the clusters to tell apart, and which songs to compare (N,)."""
 
     clusters: np.ndarray
     groups: np.ndarray
     numbers: list[int]
+    among: np.ndarray
 
     def divide(self, known: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yields of each cluster its number, which of the known songs are in it, and the groups of the known songs.
@@ -172,7 +190,7 @@ class _Songs(NamedTuple):
 
 def _find_tags(songs: _Songs, tags: AnyArray, tag_names: Sequence[str], alpha: float) -> dict[int, list[Reason]]:
     values, words = merge_tags(tags, tag_names)
-    known = ~np.isnan(values.sum(axis=1))
+    known = songs.among & ~np.isnan(values.sum(axis=1))
     found = {}
     for number, inside, groups in songs.divide(known):
         contrast = lift(values[known], inside, groups, alpha / (len(songs.numbers) * max(1, len(words))))
@@ -183,7 +201,7 @@ def _find_tags(songs: _Songs, tags: AnyArray, tag_names: Sequence[str], alpha: f
 
 def _find_words(songs: _Songs, texts: Sequence[str], alpha: float) -> dict[int, list[Reason]]:
     counts, words = count_words(texts)
-    sung = np.array([bool(text.strip()) for text in texts], dtype=bool)
+    sung = songs.among & np.array([bool(text.strip()) for text in texts], dtype=bool)
     codes = songs.groups[sung]
     member = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(len(texts), len(codes)))
     often = np.flatnonzero(np.asarray((member @ counts[sung] > 0).sum(axis=0)).ravel() >= _LEAST_GROUPS)
@@ -202,7 +220,7 @@ def _find_descriptors(songs: _Songs, descriptors: Mapping[str, AnyArray], alpha:
     there = {name: np.asarray(descriptors[name], dtype=np.float64) for name in DESCRIPTORS if name in descriptors}
     found: dict[int, list[Reason]] = {}
     for name, values in there.items():
-        known = np.isfinite(values)
+        known = songs.among & np.isfinite(values)
         for number, inside, groups in songs.divide(known):
             contrast = difference(values[known, None], inside, groups, alpha / (len(songs.numbers) * len(there)))
             here, elsewhere, effect, low, high = (float(value[0]) for value in contrast)
@@ -219,6 +237,7 @@ def _find_descriptors(songs: _Songs, descriptors: Mapping[str, AnyArray], alpha:
 def _choose(kind: str, words: Sequence[str], contrast: Contrast, share: np.ndarray, weight: np.ndarray) -> list[Reason]:
     """Returns what stands out, the weightiest first: by `weight` times the logarithm of what the lift is at least."""
     enough = (contrast.low > 1) & (contrast.effect >= LEAST_LIFT) & (share >= LEAST_SHARE)
+    enough &= contrast.here - contrast.elsewhere >= LEAST_MORE
     strength = np.where(enough, weight * np.log(np.maximum(contrast.low, 1)), 0.0)
     order = [int(index) for index in np.argsort(-strength, kind="stable") if enough[index]]
     return [_make_reason(kind, words[i], contrast, i) for i in order[: _MOST[kind]]]
@@ -239,29 +258,30 @@ def _without_repeats(reasons: Sequence[Reason]) -> list[Reason]:
     return list(kept.values())
 
 
-def _make_names(reasons: Mapping[int, Sequence[Reason]]) -> dict[int, str]:
-    """Returns a name for each cluster; those that would share one get as many reasons more as tell them apart."""
-    length = {number: min(_IN_NAME, len(some)) for number, some in reasons.items() if some}
+def _choose_words(reasons: Mapping[int, Sequence[Reason]]) -> dict[int, list[str]]:
+    """Returns the words of each cluster's name; those that would share one get as many more as tell them apart."""
+    length = {number: min(_IN_NAME, len(some)) for number, some in reasons.items()}
     while True:
-        said = {number: [_spell(reason) for reason in reasons[number][:n]] for number, n in length.items()}
-        alike = {n for a, b in combinations(said, 2) if set(said[a]) == set(said[b]) for n in (a, b)}
-        longer = [number for number in alike if length[number] < len(reasons[number])]
+        words = {number: [_spell(reason) for reason in reasons[number][:n]] for number, n in length.items()}
+        longer = [n for alike in _find_alike(words) for n in alike if length[n] < len(reasons[n])]
         if not longer:
-            break
+            return words
         for number in longer:
             length[number] += 1
-    names = {number: NO_CHARACTER for number in reasons}
-    before: dict[frozenset[str], int] = {}
-    for number, words in said.items():
-        same = before[frozenset(words)] = before.get(frozenset(words), 0) + 1
-        names[number] = ", ".join(words) + (f" ({same})" if same > 1 else "")
-    return names
+
+
+def _find_alike(words: Mapping[int, Sequence[str]]) -> list[list[int]]:
+    """Returns the clusters that have the same words, in any order, together; those without words are left out."""
+    same: dict[frozenset[str], list[int]] = {}
+    for number, some in words.items():
+        same.setdefault(frozenset(some), []).append(number)
+    return [numbers for some, numbers in same.items() if some and len(numbers) > 1]
 
 
 def _spell(reason: Reason) -> str:
-    """Returns the reason's word as it stands in a name: a word that is sung stands in quotation marks."""
-    return (
-        f"\N{LEFT DOUBLE QUOTATION MARK}{reason.word}\N{RIGHT DOUBLE QUOTATION MARK}"
-        if reason.kind == "word"
-        else reason.word
-    )
+    return quote(reason.word) if reason.kind == "word" else reason.word
+
+
+def quote(word: str) -> str:
+    """Puts a word that is sung into quotation marks."""
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{word}\N{RIGHT DOUBLE QUOTATION MARK}"

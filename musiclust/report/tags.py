@@ -83,7 +83,7 @@ def merge_tags(values: AnyArray, columns: Sequence[str]) -> tuple[np.ndarray, tu
     if values.ndim != 2 or values.shape[1] != len(columns):
         raise InputError(f"tags of shape {values.shape} with {len(columns)} names: give a name for each column")
     if ((values < 0) | (values > 1)).any():
-        raise InputError("tags are probabilities: a value lies outside [0, 1]")
+        raise InputError("tags are probabilities, and a value lies outside [0, 1]: give others another name")
     columns_of: dict[str, list[int]] = {}
     for index, column in enumerate(columns):
         word = column.rpartition(":")[2].strip().lower()

@@ -7,10 +7,10 @@ from rich.console import Console
 
 from musiclust.report.cluster_table import cluster_titles, clusters_table, explain
 
-TAG = {"kind": "tag", "word": "piano", "here": 0.42, "elsewhere": 0.09, "unit": ""}
+TAG = {"kind": "tag", "word": "piano", "here": 0.42, "elsewhere": 0.09, "unit": "", "against": ()}
 TAG |= {"effect": 4.67, "low": 3.1, "high": 7.04}
 WORD = TAG | {"kind": "word", "word": "gott", "elsewhere": 0.0, "effect": 16.2, "low": 12.3, "high": None}
-TEMPO = {"kind": "descriptor", "word": "faster", "here": 141.2, "elsewhere": 121.0, "unit": "BPM"}
+TEMPO = {"kind": "descriptor", "word": "faster", "here": 141.2, "elsewhere": 121.0, "unit": "BPM", "against": ()}
 TEMPO |= {"effect": 0.91, "low": 0.52, "high": 1.3}
 
 
@@ -34,6 +34,8 @@ def printed(described, width=110):
             "\N{LEFT DOUBLE QUOTATION MARK}gott\N{RIGHT DOUBLE QUOTATION MARK}: in 42 % of the songs with words here, "
             "0 % elsewhere, 16 times as much (12 or more)",
         ),
+        (TAG | {"against": (2, 5)}, "piano: 42 % here, 9 % in clusters 2 and 5, 4.7 times as much (3.1 to 7.0)"),
+        (TAG | {"low": 1.04}, "piano: 42 % here, 9 % elsewhere, 4.7 times as much (1.04 to 7.0)"),
         (TEMPO, "faster: 141 BPM here, 121 BPM elsewhere, 0.9 standard deviations more (0.5 to 1.3)"),
     ],
 )

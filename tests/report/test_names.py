@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from musiclust.errors import InputError
-from musiclust.report.cluster_table import quote
-from musiclust.report.names import DESCRIPTORS, NO_CHARACTER, name_clusters
+from musiclust.report.names import DESCRIPTORS, NO_CHARACTER, name_clusters, quote
 
 TAGS = [f"{which}:tag {i}" for which in ("mtt", "msd") for i in range(40)]
 WORDS = np.array(
@@ -90,6 +89,21 @@ def test_no_two_clusters_have_one_name():
     assert names[3].endswith(" (2)")
     assert names[4] == NO_CHARACTER
     assert len(set(names)) == 5
+
+
+def test_clusters_of_one_name_are_told_by_what_tells_them_from_each_other():
+    clusters, values = planted([[0, 1], [0, 1], [2, 3, 4]])
+    rng = np.random.default_rng(2)
+    # All have some of it, so that 0 has no more than the rest; but it has more than 1.
+    horn = np.array([0.4, 0.2, 0.4, 0.4, 0.4])[clusters] + rng.uniform(-0.03, 0.03, len(clusters))
+    found = name_clusters(clusters, tags=np.column_stack([values, horn]), tag_names=["harp", "solo", "metal", "horn"])
+    assert sorted(found[0].name.split(", ")) == ["harp", "more horn", "solo"]
+    assert sorted(found[1].name.split(", ")) == ["harp", "solo"]
+    told = found[0].reasons[-1]
+    assert (told.word, told.against, told.here, told.elsewhere) == (
+        "horn", (1,), pytest.approx(horn[clusters == 0].mean()), pytest.approx(horn[clusters == 1].mean()),
+    )  # fmt: skip
+    assert len({one.name for one in found}) == 5  # 2, 3 and 4 are numbered
 
 
 def test_one_thing_is_said_once_and_not_denied():

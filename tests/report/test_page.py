@@ -105,7 +105,16 @@ def run_results():
     }
 
 
-REASON = {"kind": "tag", "here": 0.42, "elsewhere": 0.09, "effect": 4.7, "low": 3.1, "high": 7.0, "unit": ""}
+REASON = {
+    "kind": "tag",
+    "here": 0.42,
+    "elsewhere": 0.09,
+    "effect": 4.7,
+    "low": 3.1,
+    "high": 7.0,
+    "unit": "",
+    "against": (),
+}
 
 
 def described(tracks, clusters):
