@@ -198,11 +198,12 @@ class Contender:
       InputError: if the process ends early; its own words precede.
     """
 
-    def __init__(self, name: str, work: Work, job: Any) -> None:
+    def __init__(self, name: str, work: Work, job: Any, *, has_children: bool = False) -> None:
+        """has_children: it starts processes of its own, which a daemon may not; then `stop` has to be called."""
         self.name = name
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_start, args=(work, theirs, job), daemon=True)
+        self.process = context.Process(target=_start, args=(work, theirs, job), daemon=not has_children)
         self.process.start()
         theirs.close()
         self.set_up: Any = self._answer()
@@ -223,7 +224,8 @@ class Contender:
             raise InputError(f"the process of {self.name!r} ended early: what it says is above") from error
 
     def stop(self) -> None:
-        self.pipe.send(None)
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            self.pipe.send(None)
         self.process.join()
 
 

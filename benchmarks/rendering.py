@@ -107,6 +107,35 @@ def features(result: Result) -> list[Section]:
     ]
 
 
+def tagger(result: Result) -> list[Section]:
+    """A row for each that runs the networks, and the memory of a long file."""
+    rows: list[Row] = [
+        (
+            name,
+            figure(one["windows_per_second"]),
+            figure(one["windows_per_second_core"]),
+            "" if name == "ours" else figure(one["ratio"]),
+            f"{100 * one['share']['median']:.0f} %",
+            f"{one['threads']}" if one["device"] == "cpu" else one["device"],
+        )
+        for name, one in result["contenders"].items()
+    ]
+    rows += [(name, why, "", "", "", "") for name, why in result["left_out"].items()]
+    header = ("who", "windows/s", "windows/s a core", "time / ours", "share of product", "threads or device")
+    beside: list[Row] = [("FLOP of a window, both networks", f"{number(result['flop'] / 1e9)} G")]
+    if "memory" in result:
+        memory = result["memory"]
+        long = f"a file of {memory['minutes']:g} min, all of it heard"
+        beside += [
+            (f"peak memory of all processes, {long}", f"{memory['peak_mib']:,.0f} MiB"),
+            (f"preprocessing of {long}", f"{memory['seconds']:.0f} s"),
+        ]
+    return [
+        Section(f"Tagger: {result['windows']} windows of 3 s, both networks", header, rows),
+        Section("Beside it", ("what", "figure"), beside),
+    ]
+
+
 def clustering(result: Result) -> list[Section]:
     """A row for each clusterer and score at each number of points."""
 
@@ -149,6 +178,7 @@ TABLES: dict[str, Callable[[Result], list[Section]]] = {
     "population": population,
     "start": start,
     "features": features,
+    "tagger": tagger,
     "clustering": clustering,
 }
 

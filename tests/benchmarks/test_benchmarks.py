@@ -128,6 +128,15 @@ def results(folder):
         },
         "start": {"machine": about, "rows": [{"what": "cold", "figure": spread(11.0), "target": "12 at most"}]},
     }
+    heard = {"windows_per_second": spread(9.0), "windows_per_second_core": spread(4.5), "ratio": spread(2.5)}
+    made["tagger"] = {
+        "machine": about,
+        "windows": 48,
+        "flop": 5.6e9,
+        "contenders": {"ours": contender | heard, "PyTorch": contender | heard},
+        "left_out": {"onnxruntime": "not installed: onnx"},
+        "memory": {"minutes": 30.0, "peak_mib": 801.2, "seconds": 99.0},
+    }
     folder.mkdir()
     for name, result in made.items():
         (folder / f"{name}.json").write_text(json.dumps({"command": f"python -m benchmarks.{name}"} | result))
@@ -148,6 +157,9 @@ def test_tables_of_a_folder_of_results(tmp_path):
     assert "| 256 models | 0.550 (0.495 to 0.605) | 0.6 at most |" in text
     assert "| MB a replica | 12.3 |  |" in text
     assert "| cold | 11.0 (9.90 to 12.1) | 12 at most |" in text
+    assert "| PyTorch | 9.00 (8.10 to 9.90) | 4.50 (4.05 to 4.95) | 2.50 (2.25 to 2.75) | 30 % | 2 |" in text
+    assert "| onnxruntime | not installed: onnx |" in text
+    assert "all processes, a file of 30 min, all of it heard | 801 MiB |" in text
     assert f"features: not measured; python -m benchmarks.features --out={tmp_path}/results/features.json" in text
 
 
@@ -292,3 +304,15 @@ def test_training_and_features_from_nothing_to_table(tmp_path):
     text = tables.markdown(tmp_path)
     assert "| gtzan_conv, 8 x 1 | ours |" in text
     assert "| ours, all of these |" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+def test_the_tagger_and_its_peers_say_the_same(tmp_path):
+    done = run("tagger", tmp_path, "--windows=8", "--minutes=0.5")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "tagger.json").read_text())
+    assert {"ours", "ours, a process a core", "PyTorch"} <= set(result["contenders"])
+    assert result["flop"] == pytest.approx(5.6e9, rel=0.01)
+    assert 100 < result["memory"]["peak_mib"] < 4000
+    assert "| ours |" in tables.markdown(tmp_path)
