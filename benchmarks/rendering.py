@@ -11,6 +11,8 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.measure import console
+from musiclust.report.reading import estimate
+from musiclust.report.summary import mean_interval
 
 Result = Mapping[str, Any]
 Row = tuple[str, ...]
@@ -160,6 +162,36 @@ def clustering(result: Result) -> list[Section]:
     return [Section(title, header, rows)]
 
 
+def defaults(result: Result) -> list[Section]:
+    """A table for each store: a row for each set of features and way to scale it, agreement with the classes."""
+    sections = []
+    for name, told in result["stores"].items():
+        mine = [row for row in result["rows"] if row["store"] == name]
+        columns = list(dict.fromkeys(map(_contender, mine)))
+        cells: dict[Row, dict[str, str]] = {}
+        for row in mine:
+            features = f"{row['features']} ({row['columns']})" + (", columns shuffled" if row["shuffled"] else "")
+            scaling = row["scaling"] if row["fusion"] == "concat" else f"{row['scaling']}, {row['fusion']}"
+            cells.setdefault((features, scaling), {})[_contender(row)] = _agreement(row)
+        title = f"{name}: {told['tracks']:,} tracks, {told['k']} classes of {told['classes']}; ARI and NMI"
+        rows = [(*head, *(row.get(column, "") for column in columns)) for head, row in cells.items()]
+        sections.append(Section(title, ("features (columns)", "scaling", *columns), rows))
+    return sections
+
+
+def _contender(row: Mapping[str, Any]) -> str:
+    if row["what"] != "vae":
+        return row["what"] if row["latent_dim"] is None else f"{row['what']} {row['latent_dim']}"
+    return f"VAE {row['latent_dim']}" + (f", neighbours {row['neighbours']:g}" if row["neighbours"] else "")
+
+
+def _agreement(row: Mapping[str, Any]) -> str:
+    """ "0.385 ± 0.012, 0.511": ARI with the half-width of its 95 % interval over the seeds, and the mean NMI."""
+    ari, mutual = mean_interval(row["ari"]), mean_interval(row["nmi"])
+    collapsed = f", {row['collapsed']} collapsed" if row.get("collapsed") else ""
+    return f"{estimate(**ari)}, {mutual['mean']:.3f}{collapsed}"
+
+
 def _beside_targets(title: str) -> Callable[[Result], list[Section]]:
     """Whatever was measured, beside its target."""
 
@@ -180,6 +212,7 @@ TABLES: dict[str, Callable[[Result], list[Section]]] = {
     "features": features,
     "tagger": tagger,
     "clustering": clustering,
+    "defaults": defaults,
 }
 
 

@@ -1,17 +1,23 @@
-"""The baselines that a latent space has to beat: the features themselves and PCA.
+"""The baselines that a latent space has to beat: the features, their directions, PCA and t-SNE.
 
-Every baseline is `f(x (N, *D), *, latent_dim, seed) -> z (N, d) float32`, z to be clustered as latents are. d is
-`latent_dim` where there is so much to give, and less where not; the width returned is the one to report. The third
-baseline, a plain autoencoder, is trained like the models.
+Every baseline is `f(x (N, *D), *, latent_dim, seed) -> z (N, d) float32`, z to be clustered as latents are. x are
+features as a model takes them: scaled. The width d that is returned is the one to report. One more baseline, a plain
+autoencoder, is trained like the models.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
+from musiclust.embedding import embed_2d
 from musiclust.errors import InputError
+from musiclust.fusion import bring_rows_to_length
 from musiclust.points import check_points
+
+# The most tracks that a table has a row of t-SNE for: so many take about a minute on one core, twice as many four.
+TSNE_LIMIT = 5_000
 
 
 def features(x: np.ndarray, *, latent_dim: int, seed: int) -> np.ndarray:
@@ -55,7 +61,54 @@ def pca(x: np.ndarray, *, latent_dim: int, seed: int) -> np.ndarray:
         return PCA(min(latent_dim, *x.shape), random_state=seed).fit_transform(x).astype(np.float32)
 
 
-BASELINES: dict[str, Callable[..., np.ndarray]] = {"features": features, "pca": pca}
+def unit_features(x: np.ndarray, *, latent_dim: int, seed: int) -> np.ndarray:
+    """Centres the columns and brings each row to length 1, so that distances are cosines: (N, D).
+
+    How far a track is from the mean counts no more, only in which direction. A track at the mean stays there.
+
+    Args:
+      x: (N, *D) finite features, flattened to D columns.
+      latent_dim: not used, all columns are returned.
+      seed: not used.
+
+    Raises:
+      InputError: if a value is not finite.
+
+    >>> unit_features(np.array([[1.0, 5.0], [9.0, 5.0]]), latent_dim=1, seed=0).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    x = _flatten(x)
+    return bring_rows_to_length(x - x.mean(axis=0), 1.0).astype(np.float32)
+
+
+def tsne(x: np.ndarray, *, latent_dim: int, seed: int) -> np.ndarray:
+    """Embeds the features in two dimensions by t-SNE (van der Maaten and Hinton, JMLR 2008): (N, 2).
+
+    It is `embedding.embed_2d`, which starts from the principal components, and takes one thread: the sums of several
+    are rounded otherwise each time. Above `TSNE_LIMIT` tracks it takes minutes.
+
+    Args:
+      x: (N, *D) finite features, flattened to D columns.
+      latent_dim: not used, there are two columns.
+      seed: not used: from this start, other seeds give nearly the same map.
+
+    Raises:
+      InputError: if a value is not finite.
+
+    >>> tsne(np.eye(9), latent_dim=8, seed=0).shape
+    (9, 2)
+    """
+    with threadpool_limits(1):
+        return embed_2d(_flatten(x), seed=0).astype(np.float32)
+
+
+BASELINES: dict[str, Callable[..., np.ndarray]] = {
+    "features": features,
+    "unit_features": unit_features,
+    "pca": pca,
+    "tsne": tsne,
+}
+UNSEEDED = ("features", "unit_features", "tsne")  # the same for every seed, and so computed once
 
 
 def _flatten(x: np.ndarray) -> np.ndarray:

@@ -27,8 +27,8 @@ class Fusion(NamedTuple):
     """A fitted transform, all that a checkpoint needs to treat a new track alike.
 
     how: its name in FUSIONS; blocks: names of the blocks, in order; arrays: one mapping a block, of "mean" and
-    "factor" (D,), "exponent" (D,) where columns are made less skewed, "basis" (D, P) where blocks are projected and
-    added up.
+    "factor" (D,), "exponent" (D,) where columns are made less skewed, "length" () where rows are brought to one length,
+    "basis" (D, P) where blocks are projected and added up.
     """
 
     how: str
@@ -101,19 +101,21 @@ def apply(fusion: Fusion, blocks: Sequence[Block]) -> Float[np.ndarray, "N *D"]:
     return parts[0] if image else np.concatenate(parts, axis=1)
 
 
-def standardise(x: np.ndarray) -> Float[np.ndarray, "N *D"]:
+def standardise(x: np.ndarray, *, scaling: str = "balanced") -> Float[np.ndarray, "N *D"]:
     """An array as a model takes it: each column with mean 0 and variance 1, constant columns 0.
 
     It is what `fuse` makes of one block. Where new tracks are to be treated alike, keep the transform that `fuse` fits.
 
     Args:
       x: (N, D) features, or (N, mel, frame) spectrograms; a mel band is standardised over tracks and frames.
+      scaling: in SCALINGS. "unit" then brings each row to one length, so that distances are cosines; "power" makes
+        columns less skewed first.
 
     Returns:
       (N, *D) float32, in the shape of x.
 
     Raises:
-      InputError: if x has another number of axes or no row, or holds NaN or infinity.
+      InputError: if x has another number of axes or no row, or holds NaN or infinity, or there is no such scaling.
 
     Example:
       >>> standardise(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()
@@ -122,7 +124,22 @@ def standardise(x: np.ndarray) -> Float[np.ndarray, "N *D"]:
     x = np.asarray(x)
     if x.ndim not in (2, 3) or not x.size:
         raise InputError(f"x has shape {x.shape}: give tracks x columns, or tracks x bands x frames")
-    return fuse([whole_block("x", x)]).x
+    return fuse([whole_block("x", x)], scaling=scaling).x
+
+
+def bring_rows_to_length(values: np.ndarray, length: float) -> np.ndarray:
+    """Each row of values (N, *D) times a number, so that its Euclidean length is `length`.
+
+    The squared distance of two rows is then 2 length^2 (1 - the cosine of the angle between them). A row of zeros stays
+    one, and so does a row whose length is under a millionth of `length`: rounding errors have no direction.
+
+    Example:
+      >>> bring_rows_to_length(np.array([[3.0, 4.0], [0.0, 0.0]]), 10.0).tolist()
+      [[6.0, 8.0], [0.0, 0.0]]
+    """
+    norm = np.linalg.norm(values.reshape(len(values), -1), axis=1)
+    share = np.divide(length, norm, out=np.zeros_like(norm), where=norm > 1e-6 * length)
+    return values * _columns(share, values, axis=0)
 
 
 def whole_block(name: str, values: np.ndarray) -> Block:
@@ -162,6 +179,8 @@ def _scaled(block: Block, arrays: Arrays, image: bool) -> np.ndarray:
     if "exponent" in arrays:
         values = _powered(values, arrays["exponent"])
     scaled = (values - _columns(arrays["mean"], values)) * _columns(arrays["factor"], values)
+    if "length" in arrays:
+        scaled = bring_rows_to_length(scaled, float(arrays["length"]))
     return np.where(_columns(block.valid, values, axis=0), scaled, 0.0).astype(np.float32)
 
 
@@ -215,6 +234,21 @@ def _balanced(blocks: Sequence[Block], standard: Sequence[Arrays]) -> tuple[Arra
     )
 
 
+def _unit(blocks: Sequence[Block], standard: Sequence[Arrays]) -> tuple[Arrays, ...]:
+    """Columns standardised, then the rows of each block brought to one length: a squared distance is a cosine.
+
+    How far a track is from the mean then counts no more, only in which direction. The squared length is the number of
+    values that vary in the narrowest block: it is the mean squared length of the rows under "balanced", so that
+    reconstruction and beta keep their scale, and every block weighs the same.
+    """
+    entries = [
+        np.count_nonzero(arrays["factor"]) * (block.values[0].size // len(arrays["factor"]))
+        for block, arrays in zip(blocks, standard, strict=True)
+    ]
+    length = np.float32(np.sqrt(max(1, min(entries))))
+    return tuple({**arrays, "length": np.asarray(length)} for arrays in standard)
+
+
 def _plain(blocks: Sequence[Block], standard: Sequence[Arrays]) -> tuple[Arrays, ...]:
     """Audio columns standardised, text embeddings as they are: the first report's way."""
     return tuple(
@@ -235,6 +269,7 @@ def _as_they_are(blocks: Sequence[Block], standard: Sequence[Arrays]) -> tuple[A
 # name -> (blocks, their columns standardised -> the arrays that scale them). "power" differs before it gets here.
 SCALINGS: dict[str, Callable[[Sequence[Block], Sequence[Arrays]], tuple[Arrays, ...]]] = {
     "balanced": _balanced,
+    "unit": _unit,
     "power": _balanced,
     "plain": _plain,
     "none": _as_they_are,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.preprocessing import PowerTransformer
 
 from musiclust import fusion
@@ -42,6 +43,50 @@ def test_plain_leaves_text_as_it_is():
     fused = fusion.fuse([AUDIO, LYRICS], scaling="plain")
     np.testing.assert_allclose(fused.x[:, 4:], LYRICS.values, rtol=1e-6)
     assert fused.x[:, :4].std() == pytest.approx(1, rel=1e-3)
+
+
+def test_unit_brings_the_rows_of_each_block_to_one_length():
+    fused = fusion.fuse([AUDIO, LYRICS], scaling="unit")
+    audio, words = fused.x[:, :4], fused.x[:, 4:]
+    # That of the narrowest block under "balanced", where it is the mean over the tracks.
+    np.testing.assert_allclose((audio**2).sum(1), 4, rtol=1e-5)
+    np.testing.assert_allclose((words[SUNG] ** 2).sum(1), 4, rtol=1e-5)
+    assert not words[~SUNG].any()
+    by_hand = (AUDIO.values - AUDIO.values.mean(0)) / AUDIO.values.std(0)
+    np.testing.assert_allclose(audio, 2 * by_hand / np.linalg.norm(by_hand, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_distances_of_unit_rows_are_cosines():
+    x = fusion.standardise(AUDIO.values, scaling="unit").astype(np.float64)
+    cosine = 1 - cosine_distances(fusion.standardise(AUDIO.values))
+    np.testing.assert_allclose(euclidean_distances(x, squared=True), 2 * 4 * (1 - cosine), atol=1e-4)
+
+
+def test_unit_leaves_the_mean_track_at_the_middle():
+    values = np.array([[1.0, 4.0], [3.0, 8.0], [2.0, 6.0], [1e-9, 12.0], [4.0 - 1e-9, 0.0]])
+    x = fusion.standardise(values, scaling="unit")
+    assert not x[2].any()
+    np.testing.assert_allclose(np.linalg.norm(x, axis=1)[[0, 1, 3, 4]], np.sqrt(2), rtol=1e-6)
+
+
+def test_unit_of_an_image_and_of_constant_columns():
+    bands = rng.normal(-40, 20, (50, 8, 13)).astype(np.float32)
+    bands[:, 3] = -80.0
+    x = fusion.fuse([Block("melspec", IDS, bands, AUDIO.valid, {"columns": []})], scaling="unit").x
+    assert x.shape == (50, 8, 13)
+    np.testing.assert_allclose((x.astype(np.float64) ** 2).sum((1, 2)), 7 * 13, rtol=1e-4)
+    assert not fusion.standardise(np.ones((5, 3)), scaling="unit").any()
+
+
+def test_unit_places_a_track_alike_whatever_comes_with_it():
+    fused = fusion.fuse([AUDIO, LYRICS], scaling="unit")
+    far = Block("mfcc_mean", IDS[:3], 100 * AUDIO.values[:3], np.ones(3, bool))
+    words = Block("lyrics", IDS[:3], LYRICS.values[:3], LYRICS.valid[:3])
+    alone = Block("mfcc_mean", IDS[1:2], far.values[1:2], np.ones(1, bool))
+    silent = Block("lyrics", IDS[1:2], LYRICS.values[1:2], LYRICS.valid[1:2])
+    together = fusion.apply(fused.fusion, [far, words])
+    np.testing.assert_allclose((together[:, :4] ** 2).sum(1), 4, rtol=1e-5)
+    np.testing.assert_allclose(fusion.apply(fused.fusion, [alone, silent])[0], together[1], rtol=1e-5)
 
 
 def test_a_constant_column_becomes_zero_not_nan():

@@ -37,7 +37,8 @@ def write_report(
     if not all(importlib.util.find_spec(name) for name in ("matplotlib", "plotly", "jinja2")):
         write_tracks(run_dir, inputs, clusters, None, names, tags)
         return None
-    from musiclust.report import embedding, page, plots
+    from musiclust import embedding
+    from musiclust.report import page, plots
 
     xy = embedding.embed_2d(scored.posterior.mean, seed=0)
     write_tracks(run_dir, inputs, clusters, xy, names, tags)

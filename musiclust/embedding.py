@@ -1,4 +1,4 @@
-"""The places of songs on a map: latents in two dimensions for the eye.
+"""Points in two dimensions by t-SNE: the places of songs on a map, and a baseline of its own.
 
 Conventions: near places are similar songs. Distances between far patches mean nothing.
 """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
 
-from musiclust.report import embedding
+from musiclust import embedding
 
 
 @pytest.fixture
