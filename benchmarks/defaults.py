@@ -109,7 +109,7 @@ def draw_sample(root: Path, tracks: int) -> Sample:
 
 
 def load_blocks(sample: Sample, features: Sequence[str], *, shuffled: bool) -> list[Block]:
-    """The sample's blocks; where `shuffled`, each column is in an order of its own, and so are the rows without words."""
+    """The sample's blocks; where `shuffled`, each column is in an order of its own, and so is which rows are valid."""
     rng = np.random.default_rng(1)
     tracks = store.load_tracks(sample.root)
     blocks = []
@@ -139,7 +139,9 @@ def measure(case: Case, sample: Sample, seeds: Sequence[int], epochs: int) -> di
         of_its_own = seeds[:1] if case.what in UNSEEDED else seeds
         spaces = [BASELINES[case.what](fused.x, latent_dim=width, seed=seed) for seed in of_its_own]
         spaces *= len(seeds) // len(spaces)
-    partitions = [CLUSTERERS["kmeans"](z, k=sample.k, seed=seed).clusters for z, seed in zip(spaces, seeds, strict=True)]
+    partitions = [
+        CLUSTERERS["kmeans"](z, k=sample.k, seed=seed).clusters for z, seed in zip(spaces, seeds, strict=True)
+    ]
     told["ari"] = [float(adjusted_rand_score(sample.truth, clusters)) for clusters in partitions]
     told["nmi"] = [nmi(clusters, sample.truth) for clusters in partitions]
     return told | {"seconds": round(time.perf_counter() - started, 1)}
@@ -211,7 +213,7 @@ def _begin(out: Path, fixed: Mapping[str, Any]) -> dict[str, Any]:
     """The result so far, or an empty one.
 
     Raises:
-      InputError: if the file is another's, or was made with other seeds, epochs or tracks.
+      InputError: if the file is another's, or was made with other seeds or epochs.
     """
     if not out.exists():
         return {"machine": machine(["jax", "scikit-learn", "numpy"]), **fixed, "stores": {}, "rows": []}
@@ -233,11 +235,13 @@ def main(argv: Sequence[str]) -> None:
     settings = _settings()
     set_up_jax(None)
     out = Path(_OUT.value)
-    result = _begin(out, {"seeds": _SEEDS.value, "epochs": _EPOCHS.value, "tracks": _TRACKS.value})
+    result = _begin(out, {"seeds": _SEEDS.value, "epochs": _EPOCHS.value})
     done = {tuple(row[name] for name in Case._fields) for row in result["rows"]}
     for root in (Path(text).expanduser() for text in _STORE.value):
         sample = draw_sample(root, _TRACKS.value)
-        result["stores"][sample.name] = {"tracks": len(sample.rows), "classes": sample.classes, "k": sample.k}
+        about = {"tracks": len(sample.rows), "classes": sample.classes, "k": sample.k}
+        if result["stores"].setdefault(sample.name, about) != about:
+            raise InputError(f"{out} has a {sample.name} of {result['stores'][sample.name]}: name another --out")
         for case in list_cases(sample, settings, shuffled=_SHUFFLED.value):
             if tuple(case) in done:
                 continue

@@ -189,7 +189,7 @@ def _agreement(row: Mapping[str, Any]) -> str:
     """ "0.385 ± 0.012, 0.511": ARI with the half-width of its 95 % interval over the seeds, and the mean NMI."""
     ari, mutual = mean_interval(row["ari"]), mean_interval(row["nmi"])
     collapsed = f", {row['collapsed']} collapsed" if row.get("collapsed") else ""
-    return f"{estimate(**ari)}, {mutual['mean']:.3f}{collapsed}"
+    return f"{estimate(ari['mean'], ari['interval'])}, {mutual['mean']:.3f}{collapsed}"
 
 
 def _beside_targets(title: str) -> Callable[[Result], list[Section]]:

@@ -9,6 +9,11 @@ from typing import Any
 
 from musiclust.errors import InputError
 
+REPORT_BASELINES = ("features", "pca")
+ALL_BASELINES = ("features", "unit_features", "pca", "tsne")
+# The most tracks that a table has a row of t-SNE for by itself: so many take about a minute on one core.
+TSNE_LIMIT = 5_000
+
 _CONDITIONS_BEFORE = {"label": "class", "label:code": "class:code"}
 
 
@@ -17,13 +22,15 @@ class Config:
     """One run. Seeds, betas, learning rates and bootstrap resamples are swept as a product, in one program.
 
     Attributes:
-      model: in MODELS. features: blocks of the store, "lyrics" only where the store has it.
+      model: in MODELS. features: blocks of the store; of those that nobody asked for by name, "lyrics" is left out
+        where the store has none, and "mfcc_mean" is taken for the tagger's where the store lacks them.
       fusion: in FUSIONS. scaling: in SCALINGS. weights: of the blocks in the weighted fusion, () for the usual ones.
       condition: "none", "modality" (which blocks the track has), the name of classes (one-hot), "class" for those
         scored against, or either with ":code" (one column, the code over the largest).
       latent_dim: L. options: further attributes of the model. neighbours, patience, precision: as in train.Recipe.
       bootstrap: numbers of bootstrap resamples, 0 for the tracks themselves. max_memory: GiB that training may take, 0
         for the usual share.
+      baselines: in BASELINES; those of the two reports, if none are named.
       clusterer: in CLUSTERERS; each groups every latent space, the first one's groups are shown. k: clusters; 0 for as
         many as there are classes, without classes 8.
       classes: which of the store's are scored against, never seen by training; "" for the first.
@@ -49,6 +56,7 @@ class Config:
     patience: int = 0
     precision: str = "float32"
     max_memory: float = 0.0
+    baselines: tuple[str, ...] = REPORT_BASELINES
     clusterer: tuple[str, ...] = ("kmeans",)
     k: int = 0
     classes: str = ""
@@ -72,14 +80,15 @@ class Config:
 
 
 # What --model=NAME means by itself.
+_HEARD = ("msd", "mtt", "lyrics")
 DEFAULTS: dict[str, Config] = {
-    "vae": Config("vae", ("mfcc_mean", "lyrics")),
-    "beta_vae": Config("beta_vae", ("mfcc_mean",), beta=(4.0,)),
-    "conv_vae": Config("conv_vae", ("mfcc_stats",)),
-    "cvae": Config("cvae", ("mfcc_mean", "lyrics"), condition="modality"),
-    "poe_vae": Config("poe_vae", ("mfcc_mean", "lyrics"), condition="modality"),
-    "attention_vae": Config("attention_vae", ("mfcc_mean", "lyrics"), condition="modality"),
-    "autoencoder": Config("autoencoder", ("mfcc_mean", "lyrics")),
+    "vae": Config("vae", _HEARD, baselines=ALL_BASELINES),
+    "beta_vae": Config("beta_vae", _HEARD, beta=(4.0,), baselines=ALL_BASELINES),
+    "conv_vae": Config("conv_vae", ("mfcc_stats",), baselines=ALL_BASELINES),
+    "cvae": Config("cvae", _HEARD, condition="modality", baselines=ALL_BASELINES),
+    "poe_vae": Config("poe_vae", _HEARD, condition="modality", baselines=ALL_BASELINES),
+    "attention_vae": Config("attention_vae", _HEARD, condition="modality", baselines=ALL_BASELINES),
+    "autoencoder": Config("autoencoder", _HEARD, baselines=ALL_BASELINES),
 }
 
 # python -m experiments.run --preset=NAME [--store=...]. Measured on the demo corpus, 320 tracks, ten seeds (three of

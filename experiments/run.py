@@ -86,9 +86,10 @@ def _new() -> Plan:
     config = config_flags.config_from_flags()
     root = Path(_STORE.value).expanduser() if _STORE.value else make_demo_store(_CACHE_DIR.value)
     _check_condition(config.condition, root)
-    completed = inputs.complete(config, root, keep_features=bool(flags.FLAGS["features"].present))
-    if completed.features != config.features:
-        console.print(f"the store holds no lyrics: {', '.join(completed.features)} alone")
+    keep_features, keep_baselines = (bool(flags.FLAGS[name].present) for name in ("features", "baselines"))
+    completed = inputs.complete(config, root, keep_features=keep_features, keep_baselines=keep_baselines)
+    for line in inputs.tell_choices(config, completed):
+        console.print(line, soft_wrap=True)
     check(completed)
     run_dir = Path(_RUN_DIR.value or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{completed.model}").expanduser()
     if (run_dir / "config.json").exists():

@@ -53,8 +53,9 @@ def make_tracks(n: int, classes: int = 3) -> Tracks:
     )
 
 
-def make_store(root: Path, n: int = 60, classes: int = 3, *, lyrics: bool = True) -> Path:
-    """A store with three well separated classes in mfcc_mean and, for half of the tracks, lyrics."""
+def make_store(root: Path, n: int = 60, classes: int = 3, *, lyrics: bool = True, tagger: bool = False) -> Path:
+    """A store with three well separated classes in mfcc_mean, in the tagger's blocks where it has them, and lyrics of
+    half of the tracks."""
     rng = np.random.default_rng(0)
     tracks = make_tracks(n, classes)
     codes = tracks.classes["genre"]
@@ -68,6 +69,9 @@ def make_store(root: Path, n: int = 60, classes: int = 3, *, lyrics: bool = True
     store.save_block(root, Block("mfcc_stats", tracks.track_id, stats, everywhere, {"columns": list("abcdefg")}))
     image = (mfcc[:, :16, None] + rng.normal(size=(n, 16, 37))).astype(np.float16)
     store.save_block(root, Block("melspec", tracks.track_id, image, everywhere, {"columns": []}))
+    for name in ("msd", "mtt") if tagger else ():
+        heard = (rng.normal(size=(classes, 8))[codes] * 3 + rng.normal(size=(n, 8))).astype(np.float32)
+        store.save_block(root, Block(name, tracks.track_id, heard, everywhere, {}))
     if lyrics:
         sung = np.arange(n) % 2 == 0
         words = np.where(sung[:, None], rng.normal(size=(n, 12)), 0.0).astype(np.float32)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from musiclust.baselines import BASELINES, features, pca
+from musiclust.baselines import BASELINES, UNSEEDED, features, pca, tsne, unit_features
+from musiclust.cluster import CLUSTERERS
+from musiclust.embedding import embed_2d
 from musiclust.errors import InputError
 
 
@@ -32,6 +34,44 @@ def test_pca_is_cut_to_what_there_is(shape, width):
 @pytest.mark.filterwarnings("error")
 def test_pca_of_constant_features_is_zero():
     np.testing.assert_array_equal(pca(np.ones((9, 4)), latent_dim=2, seed=0), np.zeros((9, 2)))
+
+
+def test_unit_features_are_directions_from_the_mean(x):
+    z = unit_features(x.reshape(60, 3, 4), latent_dim=2, seed=0).astype(np.float64)
+    centred = x - x.mean(axis=0)
+    np.testing.assert_allclose(z, centred / np.linalg.norm(centred, axis=1, keepdims=True), atol=1e-6)
+    far = x.copy()
+    far[7] = x.mean(axis=0)  # then the mean of the others is the mean of all
+    others = np.delete(far, 7, axis=0)
+    others += far[7] - others.mean(axis=0)
+    assert not unit_features(np.vstack([others, far[7]]), latent_dim=2, seed=0)[-1].any()
+
+
+def test_unit_features_do_not_see_how_loud_a_cluster_is():
+    rng = np.random.default_rng(0)
+    truth = np.arange(200) % 2
+    loud = np.repeat(np.exp(rng.normal(0, 1.5, 100)), 2)[:, None]  # alike in both clusters
+    x = np.where(truth == 0, 1, -1)[:, None] * loud * [1.0, 1.0] + rng.normal(0, 0.05, (200, 2))
+
+    def found(z):
+        clusters = CLUSTERERS["kmeans"](z, k=2, seed=0).clusters
+        return max((clusters == truth).mean(), (clusters != truth).mean())
+
+    assert found(unit_features(x, latent_dim=2, seed=0)) > 0.97
+    assert found(features(x, latent_dim=2, seed=0)) < 0.97
+
+
+def test_tsne_is_that_of_the_map(x):
+    z = tsne(x.reshape(60, 3, 4), latent_dim=8, seed=5)
+    assert z.shape == (60, 2)
+    np.testing.assert_array_equal(z, embed_2d(x, seed=0).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_what_is_computed_once_is_the_same_for_every_seed(name):
+    wide = np.random.default_rng(0).normal(size=(600, 700))
+    first, second = (BASELINES[name](wide, latent_dim=8, seed=seed) for seed in (1, 2))
+    assert np.array_equal(first, second) is (name in UNSEEDED)
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import DEFAULTS, PRESETS, Config
+from experiments.published import RUNS
 from musiclust import training
 from musiclust.baselines import BASELINES
 from musiclust.cluster import CLUSTERERS, assigner
@@ -81,7 +82,7 @@ def test_baselines_give_finite_float32(name):
     x = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
     z = BASELINES[name](x, latent_dim=4, seed=0)
     assert z.dtype == np.float32
-    assert z.shape == (30, 8 if name == "features" else 4)
+    assert z.shape == (30, {"pca": 4, "tsne": 2}.get(name, 8))
     np.testing.assert_array_equal(z, BASELINES[name](x, latent_dim=4, seed=0))
 
 
@@ -124,8 +125,14 @@ def test_configurations_survive_json_and_name_what_there_is(config):
     assert config.fusion in FUSIONS
     assert config.scaling in SCALINGS
     assert set(config.clusterer) <= set(CLUSTERERS)
+    assert set(config.baselines) <= set(BASELINES)
     assert (config.condition != "none") is MODELS[config.model].conditional
 
 
-def test_every_model_has_defaults():
+def test_every_model_has_defaults_with_every_baseline():
     assert DEFAULTS.keys() == MODELS.keys()
+    assert {config.baselines for config in DEFAULTS.values()} == {tuple(BASELINES)}
+
+
+def test_published_runs_have_the_reports_baselines():
+    assert {config.baselines for config in (*PRESETS.values(), *RUNS.values())} == {("features", "pca")}

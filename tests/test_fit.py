@@ -12,10 +12,10 @@ import pytest
 from musiclust import checkpoint, population, training
 from musiclust.errors import InputError
 from musiclust.fit import fit
-from musiclust.fusion import Fusion
+from musiclust.fusion import SCALINGS, Fusion, apply, fuse
 from musiclust.models import MODELS
 from musiclust.sweep import prepare, product
-from musiclust.types import Data
+from musiclust.types import Block, Data
 
 RECIPE = training.Recipe(batch_size=16)
 FUSION = Fusion(
@@ -30,10 +30,12 @@ def data() -> Data:
     return Data(rng.normal(size=(40, 5)).astype(np.float32), np.ones((40, 1), np.float32))
 
 
-def run(data, root, *, settings=SETTINGS, name="cvae", recipe=RECIPE, epochs=25, max_memory=None, **options):
+def run(
+    data, root, *, settings=SETTINGS, name="cvae", recipe=RECIPE, epochs=25, max_memory=None, fusion=FUSION, **options
+):
     model = MODELS[name](input_shape=(5,), latent_dim=2, hidden=(8,))
     prepared = prepare(model, recipe, data, settings=settings, epochs=epochs, max_memory=max_memory)
-    return fit(prepared, fusion=FUSION, root=root, meta={"note": "é"}, **options).checkpoint
+    return fit(prepared, fusion=fusion, root=root, meta={"note": "é"}, **options).checkpoint
 
 
 def assert_same(one, other):
@@ -53,6 +55,24 @@ def test_restored_is_saved(data, tmp_path):
     for r in range(4):
         state, restored = (jax.tree.map(lambda leaf, r=r: leaf[r], c.states) for c in (saved, back))
         assert_same(training.encode(saved.model, state, data), training.encode(back.model, restored, data))
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_a_restored_fusion_treats_new_tracks_alike(tmp_path, scaling):
+    rng = np.random.default_rng(0)
+    ids = np.array([f"t{i:02d}" for i in range(20)])
+    sung = np.arange(20) % 3 > 0
+    blocks = [
+        Block("mfcc_mean", ids, rng.normal(3, 2, (20, 2)), np.ones(20, bool)),
+        Block("lyrics", ids, rng.normal(size=(20, 3)) * sung[:, None], sung),
+    ]
+    fused = fuse(blocks, scaling=scaling)
+    data = Data(fused.x, np.ones((20, 1), np.float32))
+    run(data, tmp_path / "model", settings=SETTINGS[:1], epochs=1, fusion=fused.fusion)
+    back = checkpoint.restore(tmp_path / "model").fusion
+    assert_same(back.arrays, fused.fusion.arrays)
+    new = [Block(one.name, ids[:4], rng.normal(3, 9, (4, one.values.shape[1])), one.valid[:4]) for one in blocks]
+    np.testing.assert_array_equal(apply(back, new), apply(fused.fusion, new))
 
 
 class Killed(Exception):

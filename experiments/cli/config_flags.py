@@ -1,5 +1,6 @@
 """The flags of run.py that make a Config: a preset or a model's defaults, and what overrides them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,12 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "preset", None, list(PRESETS), "Published row to take every setting from; other flags override what it says."
 )
-flags.DEFINE_list("features", None, "Blocks of the store to read, such as mfcc_mean, mfcc_stats or melspec.")
+flags.DEFINE_list(
+    "features",
+    None,
+    "Blocks of the store to read, such as msd, mfcc_stats or melspec; by default the tagger's, and mfcc_mean in their "
+    "place where the store lacks them, beside the words.",
+)
 flags.DEFINE_enum("fusion", None, list(FUSIONS), "Way in which several blocks become one matrix.")
 flags.DEFINE_enum("scaling", None, list(SCALINGS), "Way in which the columns of each block are scaled before fusion.")
 flags.DEFINE_multi_string("weights", None, "Weights of the blocks in --fusion=weighted, in the order of --features.")
@@ -52,6 +58,12 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_enum("precision", None, list(PRECISIONS), "Precision of the factors of matrix products in training.")
 flags.DEFINE_float("max_memory", None, "Memory that training may take, in GiB; by default half of the machine's.", 0.0)
+flags.DEFINE_list(
+    "baselines",
+    None,
+    "What is clustered beside the model: features, unit_features (each row of length 1), pca, tsne; by default all, "
+    "but tsne of at most 5,000 tracks, and with a preset features and pca.",
+)
 flags.DEFINE_list("clusterer", None, "Algorithms that group the latents: kmeans, gmm, agglomerative, dbscan, hdbscan.")
 flags.DEFINE_integer("k", None, "Number of clusters; by default as many as there are classes.", lower_bound=2)
 flags.DEFINE_string("classes", None, "Name of the classes to score against; by default the store's first.")
@@ -66,12 +78,12 @@ FLAG_GROUPS = {
     "Features": ("features", "fusion", "scaling", "weights"),
     "Training": _TRAINING,
     "Sweep": ("seed", "beta", "learning_rate", "bootstrap"),
-    "Clustering and scores": ("clusterer", "k", "classes"),
+    "Clustering and scores": ("clusterer", "baselines", "k", "classes"),
 }
 
 _PLAIN = (*_TRAINING, "fusion", "scaling", "condition", "latent_dim", "k", "classes")
 _LISTS = {"seed": int, "beta": float, "learning_rate": float, "bootstrap": int, "weights": float}
-NAMES = ("model", "preset", "features", "clusterer", *_PLAIN, *_LISTS)  # every flag that makes a Config
+NAMES = ("model", "preset", "features", "clusterer", "baselines", *_PLAIN, *_LISTS)  # every flag that makes a Config
 
 
 def config_from_flags() -> Config:
@@ -89,17 +101,22 @@ def config_from_flags() -> Config:
     if FLAGS["features"].present:
         given["features"] = tuple(FLAGS.features)
     if FLAGS["clusterer"].present:
-        given["clusterer"] = _clusterers(FLAGS.clusterer)
+        from musiclust.cluster import CLUSTERERS  # brings scikit-learn, which takes seconds to load
+
+        given["clusterer"] = _names_of("clusterer", CLUSTERERS)
+    if FLAGS["baselines"].present:
+        from musiclust.baselines import BASELINES  # likewise
+
+        given["baselines"] = _names_of("baselines", BASELINES)
     for name, kind in _LISTS.items():
         if FLAGS[name].present:
             given[name] = parse_numbers(name, FLAGS[name].value or [], kind)
     return replace(config, **given)
 
 
-def _clusterers(given: list[str]) -> tuple[str, ...]:
-    from musiclust.cluster import CLUSTERERS  # brings scikit-learn, which takes seconds to load
-
-    unknown = [name for name in given if name not in CLUSTERERS]
+def _names_of(flag: str, registry: Mapping[str, Any]) -> tuple[str, ...]:
+    given = FLAGS[flag].value or []
+    unknown = [name for name in given if name not in registry]
     if unknown or not given:
-        raise InputError(f"--clusterer={','.join(given)}: choose from {', '.join(CLUSTERERS)}")
+        raise InputError(f"--{flag}={','.join(given)}: choose from {', '.join(registry)}")
     return tuple(dict.fromkeys(given))

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from experiments.configs import DEFAULTS, PRESETS, Config
+from experiments.configs import PRESETS, Config
 from experiments.published.fma import FMA
 from experiments.published.gtzan import GTZAN
 from experiments.published.rows import Report
 
 _hybrid = PRESETS["fma_vae"]
-_table = replace(DEFAULTS["vae"], features=("table",), scaling="power", latent_dim=16)
+_table = Config("vae", ("table",), scaling="power", latent_dim=16)
+_words_too = ("mfcc_mean", "lyrics")
 RUNS: dict[str, Config] = {
     **{name: PRESETS[name] for name in ("fma_vae", "fma_beta", "fma_cvae")},
     "fma_conv": replace(PRESETS["fma_conv"], clusterer=("kmeans", "agglomerative", "dbscan", "gmm")),
@@ -18,9 +19,9 @@ RUNS: dict[str, Config] = {
     "hybrid_pca": replace(_hybrid, scaling="balanced", fusion="pca"),
     "audio_only": replace(_hybrid, features=("mfcc_mean",)),
     "text_only": replace(_hybrid, features=("lyrics",)),
-    "cvae_modality": DEFAULTS["cvae"],
-    "poe_vae": DEFAULTS["poe_vae"],
-    "attention_vae": DEFAULTS["attention_vae"],
+    "cvae_modality": Config("cvae", _words_too, condition="modality"),
+    "poe_vae": Config("poe_vae", _words_too, condition="modality"),
+    "attention_vae": Config("attention_vae", _words_too, condition="modality"),
     **{name: PRESETS[name] for name in ("gtzan_mlp", "gtzan_mlp_text", "gtzan_conv")},
     "gtzan_cvae": replace(PRESETS["gtzan_cvae"], clusterer=("gmm", "kmeans")),
     "table_neighbours": replace(_table, neighbours=1.0),

@@ -6,12 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.configs import Config
+from experiments.configs import TSNE_LIMIT, Config
 from musiclust import fusion, store
 from musiclust.errors import InputError
 from musiclust.types import Block, Data, Tracks
 
-# The blocks of which the reference space is made, where the store has them: what is always there, and is not words.
+# The blocks of the pretrained tagger that defaults name, and what is taken where the store lacks one of them.
+_TAGGER, _IN_ITS_PLACE = ("msd", "mtt"), "mfcc_mean"
+# The blocks of which the reference space is made, where the store has them: what is always there, and is not words. The
+# tagger's do not belong to it: with and without them a partition of these tracks is judged in one and the same space.
 _REFERENCE = ("mfcc_stats", "chroma", "spectral")
 # Of a store with other features, all but these.
 _NOT_REFERENCE = ("lyrics", "melspec")
@@ -46,11 +49,12 @@ class Inputs(NamedTuple):
         return Data(self.data.x)
 
 
-def complete(config: Config, root: Path, *, keep_features: bool) -> Config:
-    """The configuration with what only the store can tell: are there lyrics, which classes, how many clusters.
+def complete(config: Config, root: Path, *, keep_features: bool, keep_baselines: bool = False) -> Config:
+    """The configuration with what only the store can tell: which features it has, which classes, how many clusters.
 
     Args:
-      keep_features: the features were asked for by name, so that a lack of lyrics is an error, not a choice.
+      keep_features: the features were asked for by name, so that a lack of one is an error, not a choice.
+      keep_baselines: the baselines were asked for by name, so that t-SNE may take long.
 
     Raises:
       InputError: for unknown classes, for too few tracks or too many clusters.
@@ -60,17 +64,38 @@ def complete(config: Config, root: Path, *, keep_features: bool) -> Config:
         raise InputError(f"{root} holds {len(tracks)} tracks: clustering needs at least 4")
     if config.k > len(tracks):
         raise InputError(f"--k={config.k} is larger than the {len(tracks)} tracks of {root}: choose a smaller one")
-    features = config.features
-    if not keep_features and "lyrics" not in store.block_names(root):
-        features = tuple(name for name in features if name != "lyrics")
     name = _classes(config.classes, tracks)
     count = len(np.unique(tracks.classes[name][tracks.classes[name] >= 0])) if name else 8
-    return replace(config, features=features, classes=name or "", k=config.k or max(2, min(count, len(tracks) // 3)))
+    return replace(
+        config,
+        features=config.features if keep_features else _features_there(config.features, root, tracks),
+        baselines=config.baselines if keep_baselines else _quick_baselines(config.baselines, tracks),
+        classes=name or "",
+        k=config.k or max(2, min(count, len(tracks) // 3)),
+    )
+
+
+def tell_choices(config: Config, completed: Config) -> list[str]:
+    """What `complete` chose, each choice in a line: the features, where it had a choice, and baselines left out."""
+    lines, lacking = [], [name for name in config.features if name not in completed.features]
+    if lacking or set(_TAGGER) & set(config.features):
+        parts = [f"features: {', '.join(completed.features)}"]
+        if deaf := [name for name in lacking if name in _TAGGER]:
+            parts.append(f"the store lacks {', '.join(deaf)} (python -m experiments.preprocess makes them of audio)")
+        if "lyrics" in lacking:
+            parts.append("the store holds no lyrics")
+        lines.append("; ".join(parts))
+    if config.baselines != completed.baselines:
+        lines.append(f"no row of t-SNE, which takes minutes above {TSNE_LIMIT:,} tracks: --baselines=tsne makes it")
+    return lines
 
 
 def for_other_store(config: Config, root: Path) -> Config:
-    """A trained run's configuration for other tracks: with their classes where those are others."""
-    return config if config.classes in store.load_tracks(root).classes else replace(config, classes="")
+    """A trained run's configuration for other tracks: with their classes where those are others, and without t-SNE
+    where they are many."""
+    tracks = store.load_tracks(root)
+    classes = config.classes if config.classes in tracks.classes else ""
+    return replace(config, classes=classes, baselines=_quick_baselines(config.baselines, tracks))
 
 
 def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inputs:
@@ -116,6 +141,26 @@ def conditioned_on_classes(condition: str) -> bool:
 def default_classes(tracks: Tracks) -> str | None:
     """Those with at least two classes that come first; None where there are none."""
     return _classes("", tracks)
+
+
+def _features_there(features: tuple[str, ...], root: Path, tracks: Tracks) -> tuple[str, ...]:
+    """The features as far as the store has them: without words that are not there, and with `mfcc_mean` in place of the
+    tagger's blocks unless each of these has all tracks."""
+    if set(_TAGGER) & set(features) and not all(_has_all(root, name, tracks) for name in _TAGGER if name in features):
+        features = tuple(dict.fromkeys(_IN_ITS_PLACE if name in _TAGGER else name for name in features))
+    there = store.block_names(root)
+    return tuple(name for name in features if name != "lyrics" or name in there)
+
+
+def _has_all(root: Path, name: str, tracks: Tracks) -> bool:
+    if name not in store.block_names(root):
+        return False
+    block = store.load_block(root, name)
+    return bool(np.isin(tracks.track_id, block.track_id[block.valid]).all())
+
+
+def _quick_baselines(baselines: tuple[str, ...], tracks: Tracks) -> tuple[str, ...]:
+    return tuple(name for name in baselines if name != "tsne" or len(tracks) <= TSNE_LIMIT)
 
 
 def _classes(wanted: str, tracks: Tracks) -> str | None:

@@ -13,7 +13,7 @@ import numpy as np
 from experiments.configs import Config
 from experiments.study.inputs import Inputs, conditioned_on_classes
 from musiclust import training
-from musiclust.baselines import BASELINES
+from musiclust.baselines import BASELINES, UNSEEDED
 from musiclust.checkpoint import Checkpoint
 from musiclust.metrics import latent
 from musiclust.metrics.judge import Judge, Judged, choose_replica, flag_partition
@@ -50,7 +50,7 @@ def score_all(
     data, plain = (jax.tree.map(jnp.asarray, seen) for seen in (inputs.data, inputs.unconditioned()))
     judge = make_judge(config, inputs)
     replicas, seeds = len(model.settings), config.seed
-    total = len(config.clusterer) * (replicas + len(seeds) * (len(BASELINES) + (autoencoder is not None)))
+    total = len(config.clusterer) * (replicas + len(seeds) * (len(config.baselines) + (autoencoder is not None)))
     done = 0
 
     def judged(z: np.ndarray, seed: int) -> list[Judged]:
@@ -82,10 +82,12 @@ def score_all(
     rows = [row for same in zip(*by_replica, strict=True) for row in same]
     chosen = choose_replica(np.array([row["negative_elbo"] for row in rows[:replicas]]), np.array(collapsed))
     flat = inputs.data.x.reshape(len(inputs.data.x), -1)
-    for name, baseline in BASELINES.items():
+    for name in config.baselines:
+        points = None
         for seed in seeds:
-            found = judged(baseline(flat, latent_dim=config.latent_dim, seed=seed), seed)
-            rows += [_baseline_row(name, seed, one) for one in found]
+            if points is None or name not in UNSEEDED:
+                points = BASELINES[name](flat, latent_dim=config.latent_dim, seed=seed)
+            rows += [_baseline_row(name, seed, one) for one in judged(points, seed)]
     if autoencoder is not None:
         for r, setting in enumerate(autoencoder.settings):
             code = training.encode(autoencoder.model, select_replica(autoencoder.states, r), plain).mean

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_store
 
 from benchmarks import contenders, first_epoch, rendering, replicas, tables
 from benchmarks.measure import in_turn, machine, summary
@@ -115,6 +116,8 @@ def results(folder):
         "ours": {"why": "needs 7 GB"},
         "scikit-learn": {"seconds": spread(75.0), "repeats": 1, "answer": "ARI 0.500"},
     }
+    agreement = {"store": "mine", "features": "msd+mtt", "columns": 400, "shuffled": False, "fusion": "concat"}
+    agreement |= {"scaling": "balanced", "ari": [0.1, 0.2, 0.3], "nmi": [0.5, 0.6, 0.7]}
     made = {
         "training": {"machine": about, "models": {"fma_beta": preset | {"left_out": {"pythae": "not installed"}}}},
         "clustering": {"machine": about, "k": 8, "dimensions": 32, "rows": [clustered]},
@@ -124,6 +127,15 @@ def results(folder):
             "rows": [
                 {"what": "256 models", "figure": spread(0.55), "target": "0.6 at most"},
                 {"what": "MB a replica", "figure": summary(np.array([12.34])), "target": ""},
+            ],
+        },
+        "defaults": {
+            "machine": about,
+            "stores": {"mine": {"tracks": 1000, "classes": "genre", "k": 4}},
+            "rows": [
+                agreement | {"what": "features", "neighbours": None, "latent_dim": None},
+                agreement | {"what": "vae", "neighbours": 1.0, "latent_dim": 32, "collapsed": 2},
+                agreement | {"what": "vae", "neighbours": 0.0, "latent_dim": 8, "scaling": "unit", "shuffled": True},
             ],
         },
         "start": {"machine": about, "rows": [{"what": "cold", "figure": spread(11.0), "target": "12 at most"}]},
@@ -160,6 +172,11 @@ def test_tables_of_a_folder_of_results(tmp_path):
     assert "| PyTorch | 9.00 (8.10 to 9.90) | 4.50 (4.05 to 4.95) | 2.50 (2.25 to 2.75) | 30 % | 2 |" in text
     assert "| onnxruntime | not installed: onnx |" in text
     assert "all processes, a file of 30 min, all of it heard | 801 MiB |" in text
+    assert "**mine: 1,000 tracks, 4 classes of genre; ARI and NMI**" in text
+    assert "| features (columns) | scaling | features | VAE 32, neighbours 1 | VAE 8 |" in text
+    figures = "0.200 ± 0.248, 0.600"
+    assert f"| msd+mtt (400) | balanced | {figures} | {figures}, 2 collapsed |  |" in text
+    assert f"| msd+mtt (400), columns shuffled | unit |  |  | {figures} |" in text
     assert f"features: not measured; python -m benchmarks.features --out={tmp_path}/results/features.json" in text
 
 
@@ -178,6 +195,9 @@ def test_a_result_of_another_version_is_named(tmp_path):
         (("training", "--repeats=2"), "flag --repeats=2"),
         (("population", "--replicas=0"), "flag --replicas=0"),
         (("start", "--cold=0"), "flag --cold=0"),
+        (("defaults",), "name the stores to measure on"),
+        (("defaults", "--store=x", "--scaling=half"), "--scaling=half: choose from balanced, unit"),
+        (("defaults", "--store=x", "--neighbours=-1"), "--neighbours are weights from 0 up"),
     ],
 )
 def test_a_bad_flag_is_one_line(command, says):
@@ -316,3 +336,30 @@ def test_the_tagger_and_its_peers_say_the_same(tmp_path):
     assert result["flop"] == pytest.approx(5.6e9, rel=0.01)
     assert 100 < result["memory"]["peak_mib"] < 4000
     assert "| ours |" in tables.markdown(tmp_path)
+
+
+def test_defaults_from_stores_to_table(tmp_path):
+    root = make_store(tmp_path / "mine", tagger=True)
+    small = (f"--store={root}", "--epochs=2", "--seeds=2", "--scaling=unit", "--neighbours=0")
+    done = run("defaults", tmp_path, *small, "--features=msd+mtt", "--features=tags", "--latent_dim=2,3")
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "defaults.json"
+    result = json.loads(path.read_text())
+    assert result["stores"] == {"mine": {"tracks": 60, "classes": "genre", "k": 3}}
+    assert [(row["what"], row["latent_dim"]) for row in result["rows"]] == [
+        *(("features", None), ("pca", 2), ("pca", 3), ("tsne", None), ("vae", 2), ("vae", 3))
+    ]
+    assert {row["features"] for row in result["rows"]} == {"msd+mtt"}  # the store has no tags
+    assert all(len(row["ari"]) == 2 and row["columns"] == 16 for row in result["rows"])
+    assert min(result["rows"][0]["ari"]) > 0.9
+    # Another command adds to it, and what is there is not measured again.
+    done = run("defaults", tmp_path, *small, "--features=msd", "--shuffled", "--latent_dim=2")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(path.read_text())["rows"]
+    assert rows[:6] == result["rows"]
+    assert [row["what"] for row in rows[6:]] == ["features", "pca", "tsne", "vae"]
+    assert all(abs(value) < 0.2 for row in rows[6:] for value in row["ari"])
+    assert "| msd+mtt (16) | unit | " in tables.markdown(tmp_path)
+    other = run("defaults", tmp_path, f"--store={root}", "--epochs=3", "--seeds=2")
+    assert other.returncode == 1
+    assert "was made with --epochs=2, not 3: name another --out" in other.stderr

@@ -34,9 +34,8 @@ def test_a_run_writes_what_it_promises(finished):
     run_dir, out = finished
     metrics = json.loads((run_dir / "metrics.json").read_text())
     names = [row["name"] for row in metrics["rows"]]
-    assert names == ["cvae + kmeans"] * 4 + [
-        f"{name} + kmeans" for name in ("features", "features", "pca", "pca", "autoencoder", "autoencoder")
-    ]
+    baselines = ("features", "unit_features", "pca", "tsne", "autoencoder")
+    assert names == ["cvae + kmeans"] * 4 + [f"{name} + kmeans" for name in baselines for _ in range(2)]
     assert [(row["seed"], row["beta"]) for row in metrics["rows"][:4]] == [(0, 0.1), (1, 0.1), (0, 4), (1, 4)]
     assert metrics["k"] == 3
     assert metrics["corpus"]["valid"] == {"mfcc_mean": 60, "lyrics": 30}
@@ -57,6 +56,26 @@ def test_a_run_writes_what_it_promises(finished):
     assert "most typical songs" in out
     assert metrics["reading"] in " ".join(out.split())
     assert "95 % interval over n seeds" in " ".join(out.split())
+    assert "features: mfcc_mean, lyrics; the store lacks msd, mtt (python -m experiments.preprocess makes them" in out
+
+
+def test_a_run_takes_the_taggers_features_where_they_are(place):
+    root = make_store(place / "heard", tagger=True)
+    code, out, err = script(
+        place, "run", f"--store={root}", f"--run_dir={place / 'heard-run'}", "--epochs=2", "--baselines=unit_features"
+    )
+    assert code == 0, err
+    assert "features: msd, mtt, lyrics\n" in out
+    config = json.loads((place / "heard-run" / "config.json").read_text())["config"]
+    assert config["features"] == ["msd", "mtt", "lyrics"]
+    metrics = json.loads((place / "heard-run" / "metrics.json").read_text())
+    assert metrics["corpus"]["valid"] == {"msd": 60, "mtt": 60, "lyrics": 30}
+    assert [row["name"] for row in metrics["rows"]] == [
+        f"{name} + kmeans" for name in ("cvae", "unit_features", "autoencoder")
+    ]
+    code, out, err = script(place, "evaluate", f"--run={place / 'heard-run'}")
+    assert code == 0, err
+    assert "to the last digit" in out
 
 
 def test_a_run_shows_figures_and_a_page(finished):
@@ -111,7 +130,7 @@ def test_evaluate_finds_changed_features(place, finished, tmp_path):
     assert code == 1
     assert "1 of " in err
     assert fewer[0] == 1
-    assert "has 9 rows, the run has 10" in fewer[2]
+    assert "has 13 rows, the run has 14" in fewer[2]
     assert "silhouette" in err
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from absl import flags
 from conftest import make_store
@@ -9,7 +10,9 @@ from conftest import make_store
 from experiments.cli import config_flags
 from experiments.configs import DEFAULTS, PRESETS, Config
 from experiments.study import inputs
+from musiclust import store
 from musiclust.errors import InputError
+from musiclust.types import Block
 
 
 @pytest.fixture
@@ -59,6 +62,7 @@ def test_sweeps(parsed):
         (["--beta=-1"], "--beta: a weight of the KL term is a number from 0 up"),
         (["--learning_rate=0"], "--learning_rate: a step size is a number above 0"),
         (["--seed=1.5"], "--seed: '1.5' is not a number"),
+        (["--baselines=nothing"], "--baselines=nothing: choose from features, unit_features, pca, tsne"),
         (["--preset=fma_beta", "--model=cvae"], "fma_beta is a beta_vae, not a cvae"),
     ],
 )
@@ -85,7 +89,81 @@ def test_what_only_the_store_can_tell(tmp_path):
     completed = inputs.complete(DEFAULTS["cvae"], without, keep_features=False)
     assert (completed.features, completed.classes, completed.k) == (("mfcc_mean",), "genre", 3)
     with pytest.raises(InputError, match="no block 'lyrics': choose from melspec, mfcc_mean, mfcc_stats"):
-        inputs.load(inputs.complete(DEFAULTS["cvae"], without, keep_features=True), without)
+        inputs.load(inputs.complete(PRESETS["fma_vae"], without, keep_features=True), without)
+
+
+MODELS_THAT_LISTEN = [name for name in DEFAULTS if name != "conv_vae"]
+
+
+@pytest.mark.parametrize("name", MODELS_THAT_LISTEN)
+def test_the_taggers_blocks_are_taken_where_they_are(tmp_path, name):
+    config = DEFAULTS[name]
+    heard = inputs.complete(config, make_store(tmp_path / "a", tagger=True), keep_features=False)
+    assert heard.features == ("msd", "mtt", "lyrics")
+    assert inputs.tell_choices(config, heard) == ["features: msd, mtt, lyrics"]
+    wordless = inputs.complete(config, make_store(tmp_path / "b", tagger=True, lyrics=False), keep_features=False)
+    assert wordless.features == ("msd", "mtt")
+    assert inputs.tell_choices(config, wordless) == ["features: msd, mtt; the store holds no lyrics"]
+    deaf = inputs.complete(config, make_store(tmp_path / "c"), keep_features=False)
+    assert deaf.features == ("mfcc_mean", "lyrics")
+    assert inputs.tell_choices(config, deaf) == [
+        "features: mfcc_mean, lyrics; the store lacks msd, mtt (python -m experiments.preprocess makes them of audio)"
+    ]
+
+
+@pytest.mark.parametrize("lacking", ["row", "valid", "block"])
+def test_a_taggers_block_that_lacks_a_track_is_not_taken(tmp_path, lacking):
+    root = make_store(tmp_path, tagger=True)
+    block = store.load_block(root, "mtt")
+    values, valid = np.array(block.values), block.valid.copy()
+    valid[3] = lacking != "valid"
+    kept = np.arange(60) != 3 if lacking == "row" else np.ones(60, bool)
+    store.remove_block(root, "mtt")
+    if lacking != "block":
+        store.save_block(root, Block("mtt", block.track_id[kept], values[kept], valid[kept], {}))
+    assert inputs.complete(DEFAULTS["vae"], root, keep_features=False).features == ("mfcc_mean", "lyrics")
+
+
+def test_presets_and_features_by_name_are_left_alone(tmp_path, parsed):
+    root = make_store(tmp_path, tagger=True)
+    for preset in PRESETS.values():
+        completed = inputs.complete(preset, root, keep_features=False)
+        assert completed.features == preset.features
+        assert inputs.tell_choices(preset, completed) == []
+    config = parsed("--model=vae", "--features=msd,chroma")
+    assert inputs.complete(config, root, keep_features=True).features == ("msd", "chroma")
+    assert inputs.tell_choices(config, config) == ["features: msd, chroma"]
+
+
+def test_tsne_of_many_tracks_is_left_out_and_told(tmp_path, monkeypatch, parsed):
+    monkeypatch.setattr(inputs, "TSNE_LIMIT", 59)
+    root, config = make_store(tmp_path, tagger=True), DEFAULTS["vae"]
+    completed = inputs.complete(config, root, keep_features=False)
+    assert completed.baselines == ("features", "unit_features", "pca")
+    assert inputs.tell_choices(config, completed)[1:] == [
+        "no row of t-SNE, which takes minutes above 59 tracks: --baselines=tsne makes it"
+    ]
+    assert inputs.for_other_store(config, root).baselines == completed.baselines
+    asked = parsed("--baselines=tsne,pca")
+    assert asked.baselines == ("tsne", "pca")
+    assert inputs.complete(asked, root, keep_features=False, keep_baselines=True).baselines == ("tsne", "pca")
+    monkeypatch.setattr(inputs, "TSNE_LIMIT", 60)
+    assert inputs.complete(config, root, keep_features=False).baselines == config.baselines
+
+
+def test_the_reference_space_is_the_same_with_and_without_a_tagger(tmp_path):
+    spaces = []
+    for tagger in (False, True):
+        root = make_store(tmp_path / str(tagger), tagger=tagger, lyrics=False)
+        config = inputs.complete(DEFAULTS["vae"], root, keep_features=False)
+        spaces.append(inputs.load(config, root).reference())
+    np.testing.assert_array_equal(*spaces)
+
+
+def test_a_run_of_an_earlier_version_has_its_baselines():
+    record = json.loads(json.dumps(DEFAULTS["vae"].to_json()))
+    del record["baselines"]
+    assert Config.from_json(record).baselines == ("features", "pca")
 
 
 def test_conditions(tmp_path):
