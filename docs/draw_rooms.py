@@ -36,7 +36,7 @@ LIBRARY: dict[str, tuple[str, ...]] = {
         *("musiclust.training", "musiclust.population"),
     ),
     "checkpoint": ("musiclust.checkpoint",),
-    "baselines": ("musiclust.baselines",),
+    "baselines": ("musiclust.embedding", "musiclust.baselines"),
     "cluster": ("musiclust.cluster",),
     "metrics": ("musiclust.metrics",),
     "sweep": ("musiclust.sweep",),
