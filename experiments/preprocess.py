@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from absl import flags
@@ -27,7 +28,7 @@ from experiments.cli.places import cache_root, default_store
 from experiments.cli.program import run
 from experiments.cli.progress import show_progress
 from musiclust.errors import InputError
-from musiclust.preprocess.audio import listen
+from musiclust.preprocess.audio import features, listen
 from musiclust.preprocess.audio.tagger import fetch
 from musiclust.preprocess.corpora import base, fma, registry
 from musiclust.preprocess.lyrics import embed, gate, update, whisper_model
@@ -174,6 +175,8 @@ def main(argv: list[str]) -> int:
         tagger_pools=_TAGGER_POOLS.value,
         librosa_windows=_LIBROSA_WINDOWS.value,
     )
+    if name == "demo" and not (root / "tracks.csv").exists():
+        Thread(target=features.warm_up, daemon=True).start()  # numba compiles while the processes render
     with show_progress() as report:
         corpus_request = _request(workers, lambda done, total: report("rendering", done, total))
         corpus = registry.CORPORA[name](corpus_request)

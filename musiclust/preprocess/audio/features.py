@@ -9,7 +9,9 @@ librosa's functions with their defaults, called on the samples one by one; the t
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,7 @@ TOP_DB = 80.0  # depth of a decibel scale, librosa's default
 EXTRACTOR_VERSION = 1  # raise it whenever a value changes: stores are checked against it
 N_MELS = 128
 MELSPEC_FRAMES = 431  # 10 s at 22,050 Hz
+_WARMING = Lock()
 _TEMPOGRAM_SECONDS = 8.0  # librosa's default for the tempo
 
 STATISTICS = ("mean", "std", "skew", "kurtosis", "median", "min", "max")  # the order of FMA's features.py
@@ -129,7 +132,16 @@ def spec(name: str, *, windows: int = 1) -> dict[str, Any]:
 
 
 def warm_up() -> None:
-    """Lets numba compile what librosa uses, once and into its cache on disk: half a minute in a fresh environment."""
+    """Lets numba compile what librosa uses, once and into its cache on disk: half a minute in a fresh environment.
+
+    It may be called from several threads: one of them compiles, the others wait for it.
+    """
+    with _WARMING:
+        _warm_up_once()
+
+
+@cache
+def _warm_up_once() -> None:
     extract(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
 
 
