@@ -30,7 +30,7 @@ from experiments.cli.progress import show_progress
 from musiclust.errors import InputError
 from musiclust.preprocess.audio import features, listen
 from musiclust.preprocess.audio.tagger import fetch
-from musiclust.preprocess.corpora import base, fma, registry
+from musiclust.preprocess.corpora import base, fma, join, registry
 from musiclust.preprocess.lyrics import embed, gate, update, whisper_model
 from musiclust.preprocess.pipeline import Summary, preprocess
 
@@ -103,9 +103,14 @@ _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
 )
 
-_TABLE = flags.DEFINE_string("table", None, "File of features: CSV (or .csv.gz), Parquet or NPY (N, D).")
+_TABLE = flags.DEFINE_string(
+    "table",
+    None,
+    "File of features: CSV (or .csv.gz), Parquet or NPY (N, D). By itself it is the corpus; beside another corpus, as "
+    "with --audio_dir, its rows are joined to the tracks by id or path.",
+)
 _TRACKS_TABLE = flags.DEFINE_string(
-    "tracks_table", None, "CSV of classes, titles and words, joined by id; with an NPY it is joined row by row."
+    "tracks_table", None, "CSV of ids, classes, titles and words, joined by id; with an NPY it is joined row by row."
 )
 _HEADER_ROWS = flags.DEFINE_integer(
     "header_rows", 1, "Number of header rows, which are joined by _ into names.", lower_bound=1
@@ -144,6 +149,8 @@ _OF_CORPUS = {
     "gtzan": ("clips", "split_file"),
     "fma": ("metadata_dir", "subset"),
 }
+# Those of the corpus table by which a table is joined to another corpus too.
+_OF_JOINING = ("table", "tracks_table", "header_rows", "id_column", "block")
 FLAG_GROUPS = {
     "Corpus": ("corpus", "audio_dir", "seed"),
     "Sound": ("tagger", "tagger_weights", "windows", "tagger_pools", "librosa_windows"),
@@ -180,6 +187,8 @@ def main(argv: list[str]) -> int:
     with show_progress() as report:
         corpus_request = _request(workers, lambda done, total: report("rendering", done, total))
         corpus = registry.CORPORA[name](corpus_request)
+        if corpus_request.table is not None and name != "table":
+            corpus = join.join_table(corpus, corpus_request.table)
         summary = preprocess(
             corpus,
             root,
@@ -216,12 +225,16 @@ def _whisper() -> whisper_model.Settings | None:
 
 
 def _corpus() -> str:
-    """The corpus that is asked for. Raises InputError if another corpus's flag is given."""
+    """The corpus that is asked for, to which a table may be joined.
+
+    Raises InputError if another corpus's flag is given.
+    """
     given = {flag: corpus for corpus, names in _OF_CORPUS.items() for flag in names if flags.FLAGS[flag].present}
-    by_flags = next(iter(given.values()), "folder" if _AUDIO_DIR.value else "demo")
+    heard = [corpus for corpus in given.values() if corpus != "table"]
+    by_flags = next(iter(heard), "folder" if _AUDIO_DIR.value else "table" if given else "demo")
     name = _CORPUS.value or by_flags
     for flag, corpus in given.items():
-        if corpus != name:
+        if corpus != name and not (flag in _OF_JOINING and _TABLE.value):
             raise InputError(f"--{flag} is of the corpus {corpus}, not {name}: leave it out, or add --corpus={corpus}")
     return name
 

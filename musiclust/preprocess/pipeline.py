@@ -3,7 +3,8 @@
 Conventions: a run does what is due and no more. A track is due when it is new, when its file has changed (size or
 modification time), or when a feature's spec has. No file can stop a run: one that cannot be used is left out of
 tracks.csv and stands with its reason in skipped.csv. For a corpus without audio no features are computed: its store
-holds the blocks that it has ready-made and nothing else. Finished tracks go to disk every few seconds, so that a run
+holds the blocks that it has ready-made and nothing else. Blocks joined to it from a table stay in the store until a
+table brings others of their names. Finished tracks go to disk every few seconds, so that a run
 that is killed, interrupted or out of disk loses only those, and the same command goes on from there.
 """
 
@@ -19,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from musiclust import store
+from musiclust.errors import InputError
 from musiclust.preprocess.audio import listen
 from musiclust.preprocess.audio.decode import split_stretch
-from musiclust.preprocess.corpora.base import Corpus
+from musiclust.preprocess.corpora.base import JOINED, Corpus
 from musiclust.preprocess.lyrics import embed, update, whisper_model
 from musiclust.preprocess.lyrics.gate import Gate
 from musiclust.preprocess.lyrics.update import Report
@@ -29,7 +31,7 @@ from musiclust.preprocess.workers import Failed
 from musiclust.preprocess.writing import shards
 from musiclust.preprocess.writing.lock import explain_full_disk, lock_store, record_corpus
 from musiclust.preprocess.writing.swap import replace_files
-from musiclust.types import Tracks
+from musiclust.types import Block, Tracks
 
 _SHARD_TRACKS = 32
 _SHARD_SECONDS = 5.0
@@ -96,8 +98,8 @@ def preprocess(
       progress: called with (stage, done, total).
 
     Raises:
-      InputError: if the store holds another corpus or is being written by another process, the disk is full, or the
-        embedder or the Whisper model is not there.
+      InputError: if the store holds another corpus or is being written by another process, the disk is full, a block
+        joined from a table has the name of one made from sound, or the embedder or the Whisper model is not there.
     """
     chosen = embed.choose(embedder)
     if lyrics == "whisper":
@@ -111,6 +113,7 @@ def preprocess(
         specs = listen.list_specs(audio)
         tracks, finished, failed, computed = corpus.tracks, {}, [], 0
         audible = (tracks.path != "").any()
+        _check_names(corpus)
         if audible:
             finished, failed, computed = _compute_features(tracks, root, audio, workers, report)
             tracks = _add_durations(tracks, finished)
@@ -121,7 +124,7 @@ def preprocess(
         if len(tracks):
             if audible:
                 shards.merge_shards(root, tracks, finished, specs)
-            _save_ready_made(root, corpus, tracks)
+            ready = _save_ready_made(root, corpus, tracks)
             records, embedded = update.update_lyrics(
                 root,
                 tracks,
@@ -134,7 +137,6 @@ def preprocess(
                 gate=gate,
                 workers=workers,
             )
-            ready = [block.name for block in corpus.blocks]
             heard_blocks = [name for of_group in specs.values() for name in of_group] if audible else []
             names = [*heard_blocks, *ready, *([update.BLOCK] if embedded else [])]
             blocks = {name: store.load_block(root, name) for name in names}
@@ -162,23 +164,50 @@ def preprocess(
     )
 
 
-def _save_ready_made(root: Path, corpus: Corpus, tracks: Tracks) -> None:
+def _check_names(corpus: Corpus) -> None:
+    """Raises InputError where a joined block would take the place of one that is made from sound."""
+    taken = {block.name for block in corpus.blocks if JOINED in block.spec} & listen.NAMES
+    if taken:
+        raise InputError(f"`block={min(taken)}`: blocks made from sound have that name: choose another for the table's")
+
+
+def _save_ready_made(root: Path, corpus: Corpus, tracks: Tracks) -> list[str]:
     """Stores the blocks that the corpus has ready-made for `tracks`, and removes those that it had before.
 
-    Where there is no audio tracks.csv is written here, with the blocks; else it is there already.
+    Blocks joined from a table before stay, for the tracks there are now. Where there is no audio tracks.csv is written
+    here, with the blocks; else it is there already.
+
+    Returns:
+      The names of all these blocks.
     """
     audible = (tracks.path != "").any()
-    blocks = store.align(tracks, corpus.blocks)
-    if blocks or not audible:
+    brought = {block.name: block for block in store.align(tracks, corpus.blocks)}
+    stored = {name: store.load_block(root, name) for name in set(store.block_names(root)) - set(brought)}
+    joined = {name: block for name, block in stored.items() if JOINED in block.spec}
+    changed = [_fit_to(tracks, one) for one in joined.values() if not np.array_equal(one.track_id, tracks.track_id)]
+    if brought or changed or not audible:
         with replace_files(root) as folder:
             if not audible:
                 store.save_tracks(folder, tracks)
-            for block in blocks:
-                spec = {**block.spec, _READY_MADE: corpus.source["corpus"]}
-                store.save_block(folder, replace(block, spec=spec))
-    for name in set(store.block_names(root)) - {block.name for block in blocks}:
-        if _READY_MADE in store.load_block(root, name).spec:
-            store.remove_block(root, name)
+            for block in brought.values():
+                mark = {} if JOINED in block.spec else {_READY_MADE: corpus.source["corpus"]}
+                store.save_block(folder, replace(block, spec={**block.spec, **mark}))
+            for block in changed:
+                store.save_block(folder, block)
+    gone = {name for name, block in stored.items() if _READY_MADE in block.spec}
+    gone |= {block.name for block in changed if not block.valid.any()}
+    for name in gone:
+        store.remove_block(root, name)
+    return sorted({*brought, *joined} - gone)
+
+
+def _fit_to(tracks: Tracks, block: Block) -> Block:
+    """Returns a block (N, D) for these tracks; those that it lacks are not valid."""
+    row_of = {track_id: row for row, track_id in enumerate(block.track_id.tolist())}
+    rows = np.array([row_of.get(track_id, -1) for track_id in tracks.track_id.tolist()])
+    valid = (rows >= 0) & block.valid[rows]
+    values = np.where(valid[:, None], block.values[rows], 0).astype(block.values.dtype)
+    return replace(block, track_id=tracks.track_id, values=values, valid=valid)
 
 
 def _name_things(tracks: Tracks) -> str:

@@ -22,6 +22,7 @@ from musiclust.preprocess.audio.tagger import blocks, patches, run
 from musiclust.preprocess.workers import Failed, hear_all, open_processes
 
 LIBROSA, TAGGER = "librosa", "tagger"
+NAMES = frozenset((*features.BLOCKS, *blocks.specify(0, pools=True)))  # of all blocks that may be made from sound
 
 _PREPARING = "loading the feature extractor (the first time it compiles)"
 

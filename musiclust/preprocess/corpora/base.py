@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from musiclust.types import Block, Tracks
 
+JOINED = "joined_table"  # in the spec of a block that came from a table beside the corpus: the path of the table
+
 
 class TableRequest(NamedTuple):
     """Says which columns of a table are what; "" where that is left open, see `table.table`.
@@ -49,7 +51,7 @@ class Request(NamedTuple):
       seed: of the demo, which draws its excerpts by it.
       workers: how many processes render the demo.
       progress: is called with (done, total) while a corpus is made.
-      table: the table of the corpus "table".
+      table: the table of the corpus "table"; other corpora do not look at it, see `join.join_table`.
       clips: how many clips the corpus "gtzan" cuts from each song.
       split_file: lists of songs of the corpus "gtzan", any number of them.
       metadata_dir: the folder of the tables of the corpus "fma".
