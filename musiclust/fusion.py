@@ -155,6 +155,24 @@ def whole_block(name: str, values: np.ndarray) -> Block:
     return Block(name, np.array([f"{i:0{digits}d}" for i in range(len(values))]), values, np.ones(len(values), bool))
 
 
+def keep_row_lengths(fusion: Fusion) -> Fusion:
+    """The transform without what "unit" adds to "balanced": columns are scaled, rows keep their lengths.
+
+    A transform that brings no rows to one length is returned as it is.
+    """
+    return fusion._replace(arrays=tuple(_keep_lengths(arrays, len(fusion.arrays)) for arrays in fusion.arrays))
+
+
+def _keep_lengths(arrays: Arrays, blocks: int) -> Arrays:
+    if "length" not in arrays:
+        return arrays
+    # One block has the same factors under both scalings. Of several, each gets its share of the variance.
+    columns = max(1, np.count_nonzero(arrays["factor"]))
+    share = arrays["length"] / np.sqrt(np.float32(columns)) if blocks > 1 else np.float32(1)
+    rest = {name: values for name, values in arrays.items() if name != "length"}
+    return {**rest, "factor": rest["factor"] * share}
+
+
 def modality_mask(blocks: Sequence[Block]) -> Float[np.ndarray, "N M"]:
     """(N, M) float32: 1 where block m has something to say of the track, else 0."""
     return np.stack([block.valid for block in blocks], axis=1).astype(np.float32)

@@ -78,6 +78,19 @@ def test_unit_of_an_image_and_of_constant_columns():
     assert not fusion.standardise(np.ones((5, 3)), scaling="unit").any()
 
 
+@pytest.mark.parametrize("how", fusion.FUSIONS)
+@pytest.mark.parametrize("blocks", [[AUDIO], [AUDIO, LYRICS]])
+def test_unit_without_its_row_lengths_is_balanced(blocks, how):
+    unit, balanced = (fusion.fuse(blocks, how=how, scaling=scaling).fusion for scaling in ("unit", "balanced"))
+    same = [
+        {**a, **{k: b[k] for k in ("basis",) if k in b}}
+        for a, b in zip(fusion.keep_row_lengths(unit).arrays, balanced.arrays, strict=True)
+    ]
+    expected = fusion.apply(balanced, blocks)
+    np.testing.assert_allclose(fusion.apply(unit._replace(arrays=tuple(same)), blocks), expected, rtol=1e-5, atol=1e-6)
+    assert fusion.keep_row_lengths(balanced) == balanced
+
+
 def test_unit_places_a_track_alike_whatever_comes_with_it():
     fused = fusion.fuse([AUDIO, LYRICS], scaling="unit")
     far = Block("mfcc_mean", IDS[:3], 100 * AUDIO.values[:3], np.ones(3, bool))

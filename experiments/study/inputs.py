@@ -23,8 +23,10 @@ _NOT_REFERENCE = ("lyrics", "melspec")
 class Inputs(NamedTuple):
     """What a run knows of its tracks.
 
-    data is all that training sees; truth (N,) int32 codes of `class_names`, and the values that make the reference
-    space, are for the scores alone. classes ("genre", say) and truth are None where the store knows of no two classes.
+    data is all that training sees. columns (N, *D) are what the baselines are given: they differ from data.x in that no
+    rows are brought to one length, so that the baselines are the same whatever the scaling. truth (N,) int32 codes of
+    `class_names`, and the values that make the reference space, are for the scores alone. classes ("genre", say) and
+    truth are None where the store knows of no two classes.
     """
 
     store: Path
@@ -33,6 +35,7 @@ class Inputs(NamedTuple):
     blocks: list[Block]
     fusion: fusion.Fusion
     data: Data
+    columns: np.ndarray
     classes: str | None
     truth: np.ndarray | None
     class_names: tuple[str, ...]
@@ -126,6 +129,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
         blocks=blocks,
         fusion=fitted,
         data=Data(x, _condition(config.condition, tracks, blocks, name)),
+        columns=fusion.apply(fusion.keep_row_lengths(fitted), blocks) if config.scaling == "unit" else x,
         classes=name,
         truth=tracks.classes[name] if name else None,
         class_names=tracks.class_names[name] if name else (),

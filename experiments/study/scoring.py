@@ -81,7 +81,7 @@ def score_all(
         clusterings.append(found[0].clustering)
     rows = [row for same in zip(*by_replica, strict=True) for row in same]
     chosen = choose_replica(np.array([row["negative_elbo"] for row in rows[:replicas]]), np.array(collapsed))
-    flat = inputs.data.x.reshape(len(inputs.data.x), -1)
+    flat = inputs.columns.reshape(len(inputs.columns), -1)
     for name in config.baselines:
         points = None
         for seed in seeds:

@@ -1,6 +1,7 @@
 """Flags of run.py to a Config."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,6 +159,17 @@ def test_the_reference_space_is_the_same_with_and_without_a_tagger(tmp_path):
         config = inputs.complete(DEFAULTS["vae"], root, keep_features=False)
         spaces.append(inputs.load(config, root).reference())
     np.testing.assert_array_equal(*spaces)
+
+
+def test_baselines_are_given_the_same_whatever_the_scaling(tmp_path):
+    root = make_store(tmp_path, tagger=True)
+    config = inputs.complete(DEFAULTS["vae"], root, keep_features=False)
+    unit, balanced = (inputs.load(replace(config, scaling=scaling), root) for scaling in ("unit", "balanced"))
+    np.testing.assert_allclose(unit.columns, balanced.columns, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(balanced.columns, balanced.data.x)
+    assert np.abs(unit.data.x - balanced.data.x).max() > 0.1
+    again = inputs.load(replace(config, scaling="unit"), root, unit.fusion)
+    np.testing.assert_array_equal(again.columns, unit.columns)
 
 
 def test_a_run_of_an_earlier_version_has_its_baselines():
