@@ -28,7 +28,7 @@ from experiments.cli.places import cache_root, default_store
 from experiments.cli.program import run
 from experiments.cli.progress import show_progress
 from musiclust.errors import InputError
-from musiclust.preprocess.audio import features, listen
+from musiclust.preprocess.audio import clap, features, listen
 from musiclust.preprocess.audio.tagger import fetch
 from musiclust.preprocess.corpora import base, fma, join, registry
 from musiclust.preprocess.lyrics import embed, gate, update, whisper_model
@@ -84,8 +84,17 @@ _TAGGER = flags.DEFINE_enum(
 _TAGGER_WEIGHTS = flags.DEFINE_string(
     "tagger_weights", None, "Wheel with the tagger's weights, got elsewhere: musicnn-0.1.0-py3-none-any.whl."
 )
+_EMBEDDING = flags.DEFINE_string(
+    "embedding",
+    "none",
+    "CLAP model that hears the songs too, as the blocks clap and clap_std: clap:<folder>, or clap:<name> of a model on "
+    "Hugging Face's hub, laion/larger_clap_music say, which is fetched once; none is none.",
+)
 _WINDOWS = flags.DEFINE_integer(
-    "windows", 5, "Number of windows of 3 s, spread over a song, that the tagger hears; 0 is all of it.", lower_bound=0
+    "windows",
+    5,
+    "Number of windows, spread over a song, that the tagger (3 s each) and --embedding (10 s) hear; 0 is all of it.",
+    lower_bound=0,
 )
 _TAGGER_POOLS = flags.DEFINE_bool(
     "tagger_pools", False, "Stores the tagger's pools too, as the blocks msd_pool and mtt_pool of 1,506 columns."
@@ -153,7 +162,7 @@ _OF_CORPUS = {
 _OF_JOINING = ("table", "tracks_table", "header_rows", "id_column", "block")
 FLAG_GROUPS = {
     "Corpus": ("corpus", "audio_dir", "seed"),
-    "Sound": ("tagger", "tagger_weights", "windows", "tagger_pools", "librosa_windows"),
+    "Sound": ("tagger", "tagger_weights", "windows", "tagger_pools", "librosa_windows", "embedding"),
     "Words": ("lyrics", "whisper_model", "language", "device", "gate", "embedder"),
     "Tables of features": _OF_CORPUS["table"],
     "GTZAN": _OF_CORPUS["gtzan"],
@@ -181,6 +190,7 @@ def main(argv: list[str]) -> int:
         windows=_WINDOWS.value,
         tagger_pools=_TAGGER_POOLS.value,
         librosa_windows=_LIBROSA_WINDOWS.value,
+        embedding=None if name == "table" else clap.find_model(_EMBEDDING.value, print_line),
     )
     if name == "demo" and not (root / "tracks.csv").exists():
         Thread(target=features.warm_up, daemon=True).start()  # numba compiles while the processes render

@@ -1,8 +1,8 @@
 """Audio files -> their features: what is made of each, by which processes.
 
 Conventions: features come in groups, each made by one extractor and computed or kept as a whole: "librosa" (see
-features.py) and "tagger" (see tagger/). Processes with one thread each decode the files and run librosa; a network runs
-in a process of its own, which is handed its input for many songs at a time.
+features.py), "tagger" (see tagger/) and "clap" (see clap.py). Processes with one thread each decode the files and run
+librosa; a network runs in a process of its own, which is handed its input for many songs at a time.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -15,14 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musiclust.errors import InputError
-from musiclust.preprocess.audio import features
+from musiclust.preprocess.audio import clap, features
 from musiclust.preprocess.audio.decode import decode_pieces, place_pieces
 from musiclust.preprocess.audio.network_process import ENVIRONMENT, NetworkProcess
 from musiclust.preprocess.audio.tagger import blocks, patches, run
+from musiclust.preprocess.audio.windows import average_windows
 from musiclust.preprocess.workers import Failed, hear_all, open_processes
 
-LIBROSA, TAGGER = "librosa", "tagger"
-NAMES = frozenset((*features.BLOCKS, *blocks.specify(0, pools=True)))  # of all blocks that may be made from sound
+LIBROSA, TAGGER, CLAP = "librosa", "tagger", "clap"
+# The names of all blocks that may be made from sound.
+NAMES = frozenset((*features.BLOCKS, *blocks.specify(0, pools=True), *clap.NAMES))
 
 _PREPARING = "loading the feature extractor (the first time it compiles)"
 
@@ -33,15 +35,17 @@ class Settings:
 
     Attributes:
       tagger_weights: the wheel with the tagger's weights, see `tagger.fetch.find_wheel`; None for no tagger.
-      windows: how many windows of 3 s the tagger hears of a song, spread over it; 0 for all of it.
+      windows: how many windows of a song a network hears, spread over it; 0 for all of it.
       tagger_pools: whether the tagger's pools are blocks too.
       librosa_windows: how many pieces librosa's clip of 30 s is made of, spread over the song; 1 is its centre.
+      embedding: the CLAP model that hears the songs too, see `clap.find_model`; None for none.
     """
 
     tagger_weights: Path | None = None
     windows: int = 5
     tagger_pools: bool = False
     librosa_windows: int = 1
+    embedding: clap.Model | None = None
 
 
 class Job(NamedTuple):
@@ -72,6 +76,8 @@ def list_specs(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:
     specs = {LIBROSA: {name: features.spec(name, windows=settings.librosa_windows) for name in features.BLOCKS}}
     if settings.tagger_weights is not None:
         specs[TAGGER] = blocks.specify(settings.windows, pools=settings.tagger_pools)
+    if settings.embedding is not None:
+        specs[CLAP] = clap.specify(settings.embedding, settings.windows)
     return specs
 
 
@@ -98,6 +104,14 @@ def listen(
                 run=partial(run.tag, settings.tagger_weights),
                 rows=run.ROWS_SENT,
             )
+        if CLAP in wanted and settings.embedding is not None:
+            networks[CLAP] = NetworkProcess(
+                "embedding",
+                stack.enter_context(open_processes(1, ENVIRONMENT)),
+                prepare=partial(clap.prepare, settings.embedding),
+                run=partial(clap.embed, settings.embedding),
+                rows=clap.ROWS_SENT,
+            )
         if LIBROSA in wanted:
             report(_PREPARING, 0, 1)
             features.warm_up()  # numba's compiled code goes to its cache on disk, from which the processes load it
@@ -114,7 +128,10 @@ def _run_networks(
 
     def take(group: str, i: int, found: Mapping[str, np.ndarray]) -> Iterator[tuple[int, Heard | Failed]]:
         heard = waiting[i]
-        heard.features[group] = blocks.summarise_windows(found, pools=settings.tagger_pools)
+        tagged = group == TAGGER
+        heard.features[group] = (
+            blocks.summarise_windows(found, pools=settings.tagger_pools) if tagged else average_windows(found)
+        )
         del heard.inputs[group]
         if not heard.inputs:
             yield i, _check_finite(waiting.pop(i))
@@ -144,6 +161,8 @@ def hear(job: Job, settings: Settings) -> Heard | Failed:
             found[LIBROSA] = features.extract(clip.samples, sample_rate=features.SAMPLE_RATE, pieces=pieces)
         if TAGGER in job.groups:
             inputs[TAGGER] = patches.cut_patches(path, clip.duration, settings.windows)
+        if CLAP in job.groups and settings.embedding is not None:
+            inputs[CLAP] = clap.cut_windows(path, clip.duration, settings.embedding, settings.windows)
     except InputError as error:
         return Failed(str(error).removeprefix(f"{path}: "))
     except Exception as error:  # whatever one file does to a decoder, the others are heard and this one is named

@@ -1,7 +1,7 @@
 """The blocks of a store that the tagger makes of a song, and what stands in each.
 
-Conventions: each value is a mean over the windows of a song; the block of the same name with `_std` holds the standard
-deviation between these windows, which says how much the song changes (0 where there is one window).
+Conventions: each value is a mean over the windows of a song or, in the blocks with `_std`, the standard deviation
+between them, see windows.py.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ import numpy as np
 from musiclust.preprocess.audio.tagger.patches import FRAMES, HOP_LENGTH, N_FFT, SAMPLE_RATE
 from musiclust.preprocess.audio.tagger.tags import TAGS, name_columns
 from musiclust.preprocess.audio.tagger.weights import SHA256, WHEEL
+from musiclust.preprocess.audio.windows import average_windows
 
 VERSION = 1  # raise it whenever a value changes: stores are checked against it
 
@@ -83,6 +84,4 @@ def summarise_windows(found: Mapping[str, np.ndarray], *, pools: bool) -> dict[s
         for network in TAGS:
             both = [found[f"{network}_max_pool"], found[f"{network}_mean_pool"]]
             windows[f"{network}_pool"] = np.concatenate(both, axis=1)
-    values = {name: rows.mean(axis=0, dtype=np.float64) for name, rows in windows.items()}
-    values |= {f"{name}_std": rows.std(axis=0, dtype=np.float64) for name, rows in windows.items()}
-    return {name: value.astype(np.float32) for name, value in values.items()}
+    return average_windows(windows)
