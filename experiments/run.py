@@ -88,7 +88,7 @@ def _new() -> Plan:
     _check_condition(config.condition, root)
     keep_features, keep_baselines = (bool(flags.FLAGS[name].present) for name in ("features", "baselines"))
     completed = inputs.complete(config, root, keep_features=keep_features, keep_baselines=keep_baselines)
-    for line in inputs.tell_choices(config, completed):
+    for line in inputs.tell_choices(config, completed, root):
         console.print(line, soft_wrap=True)
     check(completed)
     run_dir = Path(_RUN_DIR.value or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{completed.model}").expanduser()

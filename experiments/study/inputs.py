@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.configs import TSNE_LIMIT, Config
+from experiments.configs import DEFAULTS, TSNE_LIMIT, Config
 from musiclust import fusion, store
 from musiclust.errors import InputError
 from musiclust.types import Block, Data, Tracks
@@ -78,15 +78,23 @@ def complete(config: Config, root: Path, *, keep_features: bool, keep_baselines:
     )
 
 
-def tell_choices(config: Config, completed: Config) -> list[str]:
-    """What `complete` chose, each choice in a line: the features, where it had a choice, and baselines left out."""
+def tell_choices(config: Config, completed: Config, root: Path) -> list[str]:
+    """What `complete` chose, each choice in a line: the features, where it had a choice, and baselines left out.
+
+    Args:
+      config: what `complete` was given; completed: what it gave. root: the store.
+    """
     lines, lacking = [], [name for name in config.features if name not in completed.features]
-    if lacking or set(_TAGGER) & set(config.features):
+    if lacking or (config.features == DEFAULTS[config.model].features and set(_TAGGER) & set(config.features)):
         parts = [f"features: {', '.join(completed.features)}"]
         if deaf := [name for name in lacking if name in _TAGGER]:
             parts.append(f"the store lacks {', '.join(deaf)} (python -m experiments.preprocess makes them of audio)")
         if "lyrics" in lacking:
             parts.append("the store holds no lyrics")
+        elif "lyrics" not in config.features and "lyrics" in store.block_names(root):
+            parts.append(
+                f"the words of the store are looked at only by --features={','.join(completed.features)},lyrics"
+            )
         lines.append("; ".join(parts))
     if config.baselines != completed.baselines:
         lines.append(f"no row of t-SNE, which takes minutes above {TSNE_LIMIT:,} tracks: --baselines=tsne makes it")

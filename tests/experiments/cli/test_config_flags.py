@@ -93,22 +93,38 @@ def test_what_only_the_store_can_tell(tmp_path):
         inputs.load(inputs.complete(PRESETS["fma_vae"], without, keep_features=True), without)
 
 
-MODELS_THAT_LISTEN = [name for name in DEFAULTS if name != "conv_vae"]
-
-
-@pytest.mark.parametrize("name", MODELS_THAT_LISTEN)
-def test_the_taggers_blocks_are_taken_where_they_are(tmp_path, name):
+@pytest.mark.parametrize("name", ["cvae", "poe_vae", "attention_vae"])
+def test_the_taggers_blocks_and_the_words_are_taken_where_they_are(tmp_path, name):
     config = DEFAULTS[name]
-    heard = inputs.complete(config, make_store(tmp_path / "a", tagger=True), keep_features=False)
+    root = make_store(tmp_path / "a", tagger=True)
+    heard = inputs.complete(config, root, keep_features=False)
     assert heard.features == ("msd", "mtt", "lyrics")
-    assert inputs.tell_choices(config, heard) == ["features: msd, mtt, lyrics"]
-    wordless = inputs.complete(config, make_store(tmp_path / "b", tagger=True, lyrics=False), keep_features=False)
+    assert inputs.tell_choices(config, heard, root) == ["features: msd, mtt, lyrics"]
+    root = make_store(tmp_path / "b", tagger=True, lyrics=False)
+    wordless = inputs.complete(config, root, keep_features=False)
     assert wordless.features == ("msd", "mtt")
-    assert inputs.tell_choices(config, wordless) == ["features: msd, mtt; the store holds no lyrics"]
-    deaf = inputs.complete(config, make_store(tmp_path / "c"), keep_features=False)
+    assert inputs.tell_choices(config, wordless, root) == ["features: msd, mtt; the store holds no lyrics"]
+    root = make_store(tmp_path / "c")
+    deaf = inputs.complete(config, root, keep_features=False)
     assert deaf.features == ("mfcc_mean", "lyrics")
-    assert inputs.tell_choices(config, deaf) == [
+    assert inputs.tell_choices(config, deaf, root) == [
         "features: mfcc_mean, lyrics; the store lacks msd, mtt (python -m experiments.preprocess makes them of audio)"
+    ]
+
+
+@pytest.mark.parametrize("name", ["vae", "beta_vae", "autoencoder"])
+def test_models_of_one_input_leave_the_words_out_and_say_so(tmp_path, name):
+    config, root = DEFAULTS[name], make_store(tmp_path / "a", tagger=True)
+    heard = inputs.complete(config, root, keep_features=False)
+    assert heard.features == ("msd", "mtt")
+    assert inputs.tell_choices(config, heard, root) == [
+        "features: msd, mtt; the words of the store are looked at only by --features=msd,mtt,lyrics"
+    ]
+    root = make_store(tmp_path / "b", lyrics=False)
+    deaf = inputs.complete(config, root, keep_features=False)
+    assert deaf.features == ("mfcc_mean",)
+    assert inputs.tell_choices(config, deaf, root) == [
+        "features: mfcc_mean; the store lacks msd, mtt (python -m experiments.preprocess makes them of audio)"
     ]
 
 
@@ -122,7 +138,7 @@ def test_a_taggers_block_that_lacks_a_track_is_not_taken(tmp_path, lacking):
     store.remove_block(root, "mtt")
     if lacking != "block":
         store.save_block(root, Block("mtt", block.track_id[kept], values[kept], valid[kept], {}))
-    assert inputs.complete(DEFAULTS["vae"], root, keep_features=False).features == ("mfcc_mean", "lyrics")
+    assert inputs.complete(DEFAULTS["vae"], root, keep_features=False).features == ("mfcc_mean",)
 
 
 def test_presets_and_features_by_name_are_left_alone(tmp_path, parsed):
@@ -130,10 +146,10 @@ def test_presets_and_features_by_name_are_left_alone(tmp_path, parsed):
     for preset in PRESETS.values():
         completed = inputs.complete(preset, root, keep_features=False)
         assert completed.features == preset.features
-        assert inputs.tell_choices(preset, completed) == []
+        assert inputs.tell_choices(preset, completed, root) == []
     config = parsed("--model=vae", "--features=msd,chroma")
     assert inputs.complete(config, root, keep_features=True).features == ("msd", "chroma")
-    assert inputs.tell_choices(config, config) == ["features: msd, chroma"]
+    assert inputs.tell_choices(config, config, root) == []
 
 
 def test_tsne_of_many_tracks_is_left_out_and_told(tmp_path, monkeypatch, parsed):
@@ -141,7 +157,7 @@ def test_tsne_of_many_tracks_is_left_out_and_told(tmp_path, monkeypatch, parsed)
     root, config = make_store(tmp_path, tagger=True), DEFAULTS["vae"]
     completed = inputs.complete(config, root, keep_features=False)
     assert completed.baselines == ("features", "unit_features", "pca")
-    assert inputs.tell_choices(config, completed)[1:] == [
+    assert inputs.tell_choices(config, completed, root)[1:] == [
         "no row of t-SNE, which takes minutes above 59 tracks: --baselines=tsne makes it"
     ]
     assert inputs.for_other_store(config, root).baselines == completed.baselines
