@@ -9,8 +9,8 @@ import numpy as np
 
 ROWS_SENT = 32  # patches from which on songs are sent to the process, 1 MB
 
-_BATCH = 8  # patches that the networks take at once on a CPU, where their maps of 15 MB each should stay near
-_BATCH_ACCELERATOR = 64
+_BATCH_ACCELERATOR = 64  # patches that the networks take at once; on a CPU as many as there are cores, for the maps of
+# a patch are 9 MB and should stay in the cache
 
 
 def prepare(wheel: Path) -> None:
@@ -56,6 +56,7 @@ def _load(wheel: Path) -> tuple[Callable[[np.ndarray], dict[str, np.ndarray]], i
     """
     import jax
     import jax.numpy as jnp
+    from joblib import cpu_count
 
     from musiclust.preprocess.audio.tagger.network import MusiCNN, variable_shapes
     from musiclust.preprocess.audio.tagger.weights import read_weights
@@ -71,5 +72,5 @@ def _load(wheel: Path) -> tuple[Callable[[np.ndarray], dict[str, np.ndarray]], i
             found |= {f"{network}_{name}": values for name, values in activations._asdict().items()}
         return found
 
-    batch = _BATCH if jax.default_backend() == "cpu" else _BATCH_ACCELERATOR
+    batch = cpu_count() if jax.default_backend() == "cpu" else _BATCH_ACCELERATOR
     return lambda mel: {name: np.asarray(values) for name, values in apply(weights, mel).items()}, batch
