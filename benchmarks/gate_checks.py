@@ -3,11 +3,14 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from musiclust.preprocess.lyrics import gate
+from musiclust import store
+from musiclust.errors import InputError
+from musiclust.preprocess.lyrics import gate, voice
 
 _UNSUNG = re.compile(r"instrumental|no vocals", re.IGNORECASE)
 _AGREE = 0.5
@@ -74,6 +77,30 @@ def by_genre(rows: Sequence[Row], one: str, verdicts: Verdicts) -> list[tuple[st
         told = (True, bool(row[one].strip()), bool(first.words), bool(second.words))
         counts[row["genre"]] = [n + one_more for n, one_more in zip(counts[row["genre"]], told, strict=True)]
     return [(genre, *counts[genre]) for genre in sorted(counts)]
+
+
+VOICE_HEADER = ("tracks of", "lowest score", "median", "highest", "below `voice`", "below half of it")
+_FEW = 20  # tracks that are shown one by one
+
+
+def show_voices(root: Path, thresholds: gate.Gate) -> list[tuple[str, ...]]:
+    """(class or track, lowest, median and highest score of a voice, how many tracks are below the two thresholds)."""
+    tracks, voices = store.load_tracks(root), voice.load_voices(root)
+    if not voices:
+        raise InputError(f"{root} has no block tags: preprocess it with the tagger")
+    ids = [i for i in tracks.track_id.tolist() if i in voices]
+    named = dict(zip(tracks.track_id.tolist(), tracks.track_id.tolist(), strict=True))
+    if len(ids) > _FEW and tracks.classes:
+        name, codes = next(iter(tracks.classes.items()))
+        names = [*tracks.class_names[name], "unknown"]
+        named = {i: names[code] for i, code in zip(tracks.track_id.tolist(), codes.tolist(), strict=True)}
+    rows = []
+    for group in sorted({named[i] for i in ids}):
+        scores = np.array([voices[i] for i in ids if named[i] == group])
+        low, none = (int((scores < limit).sum()) for limit in (thresholds.voice, thresholds.voice / 2))
+        figures = (scores.min(), np.median(scores), scores.max())
+        rows.append((group, *(f"{figure:.2f}" for figure in figures), f"{low} of {len(scores)}", str(none)))
+    return rows
 
 
 def _nulls(pairs: Sequence[Row], one: str, other: str) -> np.ndarray:

@@ -40,6 +40,8 @@ class Gate:
       max_scripts: most alphabets in a segment; Japanese with English has two, babble often three.
       agreement: lowest share of word bigrams in common with another transcript of the track, of the shorter one's.
         Of pairs of transcripts of different songs, 1 in 100 has 0.1 or more (`python -m benchmarks.gate`).
+      voice: score of a voice (voice.py), where one is known, below which doubt is enough: a segment is dropped that is
+        half the way to `no_speech` or `logprob`. Below half of it nobody is heard, and nothing is taken for words.
     """
 
     no_speech: float = 0.6
@@ -51,6 +53,7 @@ class Gate:
     min_words: int = 3
     max_scripts: int = 2
     agreement: float = 0.1
+    voice: float = 0.4
 
 
 class Verdict(NamedTuple):
@@ -94,7 +97,12 @@ def parse(thresholds: str) -> Gate | None:
     return replace(Gate(), **values)
 
 
-def judge(transcript: Mapping[str, Any], gate: Gate | None, others: Sequence[Mapping[str, Any]] = ()) -> Verdict:
+def judge(
+    transcript: Mapping[str, Any],
+    gate: Gate | None,
+    others: Sequence[Mapping[str, Any]] = (),
+    voice: float | None = None,
+) -> Verdict:
     """Judges a transcript.
 
     Args:
@@ -102,6 +110,7 @@ def judge(transcript: Mapping[str, Any], gate: Gate | None, others: Sequence[Map
       others: other transcripts of the same track, made by other models for example. One that agrees is enough. One in
         another language (as far as both are known) or with fewer than `min_words` words says nothing, for models
         translate, and skip what they are unsure of.
+      voice: score of a voice in the track, see `voice.score_voice`; None where nobody has listened for one.
 
     Example:
       >>> judge({"text": "Thanks for watching!"}, Gate())
@@ -111,10 +120,13 @@ def judge(transcript: Mapping[str, Any], gate: Gate | None, others: Sequence[Map
     if gate is None:
         lines = (" ".join(segment["text"].split()) for segment in segments)
         return Verdict("\n".join(filter(None, lines)), ("gate off",), ("",) * len(segments))
+    doubtful = replace(gate, no_speech=gate.no_speech / 2, logprob=gate.logprob / 2)
     kept, dropped, reasons = [], set(), []
     for segment in segments:
         sung, why = _keep_sung(segment["text"])
         beyond = _find_threshold(segment, sung, gate) if sung else ""
+        if sung and not beyond and voice is not None and voice < gate.voice:
+            beyond = "doubtful words, hardly a voice" if _find_threshold(segment, sung, doubtful) else ""
         dropped |= {*why, beyond} - {""}
         reasons.append(beyond or ("" if sung else ", ".join(sorted(why)) or "no words"))
         if sung and not beyond:
@@ -122,6 +134,8 @@ def judge(transcript: Mapping[str, Any], gate: Gate | None, others: Sequence[Map
     words = "\n".join(kept)
     against, notes = _judge_whole(words, gate) if words else ("", set())
     against = against or (_judge_against(words, transcript, others, gate) if words else "")
+    if words and voice is not None and voice < gate.voice / 2:
+        against = against or "no voice is heard"
     found = dropped | notes | ({against} - {""})
     return Verdict("" if against else words, tuple(sorted(found)) or (() if words else ("no words",)), tuple(reasons))
 

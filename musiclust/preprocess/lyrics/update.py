@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from musiclust import store
-from musiclust.preprocess.lyrics import embed, leakage, transcribe, whisper_model, written
+from musiclust.preprocess.lyrics import embed, leakage, transcribe, voice, whisper_model, written
 from musiclust.preprocess.lyrics.gate import Gate, judge
 from musiclust.preprocess.writing.swap import replace_files
 from musiclust.types import Block, Tracks
@@ -68,16 +68,18 @@ def update_lyrics(
     Raises:
       InputError: if the Whisper model cannot be loaded.
     """
-    before, records = store.load_lyrics(root), {}
+    before, records, voices = store.load_lyrics(root), {}, voice.load_voices(root)
     for count, (track_id, path) in enumerate(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True), start=1):
         records[track_id] = written.find_words(track_id, path, scores.get(track_id, ""), sources)
         heard = [one for one in (transcripts or {}).get(track_id, ()) if one.strip()]
         if "transcript" in sources and heard and not records[track_id]["words"]:
             records[track_id] = written.make_record(track_id, heard[0], "transcript", None, "")
-            records[track_id] = judge_record(records[track_id], gate, [{"text": one} for one in heard[1:]])
+            records[track_id] = judge_record(
+                records[track_id], gate, [{"text": one} for one in heard[1:]], voices.get(track_id)
+            )
         report("lyrics", count, len(tracks))
     if "whisper" in sources:
-        before |= _transcribe(root, tracks, records, whisper, gate, workers, report)
+        before |= _transcribe(root, tracks, records, whisper, gate, voices, workers, report)
     for track_id, reason in leakage.find_leaks(tracks, {i: record["words"] for i, record in records.items()}).items():
         records[track_id] = {**records[track_id], "words": "", "reason": reason}
     changed = [record for track_id, record in records.items() if before.get(track_id) != record]
@@ -87,11 +89,20 @@ def update_lyrics(
 
 
 def judge_record(
-    record: Mapping[str, Any], gate: Gate | None, others: Sequence[Mapping[str, Any]] = ()
+    record: Mapping[str, Any],
+    gate: Gate | None,
+    others: Sequence[Mapping[str, Any]] = (),
+    voice: float | None = None,
 ) -> dict[str, Any]:
-    """Returns the record with the gate's verdict: its "words", its "reason" and the "reason" of each segment."""
-    verdict = judge(record, gate, others)
+    """Returns the record with the gate's verdict: its "words", its "reason" and the "reason" of each segment.
+
+    With the score of a voice it has that too, as "voice".
+    """
+    verdict = judge(record, gate, others, voice)
     found = {**record, "words": verdict.words, "reason": "; ".join(verdict.reasons)}
+    found.pop("voice", None)  # of an earlier run
+    if voice is not None:
+        found["voice"] = round(voice, 4)
     if not record["text"]:
         found["reason"] = "no words heard"
     if "segments" in record:
@@ -106,6 +117,7 @@ def _transcribe(
     records: Records,
     whisper: whisper_model.Settings | None,
     gate: Gate | None,
+    voices: Mapping[str, float],
     workers: int,
     report: Report,
 ) -> Records:
@@ -127,7 +139,7 @@ def _transcribe(
         name = model or next(reversed(valid), "")
         rivals[track_id] = [found for other, found in valid.items() if other != name]
         if name in valid and (whisper is None or transcribe.is_current(valid[name], one, whisper)):
-            records[track_id] = judge_record(valid[name], gate, rivals[track_id])
+            records[track_id] = judge_record(valid[name], gate, rivals[track_id], voices.get(track_id))
         elif whisper is not None:
             due.append(one)
     if whisper is None:
@@ -136,7 +148,8 @@ def _transcribe(
     for count, (one, record) in enumerate(transcribe.transcribe_all(due, whisper, workers=workers), start=1):
         records[one.track_id] = record
         if record["source"] == "whisper":
-            new[one.track_id] = records[one.track_id] = judge_record(record, gate, rivals[one.track_id])
+            heard = judge_record(record, gate, rivals[one.track_id], voices.get(one.track_id))
+            new[one.track_id] = records[one.track_id] = heard
             store.append_lyrics(root, [new[one.track_id]])
         report("transcribing", count, len(due))
     return new

@@ -183,3 +183,21 @@ def test_the_benchmark_counts_what_it_says(tmp_path):
     assert found["no bigram in common: rejected, both"] == "1 of 1 (100.0 %)"
     assert found["half of the bigrams in common: wrongly rejected, both"] == "0 of 1 (0.0 %)"
     np.testing.assert_equal(by_genre(table, names[2], verdicts), [("Pop", 2, 2, 2, 1), ("Rock", 2, 1, 0, 0)])
+
+
+def test_a_voice_that_nobody_hears_speaks_against_words():
+    sure, doubtful = segment("I walk the line alone"), segment("down by the river side", no_speech_prob=0.4)
+    song = {"text": "", "segments": [sure, doubtful]}
+    alone = judge(song, Gate())
+    assert alone.words == "I walk the line alone\ndown by the river side"
+    for voice in (0.4, 0.9):  # evidence for a voice changes nothing
+        assert judge(song, Gate(), voice=voice) == alone
+    hardly = judge(song, Gate(), voice=0.3)
+    assert hardly.words == "I walk the line alone"
+    assert hardly.reasons == ("doubtful words, hardly a voice",)
+    improbable = {"text": "", "segments": [sure, segment("down by the river side", avg_logprob=-0.6)]}
+    assert judge(improbable, Gate(), voice=0.3).segments == ("", "doubtful words, hardly a voice")
+    nobody = judge({"text": "", "segments": [sure]}, Gate(), voice=0.19)
+    assert (nobody.words, nobody.reasons) == ("", ("no voice is heard",))
+    assert judge(song, Gate(voice=0.0), voice=0.0) == alone
+    assert judge(song, None, voice=0.0).reasons == ("gate off",)

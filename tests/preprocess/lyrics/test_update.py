@@ -12,7 +12,7 @@ from musiclust.errors import InputError
 from musiclust.preprocess.lyrics import embed, written
 from musiclust.preprocess.lyrics import update as lyrics_update
 from musiclust.preprocess.lyrics.gate import Gate
-from musiclust.types import Tracks
+from musiclust.types import Block, Tracks
 
 TEXTS = ["the sea the sea", "the hill and the sea", "", "a hill I climb", "night"]
 IDS = np.array(["a", "b", "c", "d", "e"])
@@ -161,3 +161,26 @@ def test_statistics_are_those_of_the_vectors_with_words(tmp_path):
     )
     nothing = lyrics_update.summarise({"a": written.make_record("a", "", "none", 0.0, "")}, None)
     assert (nothing["vocal"], nothing["mean"], nothing["languages"]) == (0, None, {})
+
+
+def test_a_store_with_tags_tells_the_gate_who_is_heard(tmp_path):
+    tracks = make_tracks(3)
+    song = "I don't wanna waste no more of your precious time"
+    heard = {track_id: [song] for track_id in tracks.track_id.tolist()}
+
+    def judge() -> dict:
+        sources, embedder = lyrics_update.SOURCES["auto"], embed.choose("tfidf")
+        return lyrics_update.update_lyrics(tmp_path, tracks, {}, sources, embedder, silent, transcripts=heard)[0]
+
+    before = judge()
+    assert all(record["words"] == song and "voice" not in record for record in before.values())
+    values = np.array([[0.9, 0.01, 0.09], [0.9, 0.3, 0.1], [0.0, 0.0, 0.0]], np.float32)
+    columns = {"columns": ["mtt:guitar", "mtt:singing", "msd:instrumental"]}
+    valid = np.array([True, True, False])
+    store.save_block(tmp_path, Block("tags", tracks.track_id, values, valid, columns))
+    first, second, third = judge().values()
+    assert (first["words"], first["reason"], first["voice"]) == ("", "no voice is heard", 0.1)
+    assert (second["words"], second["voice"]) == (song, 0.75)
+    assert third == before["t0002"]  # nobody has listened
+    store.remove_block(tmp_path, "tags")
+    assert judge() == before
