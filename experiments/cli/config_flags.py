@@ -23,8 +23,8 @@ flags.DEFINE_enum(
 flags.DEFINE_list(
     "features",
     None,
-    "Blocks of the store to read, such as msd, mfcc_stats or melspec; by default the tagger's msd and mtt, or mfcc_mean "
-    "in their place where the store lacks them; cvae, poe_vae and attention_vae take lyrics too.",
+    "Blocks of the store to read, such as msd, mfcc_stats or melspec; by default the tagger's msd and mtt, or "
+    "mfcc_mean in their place where the store lacks them; cvae, poe_vae and attention_vae take lyrics too.",
 )
 flags.DEFINE_enum("fusion", None, list(FUSIONS), "Way in which several blocks become one matrix.")
 flags.DEFINE_enum("scaling", None, list(SCALINGS), "Way in which the columns of each block are scaled before fusion.")
