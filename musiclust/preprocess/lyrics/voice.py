@@ -27,7 +27,7 @@ def score_voice(tags: Mapping[str, float]) -> float:
       tags: the probabilities of its tags; of those that count, one of each kind at least.
 
     Example:
-      >>> score_voice({"mtt:singing": 0.3, "mtt:guitar": 0.9, "mtt:no vocals": 0.1})
+      >>> round(score_voice({"mtt:singing": 0.3, "mtt:guitar": 0.9, "mtt:no vocals": 0.1}), 2)
       0.75
     """
     voice, none = (max(tags[tag] for tag in kind if tag in tags) for kind in (_VOICE, _NONE))
