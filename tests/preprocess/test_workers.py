@@ -25,13 +25,13 @@ def test_a_file_that_kills_its_process_costs_only_itself():
 
 
 def test_hear_turns_any_error_into_a_reason(tmp_path, monkeypatch):
-    path = str(tmp_path / "noise.wav")
-    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 22_050), 22_050)
+    job = listen.Job(str(tmp_path / "noise.wav"), ("librosa",))
+    soundfile.write(job.path, np.random.default_rng(0).uniform(-0.1, 0.1, 22_050), 22_050)
 
-    def explode(y, *, sample_rate):
+    def explode(y, *, sample_rate, pieces):
         raise ZeroDivisionError("by the extractor")
 
     monkeypatch.setattr(features, "extract", explode)
-    assert listen.hear(path) == workers.Failed("ZeroDivisionError: by the extractor")
-    monkeypatch.setattr(features, "extract", lambda y, *, sample_rate: {"chroma": np.array([np.nan])})
-    assert listen.hear(path) == workers.Failed("its chroma came out as NaN or infinity")
+    assert listen.hear(job, listen.Settings()) == workers.Failed("ZeroDivisionError: by the extractor")
+    monkeypatch.setattr(features, "extract", lambda y, *, sample_rate, pieces: {"chroma": np.array([np.nan])})
+    assert listen.hear(job, listen.Settings()) == workers.Failed("its chroma came out as NaN or infinity")

@@ -69,7 +69,7 @@ def test_clips_of_a_song_share_its_group_and_are_its_tens_of_seconds(genres):
     assert last.duration == pytest.approx(4.0)
     with pytest.raises(InputError, match=r"pop.00003.wav#t=30,40: too short, 0.000 s of sound"):
         decode(clips["pop/pop.00003#3"])
-    heard = listen.hear(clips["pop/pop.00003#0"])
+    heard = listen.hear(listen.Job(clips["pop/pop.00003#0"], ("librosa",)), listen.Settings())
     assert isinstance(heard, listen.Heard)
     assert heard.duration == pytest.approx(10.0)
 
