@@ -3,9 +3,9 @@
 Ours is what preprocessing runs: both networks in JAX, in one process with all cores; beside it a process a core with
 one thread each. The peers are the same networks in PyTorch, and in onnxruntime exported on the spot, with their best
 batches (tagger_peers.py), and with the same settings of the allocator, without which PyTorch takes more than twice the
-time. All are checked to give the same tags within 1e-3. Each works in a process of its own, kept
-for all repeats, which take turns. Beside each rate stands the share of the rate of a large product of matrices, of
-2,048 rows and columns, measured in the same process after each round. A window is 3 s of sound.
+time. All are checked to give the same tags within 1e-3. Each works in a process of its own, kept for all repeats, which
+take turns. Beside each rate stands the share of the rate of a large product of matrices, of 2,048 rows and columns,
+measured in the same process after each round. A window is 3 s of sound.
 
 The last figure is the memory of preprocessing one long file, all of its processes together, at its highest.
 """

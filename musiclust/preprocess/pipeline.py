@@ -115,7 +115,7 @@ def preprocess(
         audible = (tracks.path != "").any()
         _check_names(corpus)
         if audible:
-            finished, failed, computed = _compute_features(tracks, root, audio, workers, report)
+            finished, failed, computed = _compute_features(tracks, root, audio, specs, workers, report)
             tracks = _add_durations(tracks, finished)
         skipped = [*corpus.skipped, *failed]
         store.save_skipped(root, skipped)
@@ -218,7 +218,12 @@ def _name_things(tracks: Tracks) -> str:
 
 
 def _compute_features(
-    tracks: Tracks, root: Path, audio: listen.Settings, workers: int, report: Report
+    tracks: Tracks,
+    root: Path,
+    audio: listen.Settings,
+    groups: Mapping[str, shards.Specs],
+    workers: int,
+    report: Report,
 ) -> tuple[dict[str, dict[str, shards.Finished]], list[tuple[str, str]], int]:
     """Computes the features that are due.
 
@@ -226,7 +231,6 @@ def _compute_features(
       group -> track_id -> where the features are; (path, reason) of the tracks that cannot be used; how many tracks
       were computed. The tracks that can be used are finished in each group.
     """
-    groups = listen.list_specs(audio)
     before = shards.find_finished(root, groups)
     failed, due, stamps = [], [], {}
     for track_id, path in zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True):
@@ -239,9 +243,10 @@ def _compute_features(
         lacking = [group for group, there in before.items() if not _is_current(there.get(track_id), stamp)]
         if lacking:
             due.append((track_id, listen.Job(path, tuple(lacking))))
+    now = before
     if due:
-        failed += _listen_and_save(root, due, stamps, audio, workers, report)
-    now = shards.find_finished(root, groups)
+        failed += _listen_and_save(root, due, stamps, audio, groups, workers, report)
+        now = shards.find_finished(root, groups)
     finished = {
         group: {track_id: one for track_id, one in there.items() if _is_current(one, stamps.get(track_id))}
         for group, there in now.items()
@@ -259,6 +264,7 @@ def _listen_and_save(
     due: Sequence[tuple[str, listen.Job]],
     stamps: Mapping[str, store.Stamp],
     audio: listen.Settings,
+    groups: Mapping[str, shards.Specs],
     workers: int,
     report: Report,
 ) -> list[tuple[str, str]]:
@@ -267,7 +273,7 @@ def _listen_and_save(
     Returns:
       (path, reason) of the tracks that cannot be used.
     """
-    groups, failed = listen.list_specs(audio), []
+    failed = []
     unsaved: dict[str, list[shards.Computed]] = {group: [] for group in groups}
 
     def save() -> None:

@@ -1,8 +1,8 @@
 """Processes that work on audio files, one file at a time; a file that kills its process costs only itself.
 
-Conventions: a file ends as a result or as `Failed`, never as an exception. Each process that
-hears has one thread for BLAS, OpenMP and numba, for there are as many processes as cores. Every process imports at its
-start what this file imports, so it imports little.
+Conventions: a file ends as a result or as `Failed`, never as an exception. Each process that hears has one thread for
+BLAS, OpenMP and numba, for there are as many processes as cores. Every process imports at its start what this file
+imports, so it imports little.
 """
 
 import os

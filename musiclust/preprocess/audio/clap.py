@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musiclust.errors import InputError
-from musiclust.preprocess.audio.decode import decode_pieces, place_pieces
+from musiclust.preprocess.audio.windows import decode_windows, specify_blocks
 
 VERSION = 1  # raise it whenever a value changes: stores are checked against it
 NAMES = ("clap", "clap_std")  # of the blocks
@@ -32,7 +32,6 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there
 _DIMS = 512  # where the config does not say: transformers leaves defaults out
 _BATCH = 4  # windows that the network takes at once on a CPU
 _BATCH_ACCELERATOR = 32
-_LEAST = 0.5  # share of a window that has to decode
 
 
 class Model(NamedTuple):
@@ -152,48 +151,33 @@ def specify(model: Model, windows: int) -> dict[str, dict[str, Any]]:
     Args:
       windows: how many there are of a song at most; 0 for all.
     """
-    what = {NAMES[0]: "mean over windows", NAMES[1]: "standard deviation between windows"}
-    return {
-        name: {
-            "shape": [model.dims],
-            "dtype": "float32",
-            "units": "1",
-            "description": f"{how} of CLAP's embedding of sound",
-            "columns": [f"clap_{i:03d}" for i in range(model.dims)],
-            "sample_rate": model.sample_rate,
-            "window_seconds": model.seconds,
-            "windows": windows,
-            "model": model.name,
-            "weights": model.weights,
-            "extractor_version": VERSION,
-        }
-        for name, how in what.items()
+    how = {
+        "sample_rate": model.sample_rate,
+        "window_seconds": model.seconds,
+        "windows": windows,
+        "model": model.name,
+        "weights": model.weights,
+        "extractor_version": VERSION,
     }
+    columns = [f"clap_{i:03d}" for i in range(model.dims)]
+    return specify_blocks({NAMES[0]: ("CLAP's embedding of sound", columns)}, how)
 
 
 def cut_windows(path: str, duration: float, model: Model, windows: int) -> np.ndarray:
     """Decodes the windows of a song that CLAP is to hear.
 
-    A window of which less than half decodes, as at the end of a damaged file, is left out.
-
     Args:
-      path: a file that `decode` takes.
-      duration: seconds of it that decode.
-      windows: how many are spread over the song, see `decode.place_pieces`; 0 for all of it.
+      path, duration: see `windows.decode_windows`.
+      windows: how many are spread over the song; 0 for all of it.
 
     Returns:
       (windows, n) float32, n = seconds * sample_rate. What a song shorter than a window lacks is NaN, for each model
       fills it up in its own way.
 
     Raises:
-      InputError: "<path>: <reason>" if no window decodes or one holds NaN, infinite or absurdly large samples.
+      InputError: as `windows.decode_windows`.
     """
-    starts = place_pieces(duration, seconds=model.seconds, count=windows)
-    pieces = decode_pieces(path, starts, sample_rate=model.sample_rate, seconds=model.seconds)
-    least = _LEAST * min(model.seconds, duration) * model.sample_rate
-    found = [piece for piece in pieces if len(piece) >= least]
-    if not found:
-        raise InputError(f"{path}: none of its windows of {model.seconds:g} s decodes; convert or remove it")
+    found = decode_windows(path, duration, sample_rate=model.sample_rate, seconds=model.seconds, count=windows)
     length = round(model.seconds * model.sample_rate)
     return np.stack([np.pad(piece, (0, length - len(piece)), constant_values=np.nan) for piece in found])
 

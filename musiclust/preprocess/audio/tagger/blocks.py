@@ -4,7 +4,7 @@ Conventions: each value is a mean over the windows of a song or, in the blocks w
 between them, see windows.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from musiclust.preprocess.audio.tagger.patches import FRAMES, HOP_LENGTH, N_FFT, SAMPLE_RATE
 from musiclust.preprocess.audio.tagger.tags import TAGS, name_columns
 from musiclust.preprocess.audio.tagger.weights import SHA256, WHEEL
-from musiclust.preprocess.audio.windows import average_windows
+from musiclust.preprocess.audio.windows import average_windows, specify_blocks
 
 VERSION = 1  # raise it whenever a value changes: stores are checked against it
 
@@ -32,40 +32,28 @@ def specify(windows: int, *, pools: bool) -> dict[str, dict[str, Any]]:
       >>> list(specify(5, pools=False))
       ['msd', 'mtt', 'tags', 'msd_std', 'mtt_std', 'tags_std']
     """
-    means: dict[str, tuple[str, tuple[str, ...]]] = {
+    means: dict[str, tuple[str, Sequence[str]]] = {
         network: (
-            f"last hidden layer of MusiCNN trained on {learned}",
-            tuple(f"{network}_{i:03d}" for i in range(_UNITS)),
+            f"the last hidden layer of MusiCNN trained on {learned}",
+            [f"{network}_{i:03d}" for i in range(_UNITS)],
         )
         for network, learned in _SETS.items()
     }
-    means["tags"] = "probabilities of tags by MusiCNN, network before tag", name_columns()
+    means["tags"] = "the probabilities of tags by MusiCNN, network before tag", name_columns()
     if pools:
         for network, learned in _SETS.items():
-            means[f"{network}_pool"] = f"maxima and means over time of MusiCNN trained on {learned}", _POOLS
-    described = {name: (f"mean over windows of the {text}", columns) for name, (text, columns) in means.items()}
-    described |= {
-        f"{name}_std": (f"standard deviation between windows of the {text}", columns)
-        for name, (text, columns) in means.items()
+            means[f"{network}_pool"] = f"the maxima and means over time of MusiCNN trained on {learned}", _POOLS
+    how = {
+        "sample_rate": SAMPLE_RATE,
+        "n_fft": N_FFT,
+        "hop_length": HOP_LENGTH,
+        "window_frames": FRAMES,
+        "windows": windows,
+        "extractor": "MusiCNN",
+        "weights": f"{WHEEL} sha256:{SHA256}",
+        "extractor_version": VERSION,
     }
-    return {
-        name: {
-            "shape": [len(columns)],
-            "dtype": "float32",
-            "units": "1",
-            "description": description,
-            "columns": list(columns),
-            "sample_rate": SAMPLE_RATE,
-            "n_fft": N_FFT,
-            "hop_length": HOP_LENGTH,
-            "window_frames": FRAMES,
-            "windows": windows,
-            "extractor": "MusiCNN",
-            "weights": f"{WHEEL} sha256:{SHA256}",
-            "extractor_version": VERSION,
-        }
-        for name, (description, columns) in described.items()
-    }
+    return specify_blocks(means, how)
 
 
 def summarise_windows(found: Mapping[str, np.ndarray], *, pools: bool) -> dict[str, np.ndarray]:

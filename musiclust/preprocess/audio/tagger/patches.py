@@ -6,8 +6,7 @@ float16 as the networks' own tool does. A window is 187 frames, 2.992 s from the
 
 import numpy as np
 
-from musiclust.errors import InputError
-from musiclust.preprocess.audio.decode import decode_pieces, place_pieces
+from musiclust.preprocess.audio.windows import decode_windows
 
 SAMPLE_RATE = 16_000  # Hz
 N_FFT = 512
@@ -17,41 +16,29 @@ BANDS = 96
 WINDOW_SECONDS = FRAMES * HOP_LENGTH / SAMPLE_RATE  # 2.992
 
 _SAMPLES = (FRAMES - 1) * HOP_LENGTH + N_FFT  # those of a window: half an n_fft on each side of the outer frames
-_LEAST = 0.5  # share of a window that has to decode
 
 
 def cut_patches(path: str, duration: float, windows: int) -> np.ndarray:
     """Decodes the windows of a song and analyses them.
 
-    A song shorter than a window is repeated until it fills one. A window of which less than half decodes, as at the end
-    of a damaged file, is left out.
+    A song shorter than a window is repeated until it fills one.
 
     Args:
-      path: a file that `decode` takes.
-      duration: seconds of it that decode.
-      windows: how many are spread over the song, see `decode.place_pieces`; 0 for all of it.
+      path, duration: see `windows.decode_windows`.
+      windows: how many are spread over the song; 0 for all of it.
 
     Returns:
       (windows, 187, 96) float16 mel power.
 
     Raises:
-      InputError: "<path>: <reason>" if no window decodes or one holds NaN, infinite or absurdly large samples.
+      InputError: as `windows.decode_windows`.
     """
-    starts = place_pieces(duration, seconds=WINDOW_SECONDS, count=windows)
-    before = N_FFT / 2 / SAMPLE_RATE
     short = duration < WINDOW_SECONDS
-    seconds = duration if short else _SAMPLES / SAMPLE_RATE
-    pieces = decode_pieces(
-        path, [0.0] if short else [start - before for start in starts], sample_rate=SAMPLE_RATE, seconds=seconds
+    before = 0.0 if short else N_FFT / 2 / SAMPLE_RATE
+    pieces = decode_windows(
+        path, duration, sample_rate=SAMPLE_RATE, seconds=WINDOW_SECONDS, count=windows, before=before
     )
-    found = [
-        _analyse(np.resize(piece, _SAMPLES) if short else piece)
-        for piece in pieces
-        if len(piece) >= _LEAST * seconds * SAMPLE_RATE
-    ]
-    if not found:
-        raise InputError(f"{path}: none of its windows of {WINDOW_SECONDS:.0f} s decodes; convert or remove it")
-    return np.stack(found)
+    return np.stack([_analyse(np.resize(piece, _SAMPLES) if short else piece) for piece in pieces])
 
 
 def _analyse(samples: np.ndarray) -> np.ndarray:

@@ -9,8 +9,9 @@ import numpy as np
 
 ROWS_SENT = 32  # patches from which on songs are sent to the process, 1 MB
 
-_BATCH_ACCELERATOR = 64  # patches that the networks take at once; on a CPU as many as there are cores, for the maps of
-# a patch are 9 MB and should stay in the cache
+# Patches that the networks take at once. On a CPU it is one for each core: the maps of a patch are 9 MB and should stay
+# in the cache.
+_BATCH_ACCELERATOR = 64
 
 
 def prepare(wheel: Path) -> None:
