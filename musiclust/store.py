@@ -258,6 +258,16 @@ def align(tracks: Tracks, blocks: Sequence[Block]) -> list[Block]:
     return aligned
 
 
+def fit_to_tracks(tracks: Tracks, block: Block) -> Block:
+    """Returns the block (N, *D) for these tracks; those that it lacks are zeros and not valid. `align` refuses them."""
+    row_of = {track_id: row for row, track_id in enumerate(block.track_id.tolist())}
+    rows = np.array([row_of.get(track_id, -1) for track_id in tracks.track_id.tolist()])
+    valid = (rows >= 0) & block.valid[rows]
+    values = block.values[rows]
+    values[~valid] = 0
+    return Block(block.name, tracks.track_id, values, valid, block.spec)
+
+
 def append_lyrics(root: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Appends transcripts to lyrics.jsonl, each whole line on the disk when this returns.
 

@@ -230,3 +230,16 @@ def test_skipped_round_trip(tmp_path):
     rows = [("/x/a, b.mp3", "0 bytes"), ('/x/"q"\n.mp3', "not audio")]
     store.save_skipped(tmp_path, rows)
     assert store.load_skipped(tmp_path) == rows
+
+
+def test_a_block_is_fitted_to_tracks_that_it_lacks(tmp_path):
+    tracks = make_tracks(4)
+    three = tracks.track_id[[0, 2, 3]]
+    block = Block("image", three, np.ones((3, 2, 5), np.float16), np.array([True, False, True]), {"a": 1})
+    fitted = store.fit_to_tracks(tracks, block)
+    assert fitted.valid.tolist() == [True, False, False, True]
+    assert fitted.values.dtype == np.float16
+    assert fitted.values.sum(axis=(1, 2)).tolist() == [10, 0, 0, 10]
+    assert fitted.spec == {"a": 1}
+    with pytest.raises(InputError, match="block image lacks 1 of 4 tracks"):
+        store.align(tracks, [block])

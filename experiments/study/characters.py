@@ -26,7 +26,7 @@ def describe_clusters(inputs: Inputs, z: np.ndarray, clusters: np.ndarray) -> li
       clusters: (N,) clusters, -1 noise.
 
     Raises:
-      InputError: if a block of the store is damaged, or lacks some of its songs.
+      InputError: if a block of the store is damaged.
     """
     root, tracks = inputs.store, inputs.tracks
     tags = _load_known(root, tracks, "tags")
@@ -65,7 +65,7 @@ def describe_songs(inputs: Inputs) -> list[str]:
     """Returns for each of N songs its strongest tags, as in "piano 0.78, jazz 0.60"; "" where none is strong or known.
 
     Raises:
-      InputError: if the block `tags` is damaged, or lacks some of the songs.
+      InputError: if the block `tags` is damaged.
     """
     tags = _load_known(inputs.store, inputs.tracks, "tags")
     if tags is None:
@@ -75,13 +75,13 @@ def describe_songs(inputs: Inputs) -> list[str]:
 
 
 def _load_known(root: Path, tracks: Tracks, name: str) -> Block | None:
-    """Reads a block for these tracks, NaN where it is not valid.
+    """Reads a block for these tracks, NaN where it is not valid or lacks the track.
 
     None where the store has no such block, or one without names of its columns, by which nothing can be called.
     """
     if name not in store.block_names(root):
         return None
-    (block,) = store.align(tracks, [store.load_block(root, name)])
+    block = store.fit_to_tracks(tracks, store.load_block(root, name))
     if block.values.shape[1:] != (len(block.spec.get("columns", ())),):
         return None
     values = np.where(block.valid[:, None], block.values, np.nan)

@@ -31,7 +31,7 @@ from musiclust.preprocess.workers import Failed
 from musiclust.preprocess.writing import shards
 from musiclust.preprocess.writing.lock import explain_full_disk, lock_store, record_corpus
 from musiclust.preprocess.writing.swap import replace_files
-from musiclust.types import Block, Tracks
+from musiclust.types import Tracks
 
 _SHARD_TRACKS = 32
 _SHARD_SECONDS = 5.0
@@ -184,7 +184,9 @@ def _save_ready_made(root: Path, corpus: Corpus, tracks: Tracks) -> list[str]:
     brought = {block.name: block for block in store.align(tracks, corpus.blocks)}
     stored = {name: store.load_block(root, name) for name in set(store.block_names(root)) - set(brought)}
     joined = {name: block for name, block in stored.items() if JOINED in block.spec}
-    changed = [_fit_to(tracks, one) for one in joined.values() if not np.array_equal(one.track_id, tracks.track_id)]
+    changed = [
+        store.fit_to_tracks(tracks, one) for one in joined.values() if not np.array_equal(one.track_id, tracks.track_id)
+    ]
     if brought or changed or not audible:
         with replace_files(root) as folder:
             if not audible:
@@ -199,15 +201,6 @@ def _save_ready_made(root: Path, corpus: Corpus, tracks: Tracks) -> list[str]:
     for name in gone:
         store.remove_block(root, name)
     return sorted({*brought, *joined} - gone)
-
-
-def _fit_to(tracks: Tracks, block: Block) -> Block:
-    """Returns a block (N, D) for these tracks; those that it lacks are not valid."""
-    row_of = {track_id: row for row, track_id in enumerate(block.track_id.tolist())}
-    rows = np.array([row_of.get(track_id, -1) for track_id in tracks.track_id.tolist()])
-    valid = (rows >= 0) & block.valid[rows]
-    values = np.where(valid[:, None], block.values[rows], 0).astype(block.values.dtype)
-    return replace(block, track_id=tracks.track_id, values=values, valid=valid)
 
 
 def _name_things(tracks: Tracks) -> str:

@@ -80,6 +80,19 @@ def test_columns_without_names_call_nothing(root):
     assert describe_songs(given) == [""] * 60
 
 
+def test_a_block_that_lacks_songs_is_taken_for_what_it_has(root):
+    """As after a run of preprocessing without the tagger, where files have changed."""
+    block = store.load_block(root, "tags")
+    rows = np.arange(60) != 0
+    store.save_block(
+        root, Block("tags", block.track_id[rows], np.array(block.values[rows]), block.valid[rows], block.spec)
+    )
+    given = load(root)
+    assert describe_songs(given)[0] == ""
+    described = describe_clusters(given, given.data.x, np.asarray(given.truth))
+    assert described[0]["name"].startswith("harp")
+
+
 def test_what_is_no_probability_is_named(root):
     block = store.load_block(root, "tags")
     store.save_block(root, Block("tags", block.track_id, 9 * np.array(block.values), block.valid, block.spec))
