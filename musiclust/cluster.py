@@ -31,6 +31,8 @@ from musiclust.types import AnyArray, Clustering
 AGGLOMERATIVE_LIMIT = 20_000
 # Pairs of neighbours that DBSCAN may have to hold, 8 bytes each: 4 GiB.
 DBSCAN_PAIRS_LIMIT = 2**29
+# The k-distances that no knee is looked for in: beyond _KNEE_REACH times the way from the median to this quantile.
+_KNEE_QUANTILE, _KNEE_REACH = 0.98, 3.0
 _MIXTURE = ("weights", "means", "precisions_cholesky")
 
 
@@ -177,7 +179,9 @@ def knee_eps(z: AnyArray, *, min_samples: int) -> float:
     """The eps at the knee of the sorted k-distance curve (Ester et al. 1996), where it lies farthest from its chord.
 
     Both axes are scaled to [0, 1] and the knee is the greatest vertical distance below the chord, as in Kneedle
-    (Satopaa et al., ICDCSW 2011) without its smoothing and its sensitivity parameter.
+    (Satopaa et al., ICDCSW 2011) without its smoothing and its sensitivity parameter. The chord ends at the largest
+    distance, so that a single far point would move it and the knee. Up to 2 % of the distances are therefore cut off:
+    those that lie three times as far above the median as the 98 % quantile does. Points without outliers lose none.
 
     Args: z, (N, L) finite points; min_samples, the k of the k-distance, the point itself counted.
 
@@ -185,6 +189,10 @@ def knee_eps(z: AnyArray, *, min_samples: int) -> float:
       At least a millionth of the points' spread, below which distances are rounding; 1 where all points are one.
     """
     curve = np.sort(_k_distance(z, min_samples))
+    # The lower of two neighbours, so that the largest distance of a few points is no part of its own bound.
+    median, high = np.quantile(curve, (0.5, _KNEE_QUANTILE), method="lower")
+    if high > median:
+        curve = curve[curve <= median + _KNEE_REACH * (high - median)]
     below = np.linspace(0, 1, len(curve)) - (curve - curve[0]) / max(np.ptp(curve), np.finfo(float).tiny)
     spread = np.sqrt(z.var(axis=0).sum())
     return float(max(curve[np.argmax(below)], 1e-6 * spread)) or 1.0

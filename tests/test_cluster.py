@@ -234,6 +234,32 @@ def test_knee_of_a_curve_with_a_corner():
     assert knee_eps(np.zeros((9, 2)), min_samples=3) == 1  # any eps does; it must not be 0
 
 
+@pytest.mark.parametrize("share", [None, 0.01], ids=["one outlier", "1 % outliers"])
+@pytest.mark.parametrize("times", [10, 100])
+@pytest.mark.parametrize(("k", "dimensions", "spread"), [(4, 8, 0.7), (8, 4, 0.25), (3, 2, 0.2)])
+def test_outliers_do_not_move_the_knee(share, times, k, dimensions, spread):
+    """A point at 10 times the spread moved the chord's end, and with it the ARI by 0.2 and more."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(400) % k
+    z = 2 * rng.normal(size=(k, dimensions))[truth] + spread * rng.normal(size=(400, dimensions))
+    away = rng.normal(size=(1 if share is None else round(share * 400), dimensions))
+    away *= times * np.sqrt(z.var(axis=0).sum()) / np.linalg.norm(away, axis=1, keepdims=True)
+    before = cluster.dbscan(z, k=k, seed=0).clusters
+    after = cluster.dbscan(np.append(z, z.mean(axis=0) + away, axis=0), k=k, seed=0).clusters
+    assert adjusted_rand_score(truth, after[:400]) == pytest.approx(adjusted_rand_score(truth, before), abs=0.02)
+    assert (after[400:] == -1).all()
+
+
+def test_the_knee_of_points_without_outliers_is_what_it_was():
+    """The greatest distance below the chord of the whole curve: no cut where nothing lies far out."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        z = 3 * rng.normal(size=(4, 6))[rng.integers(4, size=300)] + rng.normal(size=(300, 6))
+        curve = np.sort(np.sort(cdist(z, z), axis=1)[:, 5])
+        below = np.linspace(0, 1, 300) - (curve - curve[0]) / np.ptp(curve)
+        assert knee_eps(z, min_samples=6) == pytest.approx(curve[np.argmax(below)])
+
+
 @given(scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
 @settings(max_examples=20, deadline=None)
 def test_knee_scales_with_the_points(scale, shift):

@@ -8,10 +8,10 @@ from sklearn import metrics as sk
 from musiclust.cluster import kmeans
 from musiclust.errors import InputError
 from musiclust.metrics import partition
-from musiclust.metrics.partition import chance, nmi, purity, score, silhouette
+from musiclust.metrics.partition import agreement_with_mask, ami, chance, nmi, purity, score, silhouette
 
 KEYS = {
-    *("silhouette", "calinski_harabasz", "davies_bouldin", "ari", "nmi", "purity"),
+    *("silhouette", "calinski_harabasz", "davies_bouldin", "ari", "nmi", "ami", "purity"),
     *("coverage", "n_clusters", "nmi_chance", "nmi_p", "purity_chance"),
 }
 
@@ -55,6 +55,7 @@ def test_against_scikit_learn_with_noise_and_unknown_truth():
         assert scores[name] == pytest.approx(theirs(z[clustered], clusters[clustered]), abs=1e-9), name
     assert scores["ari"] == pytest.approx(sk.adjusted_rand_score(truth[known], clusters[known]))
     assert scores["nmi"] == pytest.approx(sk.normalized_mutual_info_score(truth[known], clusters[known]))
+    assert scores["ami"] == pytest.approx(sk.adjusted_mutual_info_score(truth[known], clusters[known]))
     assert scores["coverage"] == clustered.mean()
     assert scores["n_clusters"] == 5
 
@@ -107,7 +108,7 @@ def test_always_the_same_keys_and_nan_where_undefined(clusters, truth):
         [scores[name] for name in names]
         for names in (
             ("silhouette", "calinski_harabasz", "davies_bouldin"),
-            ("ari", "nmi", "purity", "nmi_chance", "purity_chance"),
+            ("ari", "nmi", "ami", "purity", "nmi_chance", "purity_chance"),
         )
     )
     assert np.isnan(internal).all() == (clusters != [0, 0, 0, 1, 1, 1])
@@ -117,7 +118,8 @@ def test_always_the_same_keys_and_nan_where_undefined(clusters, truth):
 
 def test_all_noise_scores_nothing():
     scores = score(np.eye(6), np.full(6, -1), np.array([0, 0, 0, 1, 1, 1]))
-    assert [scores[name] for name in ("ari", "nmi", "purity", "purity_chance", "coverage", "n_clusters")] == [0] * 6
+    assert [scores[name] for name in ("ari", "nmi", "ami", "purity", "purity_chance", "coverage")] == [0] * 6
+    assert scores["n_clusters"] == 0
 
 
 def test_throwing_the_hard_tracks_away_does_not_pay():
@@ -217,10 +219,101 @@ def test_chance_is_the_mean_over_shuffles():
     assert found != chance(clusters, truth, seed=8, draws=5)
 
 
+def songs_of(sizes):
+    return np.repeat(np.arange(len(sizes)), sizes)
+
+
+FOUR = songs_of([4] * 40)
+TEN = songs_of([10] * 25)
+UNEQUAL = songs_of(np.random.default_rng(0).integers(1, 9, size=40))  # few of any one size
+LONG_TAILED = songs_of(np.minimum(60, np.random.default_rng(1).pareto(1.2, size=60).astype(int) + 1))
+
+
+@pytest.mark.parametrize("loyalty", [1.0, 0.7], ids=["by song", "partly by song"])
+@pytest.mark.parametrize("song", [FOUR, TEN, UNEQUAL, LONG_TAILED], ids=["four", "ten", "unequal", "long tailed"])
+def test_clusters_and_classes_by_song_that_have_nothing_to_do_with_each_other_are_at_chance(song, loyalty):
+    """Taken for independent tracks they were beyond chance in 15 to 100 % of trials."""
+    rng = np.random.default_rng(0)
+    trials, by_track, by_song = 200, 0, 0
+    for trial in range(trials):
+        clusters, truth = rng.integers(5, size=song[-1] + 1)[song], rng.integers(6, size=song[-1] + 1)[song]
+        astray = rng.random(len(song)) > loyalty
+        clusters[astray] = rng.integers(5, size=astray.sum())
+        by_song += chance(clusters, truth, group=song, seed=trial, draws=40)["nmi_p"] <= 0.05
+        if trial < 40:
+            by_track += chance(clusters, truth, seed=trial, draws=40)["nmi_p"] <= 0.05
+    assert by_song / trials <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / trials)
+    assert by_track / 40 > 0.15
+
+
+@pytest.mark.parametrize("song", [FOUR, UNEQUAL], ids=["four", "unequal"])
+def test_agreement_that_songs_do_not_explain_is_still_found(song):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=song[-1] + 1)[song]
+    clusters = np.where(rng.random(len(song)) < 0.7, truth, rng.integers(4, size=len(song)))
+    assert chance(clusters, truth, group=song)["nmi_p"] == pytest.approx(1 / 101)
+
+
+def test_groups_of_one_change_no_digit_and_names_of_groups_do_not_matter():
+    rng = np.random.default_rng(0)
+    z, clusters, truth = rng.normal(size=(60, 2)), rng.integers(-1, 4, size=60), rng.integers(-1, 3, size=60)
+    alone = np.array([f"song {i}" for i in rng.permutation(60)])
+    assert score(z, clusters, truth, group=alone, seed=3) == score(z, clusters, truth, seed=3)
+    song = rng.integers(12, size=60)
+    known = truth >= 0
+    grouped = chance(clusters, truth, group=song, seed=3)
+    assert grouped == chance(clusters, truth, group=np.array([f"song {i:02d}" for i in song]), seed=3)
+    assert grouped == chance(clusters[known], truth[known], group=song[known], seed=3)
+    assert score(z, clusters, truth, group=song, seed=3)["nmi_chance"] == grouped["nmi_chance"]
+    assert grouped != chance(clusters, truth, seed=3)
+
+
+def test_whole_groups_move_in_their_order():
+    """Fifteen songs of three clips: each shuffle gives a song the three classes of some song, every song's once."""
+    song = np.random.default_rng(0).permutation(np.repeat(np.arange(15), 3))
+    truth = np.empty(45, int)
+    for member in range(15):
+        truth[song == member] = 10 * member + np.arange(3)
+    shuffles = list(partition._shuffled_groups(truth, song, np.random.default_rng(1), 3))
+    for shuffled in shuffles:
+        of_song = [shuffled[song == member] for member in range(15)]
+        assert sorted(row[0] for row in of_song) == [10 * member for member in range(15)]
+        assert all((np.diff(row) == 1).all() for row in of_song)
+    assert (shuffles[0] != shuffles[1]).any()
+
+
+def test_groups_of_many_sizes_keep_their_mixture():
+    song = songs_of([2, 4, 8])
+    truth = np.array([0, 1, 2, 2, 3, 3, *[4, 4, 5, 5] * 2])
+    seen = set()
+    for shuffled in partition._shuffled_groups(truth, song, np.random.default_rng(0), 50):
+        rows = [np.bincount(shuffled[song == member], minlength=6) for member in range(3)]
+        for row in rows:
+            pair = np.flatnonzero(row)
+            assert pair.max() // 2 == pair.min() // 2, "the classes of one song"
+        assert rows[2][rows[2] > 0].tolist() == [4, 4], "repeated, the mixture stays"
+        seen.add(tuple(np.flatnonzero(row)[0] // 2 for row in rows))
+    assert len(seen) == 6
+
+
+def test_agreement_with_a_mask():
+    rng = np.random.default_rng(0)
+    mask = rng.integers(2, size=200)
+    truth = np.where(rng.random(200) < 0.9, mask, 1 - mask)
+    truth[:20] = -1
+    clusters = rng.integers(-1, 4, size=200)
+    found = agreement_with_mask(clusters, truth, mask)
+    assert found["mask_nmi_clusters"] == pytest.approx(sk.normalized_mutual_info_score(mask, clusters))
+    assert found["mask_nmi_classes"] == pytest.approx(sk.normalized_mutual_info_score(mask[20:], truth[20:]))
+    assert found["mask_nmi_classes"] > 0.4 > 0.1 > found["mask_nmi_clusters"]
+    assert np.isnan(agreement_with_mask(clusters, None, mask)["mask_nmi_classes"])
+
+
 def test_nothing_known():
     unknown = np.full(3, -1)
     assert np.isnan(purity(np.zeros(3, int), unknown))
     assert np.isnan(nmi(np.zeros(3, int), unknown))
+    assert np.isnan(ami(np.zeros(3, int), unknown))
 
 
 def test_bad_input_is_named():
@@ -231,6 +324,8 @@ def test_bad_input_is_named():
         score(z, np.zeros(4))
     with pytest.raises(ValueError, match="truth"):
         score(z, np.zeros(4, int), np.array([0, 1, -2, 0]))
+    with pytest.raises(ValueError, match=r"group: shape \(3,\)"):
+        score(z, np.zeros(4, int), group=np.zeros(3))
     z[2] = np.nan
     with pytest.raises(InputError, match="row 2"):
         score(z, np.zeros(4, int))
