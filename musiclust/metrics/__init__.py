@@ -4,4 +4,5 @@ partition: the six scores of the literature, with coverage and chance levels. re
 silhouettes, so that partitions of different latent spaces can be compared. latent: how much of it a posterior uses.
 stability: whether clusters come back, and the consensus of many partitions.
 probes: which classes can be told at all. duplicates: tracks that are there twice.
+disentangle: whether a latent dimension stands for a factor of the music, or comes back with another seed.
 """

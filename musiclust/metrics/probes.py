@@ -199,8 +199,8 @@ def _judge(
     true = _recall(y, predict(y, fold), len(codes))
     shuffled = np.empty((draws, len(codes)))
     for draw in range(draws):
-        moved, moved_fold = _shuffle(y, fold, members, rng)
-        shuffled[draw] = _recall(moved, predict(moved, moved_fold), len(codes))
+        rows_of = _shuffle(members, len(y), rng)
+        shuffled[draw] = _recall(y[rows_of], predict(y[rows_of], fold[rows_of]), len(codes))
     chance, reached = np.nanmean(shuffled, axis=0), np.nanmean(shuffled, axis=1)
     # A class that is never recognised in any shuffle has no spread; then a recall of the truth stands out at once.
     spread = np.maximum(np.nanstd(np.vstack([shuffled, true]), axis=0), 1e-9)
@@ -230,22 +230,33 @@ def _recall(y: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     return np.divide(right, size, out=np.full(classes, np.nan), where=size > 0)
 
 
-def _shuffle(
-    y: np.ndarray, fold: np.ndarray, members: Sequence[np.ndarray], rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and folds after every group has taken over those of another.
+def shuffle_groups(group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws for every track another one whose classes it takes over, whole groups from whole groups.
 
     Args:
-      members: rows of each group. One of another size takes as many of the other's classes as it has tracks, over again
-        where those are too few.
+      group: (N,) codes from 0 on of what tracks share.
+      rng: the generator, which moves on.
+
+    Returns:
+      (N,) rows; where all groups are of one size, each row once. A group of another size takes as many rows as it has
+      tracks, over again where the other has too few.
+
+    Example:
+      >>> shuffle_groups(np.array([0, 0, 1, 1]), np.random.default_rng(1)) // 2  # the two songs may change places
+      array([0, 0, 1, 1])
     """
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    return _shuffle(members, len(group), rng)
+
+
+def _shuffle(members: Sequence[np.ndarray], n: int, rng: np.random.Generator) -> np.ndarray:
+    """`shuffle_groups`, given the rows of each group."""
     donor = rng.permutation(len(members))
-    moved, moved_fold = np.empty_like(y), np.empty_like(fold)
-    if len(members) == len(y):  # each track is on its own
+    rows = np.empty(n, int)
+    if len(members) == n:  # each track is on its own
         order = np.concatenate(members)
-        moved[order], moved_fold[order] = y[order[donor]], fold[order[donor]]
-        return moved, moved_fold
+        rows[order] = order[donor]
+        return rows
     for own, number in zip(members, donor, strict=True):
-        theirs = rng.permutation(members[number])
-        moved[own], moved_fold[own] = y[np.resize(theirs, len(own))], fold[theirs[0]]
-    return moved, moved_fold
+        rows[own] = np.resize(rng.permutation(members[number]), len(own))
+    return rows
