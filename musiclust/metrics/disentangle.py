@@ -270,7 +270,11 @@ def _forest(z: np.ndarray, y: np.ndarray, group: np.ndarray, seed: int) -> tuple
             continue
         # With all dimensions to choose from at each node: else those that tell nothing would be taken in their turn.
         forest = RandomForestClassifier(
-            _TREES, max_features=1.0, min_samples_leaf=3, class_weight="balanced", random_state=seed
+            _TREES,
+            max_features=None,  # pyright: ignore[reportArgumentType]
+            min_samples_leaf=3,
+            class_weight="balanced",
+            random_state=seed,
         ).fit(z[train], y[train])
         importance += forest.feature_importances_
         predicted[test] = forest.predict(z[test])
