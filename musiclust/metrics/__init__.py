@@ -1,6 +1,6 @@
 """What can be said of a partition and of the latent space it was made in, in NumPy and scikit-learn.
 
-partition: the six scores of the literature, with coverage and chance levels. reference: one fixed space and a null for
+partition: the scores of the literature, with coverage and chance levels. reference: one fixed space and a null for
 silhouettes, so that partitions of different latent spaces can be compared. latent: how much of it a posterior uses.
 stability: whether clusters come back, and the consensus of many partitions.
 probes: which classes can be told at all. duplicates: tracks that are there twice.
