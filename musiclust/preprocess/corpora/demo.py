@@ -7,7 +7,8 @@ from musiclust.preprocess.demo import render
 def demo(request: Request) -> Corpus:
     """Takes the demo corpus of `seed`, rendered first where it is not yet on disk.
 
-    Classes are "repertory"; the group is the piece. Words are those of the scores.
+    Classes are "repertory" and, of the notes, "instrument", "voices", "tempo", "register" and "mode"; the group is the
+    piece. Words are those of the scores.
 
     Raises:
       InputError: if a package that renders it is not installed.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musiclust.errors import InputError
+from musiclust.preprocess.demo.factors import FACTORS
 from musiclust.preprocess.demo.repertories import REPERTORIES
 
 if TYPE_CHECKING:  # importing it loads JAX, which the worker processes do without
@@ -48,12 +49,21 @@ def remove_manifest(out_dir: Path) -> None:
 
 
 def is_rendered(out_dir: Path, *, seed: int = 0) -> bool:
-    """Returns whether `render` has ended in this folder, with this seed, and its audio is still there."""
+    """Returns whether `render` has ended in this folder, with this seed, and its audio is still there.
+
+    A manifest of an earlier version that does not tell the factors does not count. `render` then writes it again and
+    keeps the audio as it is.
+    """
     if not (out_dir / _MANIFEST).is_file():
         return False
     head, *records = _read_manifest(out_dir / _MANIFEST)
     known = (head.get("version"), head.get("seed")) == (VERSION, seed)
-    return known and all((out_dir / record["file"]).is_file() for record in records)
+    return known and all((out_dir / record["file"]).is_file() and _has_factors(record) for record in records)
+
+
+def _has_factors(record: Mapping[str, str]) -> bool:
+    """Whether a record is not one of an earlier version, which did not note the factors."""
+    return FACTORS.keys() <= record.keys()
 
 
 def _read_manifest(manifest: Path) -> list[dict]:
@@ -63,10 +73,11 @@ def _read_manifest(manifest: Path) -> list[dict]:
 def load(out_dir: Path) -> "tuple[Tracks, dict[str, str]]":
     """Loads what `render` wrote: the tracks, and the words sung in each by track_id (only where words are sung).
 
-    The classes "repertory" count in the order of REPERTORIES; `group` is the piece (for a quartet the whole work).
+    The classes "repertory", in the order of REPERTORIES, come first and then those of FACTORS. `group` is the piece;
+    for a quartet it is the whole work.
 
     Raises:
-      InputError: if the manifest is missing or another version's.
+      InputError: if the manifest is missing, another version's, or does not tell the factors.
     """
     from musiclust.types import Tracks
 
@@ -79,16 +90,23 @@ def load(out_dir: Path) -> "tuple[Tracks, dict[str, str]]":
             f"{manifest}: version {head.get('version')}, expected {VERSION}; delete {out_dir} and render again"
         )
 
+    if not all(map(_has_factors, records)):
+        raise InputError(f"{manifest} does not tell the factors yet: render the demo corpus again; its audio is kept")
+
     def column(key: str) -> np.ndarray:
         return np.array([record[key] for record in records])
 
+    def codes(key: str, values: Sequence[str]) -> np.ndarray:
+        return np.array([values.index(record[key]) for record in records], np.int32)
+
     names = [repertory.name for repertory in REPERTORIES]
+    titles = tuple(repertory.title for repertory in REPERTORIES)
     tracks = Tracks(
         track_id=column("track_id"),
         path=np.array([str(out_dir / record["file"]) for record in records]),
         meta={"duration": np.full(len(records), SECONDS)} | {key: column(key) for key in ("title", "artist", "album")},
-        classes={"repertory": np.array([names.index(record["repertory"]) for record in records], np.int32)},
-        class_names={"repertory": tuple(repertory.title for repertory in REPERTORIES)},
+        classes={"repertory": codes("repertory", names)} | {name: codes(name, FACTORS[name]) for name in FACTORS},
+        class_names={"repertory": titles, **FACTORS},
         group=column("group"),
     )
     return tracks, {record["track_id"]: record["words"] for record in records if record["words"]}

@@ -5,6 +5,7 @@ pretty_midi (TimGM6mb.sf2), the player is symusic's. What is real and what is ch
 
 - real: the notes, the titles and composers, the repertory (the class), and the words where the score has them.
   Monteverdi's come from a scanned edition and are spelt as the scanner read them.
+- measured on the notes: tempo, register, mode and voices, which are classes too; see factors.py.
 - chosen by the seed: the piece, the measure at which the excerpt starts, the instruments (of the two or three that a
   repertory may have, parts of which other repertories have too) and the tempo: the score's own where it has one, else
   the repertory's `pace`, within 8 % of it either way.
@@ -25,6 +26,7 @@ import numpy as np
 
 from musiclust.errors import InputError
 from musiclust.preprocess.demo import abc_notation, manifest, musicxml
+from musiclust.preprocess.demo.factors import describe_excerpt
 from musiclust.preprocess.demo.manifest import SECONDS, VERSION
 from musiclust.preprocess.demo.repertories import REPERTORIES, Piece, Repertory, find_pieces
 from musiclust.preprocess.demo.synthesizer import SAMPLE_RATE, play
@@ -147,4 +149,5 @@ def _render_excerpt(path: Path, repertory: Repertory, choices: list[Piece], seed
         "album": repertory.album,
         "group": piece.group,
         "words": excerpt.words,
+        **describe_excerpt(excerpt.notes, ensemble, SECONDS),
     }

@@ -10,6 +10,7 @@ import pytest
 
 from musiclust.errors import InputError
 from musiclust.preprocess.demo import manifest, musicxml, render
+from musiclust.preprocess.demo.factors import FACTORS, describe_excerpt
 from musiclust.preprocess.demo.repertories import REPERTORIES
 from musiclust.preprocess.demo.synthesizer import SAMPLE_RATE, play
 
@@ -129,6 +130,46 @@ def test_manifest_missing_or_of_another_version(tmp_path):
     (tmp_path / "manifest.jsonl").write_text(json.dumps({"version": 0}) + "\n")
     with pytest.raises(InputError, match="version 0, expected"):
         manifest.load(tmp_path)
+
+
+def _drop_factors(corpus):
+    """The manifest as it was before it told factors."""
+    path = corpus / "manifest.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    old = [{key: value for key, value in record.items() if key not in FACTORS} for record in records]
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in old))
+
+
+def test_a_manifest_without_factors_is_written_again_and_the_sound_is_kept(corpus, tmp_path):
+    corpus = shutil.copytree(corpus, tmp_path / "demo")
+    whole = (corpus / "manifest.jsonl").read_text()
+    stamps = {path: path.stat().st_mtime_ns for path in corpus.rglob("*.flac")}
+    _drop_factors(corpus)
+    assert not manifest.is_rendered(corpus)
+    with pytest.raises(InputError, match=r"manifest\.jsonl does not tell the factors yet: render .* audio is kept"):
+        manifest.load(corpus)
+    render.render(corpus, per_class=2, workers=1)
+    assert (corpus / "manifest.jsonl").read_text() == whole
+    assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*.flac")} == stamps
+
+
+def test_factors_are_classes_after_the_repertory(corpus):
+    tracks, _ = manifest.load(corpus)
+    assert [*tracks.classes] == ["repertory", *FACTORS]
+    assert {name: tracks.class_names[name] for name in FACTORS} == FACTORS
+    told = {name: [FACTORS[name][code] for code in tracks.classes[name]] for name in FACTORS}
+    of_piece = dict(zip(tracks.track_id.tolist(), told["voices"], strict=True))
+    assert of_piece["bach-000"] == of_piece["quartet-001"] == "4 or more"
+    assert of_piece["irish-000"] == of_piece["german-000"] == "1"
+    assert set(told["instrument"]) <= set(FACTORS["instrument"])
+
+
+def test_every_instrument_has_a_name():
+    for repertory in REPERTORIES:
+        for ensemble in repertory.instruments:
+            told = describe_excerpt(np.array([(0, 1, 60, 80, 0)], musicxml.NOTE), ensemble, 10.0)
+            assert told["instrument"] in FACTORS["instrument"]
+    assert len({ensemble[0] for r in REPERTORIES for ensemble in r.instruments}) == len(FACTORS["instrument"])
 
 
 @pytest.mark.parametrize("package", ["music21", "symusic", "pretty_midi"])
