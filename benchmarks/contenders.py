@@ -105,19 +105,19 @@ def ours(pipe: Connection, job: Job, precision: str = "float32") -> None:
 
     jax.config.update("jax_enable_compilation_cache", False)  # compilation is told as it is the first time
     layout = population.Layout(1, 1, 1, 1)
-    data = Data(*map(jnp.asarray, synthetic(job)))
+    shared = population.share_all(Data(*map(jnp.asarray, synthetic(job))))
     model = MODELS[job.model](input_shape=job.input_shape, latent_dim=job.latent_dim, **job.options)
     recipe = training.Recipe(batch_size=job.batch_size, precision=precision)
     start = time.perf_counter()
-    program = population.compiled(model, recipe, job.epochs, layout, data)
+    program = population.compiled(model, recipe, job.epochs, layout, shared)
     compilation = time.perf_counter() - start
     flop = training_flop(model, job.tracks, job.conditions, job.epochs)
     pipe.send(SetUp(compilation, count_usable_cores(), jax.devices()[0].device_kind, flop))
-    given = population.place(layout, (data, jnp.int32(0), jnp.int32(job.epochs)), shared=True)
+    given = population.place(layout, (shared, jnp.int32(0), jnp.int32(job.epochs)), shared=True)
     matrix, square = jnp.asarray(large_matrix()), jax.jit(lambda a: a @ a)
     while (seed := pipe.recv()) is not None:
         settings = [training.Setting(seed, job.beta, 1e-3)]
-        (states,), (hyper,) = population.begin(layout, program, settings, data), population.hypers(layout, settings)
+        (states,), (hyper,) = population.begin(layout, program, settings, shared), population.hypers(layout, settings)
         states, hyper = jax.block_until_ready((population.place(layout, states), hyper))
         start = time.perf_counter()
         _, history = jax.block_until_ready(program.train(states, hyper, *given))

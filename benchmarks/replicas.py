@@ -64,21 +64,21 @@ class Trainer:
 
     def __init__(self, study: Study, settings: Sequence[Setting]) -> None:
         job = study.job
-        self.data = Data(*map(jnp.asarray, synthetic(job)))
+        data = Data(*map(jnp.asarray, synthetic(job)))
         model = MODELS[job.model](input_shape=job.input_shape, latent_dim=job.latent_dim, **job.options)
         recipe = training.Recipe(batch_size=job.batch_size)
-        self.prepared = sweep.prepare(model, recipe, self.data, settings=settings, epochs=job.epochs)
-        self.shared = population.place(self.prepared.layout, self.data, shared=True)
+        self.prepared = sweep.prepare(model, recipe, data, settings=settings, epochs=job.epochs)
+        self.shared = population.place(self.prepared.layout, self.prepared.shared, shared=True)
 
     def told(self) -> Told:
-        prepared, (tracks, conditions) = self.prepared, self.data.cond.shape
+        prepared, (tracks, conditions) = self.prepared, self.prepared.shared.data.cond.shape
         plan = prepared.program.train.memory_analysis()
         return Told(
             prepared.compile_seconds,
             jax.devices()[0].device_kind,
             prepared.layout,
             prepared.chunk,
-            population.footprint(prepared.model, prepared.recipe, self.data),
+            population.footprint(prepared.model, prepared.recipe, prepared.shared),
             plan.argument_size_in_bytes + plan.temp_size_in_bytes,
             training_flop(prepared.model, tracks, conditions, 1),
         )
@@ -87,7 +87,7 @@ class Trainer:
         """As many new replicas, before their first epoch."""
         layout, program = self.prepared.layout, self.prepared.program
         self.hypers = population.hypers(layout, settings)
-        self.groups = population.begin(layout, program, settings, self.data)
+        self.groups = population.begin(layout, program, settings, self.prepared.shared)
         self.replicas, self.done = len(settings), 0
         jax.block_until_ready((self.hypers, self.groups, self.shared))
 

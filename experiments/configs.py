@@ -19,7 +19,7 @@ _CONDITIONS_BEFORE = {"label": "class", "label:code": "class:code"}
 
 @dataclass(frozen=True)
 class Config:
-    """One run. Seeds, betas, learning rates and bootstrap resamples are swept as a product, in one program.
+    """One run. Seeds, betas and learning rates are swept as a product, in one program.
 
     Attributes:
       model: in MODELS. features: blocks of the store; of those that nobody asked for by name, "lyrics" is left out
@@ -28,8 +28,8 @@ class Config:
       condition: "none", "modality" (which blocks the track has), the name of classes (one-hot), "class" for those
         scored against, or either with ":code" (one column, the code over the largest).
       latent_dim: L. options: further attributes of the model. neighbours, patience, precision: as in train.Recipe.
-      bootstrap: numbers of bootstrap resamples, 0 for the tracks themselves. max_memory: GiB that training may take, 0
-        for the usual share.
+      subsamples: how many subsamples of the tracks each replica is trained on beside all of them. max_memory: GiB that
+        training may take, 0 for the usual share.
       baselines: in BASELINES; those of the two reports, if none are named.
       clusterer: in CLUSTERERS; each groups every latent space, the first one's groups are shown. k: clusters; 0 for as
         many as there are classes, without classes 8.
@@ -47,7 +47,7 @@ class Config:
     seed: tuple[int, ...] = (0,)
     beta: tuple[float, ...] = (1.0,)
     learning_rate: tuple[float, ...] = (1e-3,)
-    bootstrap: tuple[int, ...] = (0,)
+    subsamples: int = 0
     epochs: int = 100
     batch_size: int = 256
     schedule: str = "step"
@@ -67,12 +67,14 @@ class Config:
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> "Config":
-        """Raises InputError when the record is of another version of Config."""
+        """Raises InputError when the record is of another version of Config, or trained on bootstrap resamples."""
         try:
             values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
             if "label" in values:  # written by version 0.1
                 values["classes"] = values.pop("label")
                 values["condition"] = _CONDITIONS_BEFORE.get(values["condition"], values["condition"])
+            if values.pop("bootstrap", (0,)) != (0,):  # of versions before 0.3
+                raise InputError("config.json names bootstrap resamples, which are no more: start the run anew")
             values["options"] = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in record["options"])
             return Config(**values)
         except (KeyError, TypeError) as error:

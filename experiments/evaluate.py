@@ -17,6 +17,7 @@ from experiments.cli.program import run
 from experiments.cli.progress import show_progress
 from experiments.study import inputs
 from experiments.study.jax_setup import set_up_jax
+from experiments.study.job import populations, subsample_rows
 from experiments.study.plan import read_plan
 from experiments.study.results import assemble_results, print_results
 from experiments.study.run_files import read_metrics, replace_nan
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
     set_up_jax(_CACHE_DIR.value)
     plan = read_plan(Path(_RUN.value).expanduser())
     root = plan.run_dir / "checkpoints"
-    names = ["model"] if plan.config.model == "autoencoder" else ["model", "autoencoder"]
+    names = populations(plan.config)
     for name in names:
         epoch = checkpoint.latest_epoch(root / name)
         if epoch != plan.config.epochs:
@@ -46,18 +47,22 @@ def main(argv: list[str]) -> int:
                 f"{plan.run_dir}: the {name} stopped at epoch {epoch or 0} of {plan.config.epochs}: finish it with "
                 f"python -m experiments.run --resume --run_dir={plan.run_dir}"
             )
-    model, *baseline = (checkpoint.restore(root / name) for name in names)
+    restored = {name: checkpoint.restore(root / name) for name in names}
+    model = restored["model"]
     store = Path(_STORE.value).expanduser().absolute() if _STORE.value else plan.store
     own = store == plan.store
     config = plan.config if own else inputs.for_other_store(plan.config, store)
     data = inputs.load(config, store, model.fusion)
+    # The rows of the subsamples are those of the tracks that were trained on.
+    rows = subsample_rows(config, data.tracks) if own else None
     with show_progress() as report:
         scored = score_all(
             config,
             data,
             model,
-            baseline[0] if baseline else None,
-            lambda done, total: report("clustering and scoring", done, total),
+            restored.get("autoencoder"),
+            subsamples=(restored["subsamples"], rows) if rows is not None else None,
+            on_row=lambda done, total: report("clustering and scoring", done, total),
         )
     seconds = {"compile": 0.0, "training": 0.0}
     outcome = assemble_results(config, data, model, scored, command=plan.command, seconds=seconds)
@@ -78,15 +83,15 @@ def _compare(run_dir: Path, outcome: dict[str, Any]) -> int:
             f"{path} has {len(before)} rows, the run has {len(now)}: is it another run's, or an older one?"
         )
     figures = sum(isinstance(value, float | int) for row in now for value in {**row, **row["scores"]}.values())
-    if before == now:
-        console.print(f"all {figures} figures equal those of metrics.json to the last digit")
-        return 0
     differing = [
         f"{new['name']} {key}: {old_value} then, {value} now"
         for old, new in zip(before, now, strict=True)
         for key, value in {**new, **new["scores"]}.items()
         if key != "scores" and (old_value := {**old, **old["scores"]}.get(key)) != value
     ]
+    if not differing:
+        console.print(f"all {figures} figures equal those of metrics.json to the last digit")
+        return 0
     raise InputError(
         f"{len(differing)} of {figures} figures differ from metrics.json, the first is {differing[0]}: "
         "has the store been preprocessed again, or is this another machine?"

@@ -48,7 +48,7 @@ def fit(
     Raises:
       InputError: when a loss is not finite; it names epoch, replica and the last good checkpoint.
     """
-    conditions = int(prepared.data.cond.shape[1])
+    conditions = int(prepared.shared.data.cond.shape[1])
     started = time.perf_counter()
     saved = checkpoint.restore(root) if resume and checkpoint.latest_epoch(root) is not None else None
     if saved and saved.epoch >= prepared.epochs:

@@ -1,15 +1,15 @@
 """R replicas as one program: sharded over the devices there are, side by side under vmap, in groups that fit memory.
 
-    layout = arrange(R, devices, footprint(model, recipe, data), max_memory)
-    program = compiled(model, recipe, chunk, layout, data)
-    groups = begin(layout, program, settings, data)
-    parts = advance(layout, program, groups, hypers(layout, settings), data, first_epoch, epochs)    # groups go on
+    layout = arrange(R, devices, footprint(model, recipe, shared), max_memory)
+    program = compiled(model, recipe, chunk, layout, shared)
+    groups = begin(layout, program, settings, shared)
+    parts = advance(layout, program, groups, hypers(layout, settings), shared, first_epoch, epochs)    # groups go on
 
-States and hypers have a leading replica axis; data are shared. On a CPU each device (a core) trains one replica after
-the other: vmap gains no time there, and its matrix products round differently from single ones. Adam's first steps are
-nearly the sign of the gradient and turn such a difference of 1e-7 into 1e-3 within ten steps; one by one, a replica's
-numbers are to the last bit those of the same run alone. An accelerator, which one small model leaves idle, gets
-replicas side by side.
+States and hypers have a leading replica axis; what is `Shared` has none. On a CPU each device (a core) trains one
+replica after the other: vmap gains no time there, and its matrix products round differently from single ones. Adam's
+first steps are nearly the sign of the gradient and turn such a difference of 1e-7 into 1e-3 within ten steps; one by
+one, a replica's numbers are to the last bit those of the same run alone. An accelerator, which one small model leaves
+idle, gets replicas side by side.
 """
 
 import math
@@ -28,18 +28,28 @@ from jaxtyping import Array, Int, PyTree
 from musiclust import training
 from musiclust.errors import InputError
 from musiclust.models import Model
-from musiclust.types import Data, History, Hyper, TrainState
+from musiclust.types import AnyArray, Data, History, Hyper, TrainState
 
 _AXIS = "replica"
 _SHARDED, _SHARED = PartitionSpec(_AXIS), PartitionSpec()
 
 
+class Shared(NamedTuple):
+    """What all replicas look at.
+
+    data: of N tracks. rows: (T, n) int32, each line the rows of `data` that a replica trains on.
+    """
+
+    data: Data
+    rows: Int[AnyArray, "T n"]
+
+
 class Footprint(NamedTuple):
-    """Bytes that one replica takes: its state, and what a step holds beside it. Each device has the data once."""
+    """Bytes that one replica takes: its state, and what a step holds beside it. Each device has what is shared once."""
 
     state: int
     step: int
-    data: int = 0
+    shared: int = 0
 
 
 class Layout(NamedTuple):
@@ -60,20 +70,26 @@ class Layout(NamedTuple):
 
 
 class Program(NamedTuple):
-    """One group's compiled functions: init(seeds (G,), data) -> states, and train(states, hypers, data, first_epoch,
+    """One group's compiled functions: init(seeds (G,), data) -> states, and train(states, hypers, shared, first_epoch,
     epochs) -> (states, History of a chunk). Arrays are where `place` puts them, and states are given away."""
 
     init: Any
     train: Any
 
 
-def footprint(model: Model, recipe: training.Recipe, data: Data) -> Footprint:
+def share_all(data: Data) -> Shared:
+    """The data with a table of one line: every replica trains on all of them."""
+    return Shared(data, np.arange(len(data.x), dtype=np.int32)[None])
+
+
+def footprint(model: Model, recipe: training.Recipe, shared: Shared) -> Footprint:
     """The memory that a replica takes, computed from shapes.
 
     It is the state, what the way back needs of a step (twice: values and their gradients), the gradients and updates
     of the parameters, and the epoch's tracks in their order.
     """
-    _, size = recipe.batches(len(data.x))
+    data, tracks = shared.data, shared.rows.shape[1]
+    _, size = recipe.batches(tracks)
     state = jax.eval_shape(lambda: training.init_state(model, jax.random.key(0), data))
     batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), jnp.float32), data)
 
@@ -82,7 +98,8 @@ def footprint(model: Model, recipe: training.Recipe, data: Data) -> Footprint:
         return jax.vjp(lambda params: descended(params)[0], state.params)[1]
 
     kept_bytes = _bytes(jax.eval_shape(kept, state, batch))
-    return Footprint(_bytes(state), 2 * kept_bytes + 2 * _bytes(state.params) + _bytes(data), _bytes(data))
+    epoch = _bytes(data) // len(data.x) * tracks
+    return Footprint(_bytes(state), 2 * kept_bytes + 2 * _bytes(state.params) + epoch, _bytes(shared))
 
 
 def _bytes(tree: PyTree) -> int:
@@ -105,12 +122,12 @@ def arrange(replicas: int, devices: int, each: Footprint, max_memory: int | None
         for groups in range(1, share + 1):
             each_device = math.ceil(share / groups)
             # A group's states are there twice: those that a chunk begins with and those it ends with.
-            left = limit // used - each.data - 2 * each_device * each.state
+            left = limit // used - each.shared - 2 * each_device * each.state
             width = min(each_device, left // each.step) if side_by_side() else int(left >= each.step)
             if width >= 1:
                 rounds = math.ceil(each_device / width)
                 return Layout(used, math.ceil(each_device / rounds), rounds, groups)
-    needed = each.data + 2 * each.state + each.step
+    needed = each.shared + 2 * each.state + each.step
     raise InputError(
         f"training takes {needed / 2**30:.2g} GiB, {limit / 2**30:.2g} are allowed: raise `max_memory`, or lower "
         "`batch_size`"
@@ -131,12 +148,14 @@ def memory(devices: int) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def compiled(model: Model, recipe: training.Recipe, chunk: int, layout: Layout, data: Data) -> Program:
-    """A group's two functions, lowered and compiled side by side; `data` give shapes only.
+def compiled(model: Model, recipe: training.Recipe, chunk: int, layout: Layout, shared: Shared) -> Program:
+    """A group's two functions, lowered and compiled side by side; `shared` gives shapes only.
 
     The last programs are kept, so that training again on data of the same shape compiles nothing.
     """
-    return _compiled(model, recipe, chunk, layout, data.x.shape, data.cond.shape)  # pyright: ignore[reportArgumentType]
+    data, rows = shared
+    shapes = data.x.shape, data.cond.shape, rows.shape
+    return _compiled(model, recipe, chunk, layout, *shapes)  # pyright: ignore[reportArgumentType]
 
 
 @lru_cache(maxsize=8)
@@ -147,9 +166,11 @@ def _compiled(
     layout: Layout,
     x_shape: tuple[int, ...],
     cond_shape: tuple[int, ...],
+    rows_shape: tuple[int, ...],
 ) -> Program:
     mesh, places = _mesh(layout), layout.places
     data = Data(jax.ShapeDtypeStruct(x_shape, jnp.float32), jax.ShapeDtypeStruct(cond_shape, jnp.float32))
+    shared = Shared(data, jax.ShapeDtypeStruct(rows_shape, jnp.int32))
 
     def shape(leaf: Any, spec: PartitionSpec, *axes: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((*axes, *leaf.shape), leaf.dtype, sharding=NamedSharding(mesh, spec))
@@ -161,7 +182,7 @@ def _compiled(
         states = jax.tree.map(lambda leaf: shape(leaf, _SHARDED), initialise.out_info)
         scalar, number = jnp.zeros(()), jnp.zeros((), jnp.int32)
         traced = Hyper(*(shape(leaf, _SHARDED, places) for leaf in (scalar, scalar, number)))
-        given = jax.tree.map(lambda leaf: shape(leaf, _SHARED), (data, number, number))
+        given = jax.tree.map(lambda leaf: shape(leaf, _SHARED), (shared, number, number))
         run = run_group.lower(model, recipe, chunk, layout, states, traced, *given).compile()
         return Program(first.result(), run)
 
@@ -174,23 +195,23 @@ def run_group(
     layout: Layout,
     states: TrainState,
     hypers: Hyper,
-    data: Data,
+    shared: Shared,
     first_epoch: Int[Array, ""] | int,
     epochs: Int[Array, ""] | int,
 ) -> tuple[TrainState, History]:
     """`training.run_epochs` of a group of replicas as one program."""
 
-    def mine(states: TrainState, hypers: Hyper, data: Data, first_epoch: Any, epochs: Any) -> Any:
+    def mine(states: TrainState, hypers: Hyper, shared: Shared, first_epoch: Any, epochs: Any) -> Any:
         def one(replica: tuple[TrainState, Hyper]) -> tuple[TrainState, History]:
-            return training.run_epochs(model, recipe, chunk, *replica, data, first_epoch, epochs)
+            return training.run_epochs(model, recipe, chunk, *replica, *shared, first_epoch, epochs)
 
         return jax.lax.map(one, (states, hypers), batch_size=layout.width if layout.width > 1 else None)
 
     if layout.devices == 1:
-        return mine(states, hypers, data, first_epoch, epochs)
+        return mine(states, hypers, shared, first_epoch, epochs)
     specs = (_SHARDED, _SHARDED, _SHARED, _SHARED, _SHARED)
     each = jax.shard_map(mine, mesh=_mesh(layout), in_specs=specs, out_specs=_SHARDED, check_vma=False)
-    return each(states, hypers, data, first_epoch, epochs)
+    return each(states, hypers, shared, first_epoch, epochs)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -206,15 +227,15 @@ def place(layout: Layout, tree: PyTree, *, shared: bool = False) -> PyTree:
 
 def hypers(layout: Layout, settings: Sequence[training.Setting]) -> list[Hyper]:
     """The hypers of each group, on its devices."""
-    _, betas, rates, resamples = zip(*settings, strict=True)
-    given = Hyper(np.array(betas, np.float32), np.array(rates, np.float32), np.array(resamples, np.int32))
+    _, betas, rates, lines = zip(*settings, strict=True)
+    given = Hyper(np.array(betas, np.float32), np.array(rates, np.float32), np.array(lines, np.int32))
     return [place(layout, part) for part in split(layout, given)]
 
 
-def begin(layout: Layout, program: Program, settings: Sequence[training.Setting], data: Data) -> list[TrainState]:
+def begin(layout: Layout, program: Program, settings: Sequence[training.Setting], shared: Shared) -> list[TrainState]:
     """The states of each group before the first epoch."""
     seeds = np.array([setting.seed for setting in settings], np.int32)
-    return [waiting(layout, program.init(part, data)) for part in split(layout, seeds)]
+    return [waiting(layout, program.init(part, shared.data)) for part in split(layout, seeds)]
 
 
 def advance(
@@ -222,14 +243,14 @@ def advance(
     program: Program,
     groups: list[TrainState],
     given: Sequence[Hyper],
-    shared: Data,
+    shared: Shared,
     first_epoch: int,
     epochs: int,
 ) -> list[History]:
     """Trains one group after the other for a chunk of epochs, and puts its new states in place of the old ones.
 
     Args:
-      groups, given: as `begin` and `hypers` make them. shared: the data on every device. epochs: of the whole run.
+      groups, given: as `begin` and `hypers` make them. shared: on every device. epochs: of the whole run.
     """
     numbers = place(layout, (jnp.int32(first_epoch), jnp.int32(epochs)), shared=True)
     parts = []

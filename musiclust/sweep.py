@@ -25,7 +25,7 @@ from musiclust.errors import InputError
 from musiclust.models import Model
 from musiclust.points import check_rows
 from musiclust.training import Recipe, Setting
-from musiclust.types import Data, History, TrainState
+from musiclust.types import AnyArray, Data, History, TrainState
 
 _CHUNK_EPOCHS = 10
 _CHUNK_VALUES = 10_000_000  # of features seen in a chunk: a second or so for vectors, ten for spectrograms on a CPU
@@ -34,12 +34,13 @@ _CHUNK_VALUES = 10_000_000  # of features seen in a chunk: a second or so for ve
 class Prepared(NamedTuple):
     """A population that is ready to train.
 
-    data: on the device. chunk: epochs between two looks at the losses. compile_seconds: what compilation took.
+    shared: the data and the table of rows, on the device. chunk: epochs between two looks at the losses.
+    compile_seconds: what compilation took.
     """
 
     model: Model
     recipe: Recipe
-    data: Data
+    shared: population.Shared
     settings: tuple[Setting, ...]
     epochs: int
     chunk: int
@@ -118,20 +119,21 @@ def train(
     seeds: Sequence[int] = (0,),
     betas: Sequence[float | int] = (1.0,),
     learning_rates: Sequence[float | int] = (1e-3,),
-    resamples: Sequence[int] = (0,),
+    rows: AnyArray | None = None,
     epochs: int = 100,
     recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
     max_memory: int | None = None,
     on_epochs: Callable[[int, History], None] = lambda epochs, history: None,
 ) -> Trained:
-    """Trains a model once for every combination of seed, beta, learning rate and resample, in one program.
+    """Trains a model once for every combination of seed, beta, learning rate and line of rows, in one program.
 
     Args:
       model: a Flax module of `musiclust.models`, made for the shape of a row of data.x.
       data: x (N, *D), finite and scaled (see `fusion.standardise`); cond (N, C) where the model is conditional.
       seeds: of the first weights, the order of the tracks and the noise.
       betas: weights of the KL term, >= 0. learning_rates: Adam's peak step sizes, > 0.
-      resamples: numbers of bootstrap resamples of the tracks; 0 is the tracks themselves.
+      rows: (T, n) integers, each line the rows of `data` that a replica trains on; None for one line of all N. Lines of
+        `splits.draw_subsamples` show how stable the clusters are.
       epochs: passes over the data, >= 1.
       recipe: batch size, schedules, early stopping and precision.
       max_memory: bytes that training may take; None for half of the machine's, or four fifths of its accelerators'.
@@ -139,7 +141,7 @@ def train(
         ends training.
 
     Returns:
-      The replicas. Seeds vary fastest, then resamples, betas and learning rates. The same call on the same machine
+      The replicas. Seeds vary fastest, then lines, betas and learning rates. The same call on the same machine
       gives the same numbers, and those of a replica do not depend on the others (on a CPU to the last bit).
 
     Raises:
@@ -154,9 +156,56 @@ def train(
       >>> len(trained), trained.history.loss.shape
       (4, (4, 2))
     """
-    settings = product(seeds, betas, learning_rates, resamples)
+    settings = product(seeds, betas, learning_rates, range(1 if rows is None else len(rows)))
+    return train_settings(
+        model,
+        data,
+        settings=settings,
+        epochs=epochs,
+        recipe=recipe,
+        rows=rows,
+        max_memory=max_memory,
+        on_epochs=on_epochs,
+    )
+
+
+def train_settings(
+    model: Model,
+    data: Data,
+    *,
+    settings: Sequence[Setting],
+    epochs: int,
+    recipe: Recipe,
+    rows: AnyArray | None = None,
+    max_memory: int | None = None,
+    on_epochs: Callable[[int, History], None] = lambda epochs, history: None,
+) -> Trained:
+    """Trains a model once for each setting, in one program: `train` for other combinations than a product.
+
+    Several data sets of N rows, laid one after the other, and a table of as many lines are the way to train on each of
+    them in the same program.
+
+    Args:
+      settings: of the R replicas; `rows` of each is a line of the table.
+      model, data, epochs, recipe, rows, max_memory, on_epochs: as in `train`.
+
+    Returns:
+      The replicas, in the order of the settings.
+
+    Raises:
+      InputError: as `train`.
+
+    Example:
+      >>> import musiclust as mc
+      >>> x = mc.standardise(np.random.default_rng(0).normal(size=(64, 6)))
+      >>> model = mc.VAE(input_shape=(6,), latent_dim=2, hidden=(8,))
+      >>> halves = np.arange(64).reshape(2, 32)
+      >>> settings = [Setting(seed=line, beta=1.0, learning_rate=1e-3, rows=line) for line in range(2)]
+      >>> len(train_settings(model, mc.Data(x), settings=settings, epochs=2, recipe=Recipe(), rows=halves))
+      2
+    """
     data = _check(model, data, settings, epochs)
-    prepared = prepare(model, recipe, data, settings=settings, epochs=epochs, max_memory=max_memory)
+    prepared = prepare(model, recipe, data, settings=settings, epochs=epochs, rows=rows, max_memory=max_memory)
     for chunk in train_chunks(prepared):
         on_epochs(chunk.epoch, chunk.part)
     return chunk.trained()
@@ -166,16 +215,16 @@ def product(
     seeds: Sequence[int],
     betas: Sequence[float | int],
     learning_rates: Sequence[float | int],
-    resamples: Sequence[int] = (0,),
+    lines: Sequence[int] = (0,),
 ) -> list[Setting]:
-    """Every combination. Seeds vary fastest, then resamples, then betas.
+    """Every combination. Seeds vary fastest, then lines of the table of rows, then betas.
 
     Example:
       >>> [setting[:2] for setting in product((0, 1), (1.0, 4.0), (1e-3,))]
       [(0, 1.0), (1, 1.0), (0, 4.0), (1, 4.0)]
     """
-    every = combinations(learning_rates, betas, resamples, seeds)
-    return [Setting(int(s), float(b), float(rate), int(r)) for rate, b, r, s in every]
+    every = combinations(learning_rates, betas, lines, seeds)
+    return [Setting(int(s), float(b), float(rate), int(line)) for rate, b, line, s in every]
 
 
 def chunk_epochs(values: int) -> int:
@@ -197,25 +246,30 @@ def prepare(
     *,
     settings: Sequence[Setting],
     epochs: int,
+    rows: AnyArray | None = None,
     max_memory: int | None = None,
 ) -> Prepared:
     """Lays out R replicas and compiles their program. It may run in a thread of its own.
 
     Args:
       settings: those of the R replicas.
+      rows: (T, n) integers, each line the rows of `data` that a replica trains on; None for one line of all N.
       max_memory: bytes that training may take; see `population.arrange`.
 
     Raises:
-      InputError: if not even one replica fits.
+      InputError: if the table of rows does not fit the data or the settings, or if not even one replica fits.
     """
-    data = jax.tree.map(jnp.asarray, data)
-    each = population.footprint(model, recipe, data)
+    table = population.share_all(data).rows if rows is None else _check_rows(rows, len(data.x))
+    if beyond := [setting for setting in settings if not 0 <= setting.rows < len(table)]:
+        raise InputError(f"{beyond[0]}: `rows` has {len(table)} lines, counted from 0")
+    shared: population.Shared = jax.tree.map(jnp.asarray, population.Shared(data, table))
+    each = population.footprint(model, recipe, shared)
     layout = population.arrange(len(settings), jax.local_device_count(), each, max_memory)
-    chunk = chunk_epochs(len(settings) * data.x.size)
+    chunk = chunk_epochs(len(settings) * table.shape[1] * (shared.data.x.size // len(shared.data.x)))
     started = time.perf_counter()
-    program = population.compiled(model, recipe, chunk, layout, data)
+    program = population.compiled(model, recipe, chunk, layout, shared)
     seconds = time.perf_counter() - started
-    return Prepared(model, recipe, data, tuple(settings), epochs, chunk, layout, program, seconds)
+    return Prepared(model, recipe, shared, tuple(settings), epochs, chunk, layout, program, seconds)
 
 
 def train_chunks(prepared: Prepared, saved: Trained | None = None) -> Iterator[Chunk]:
@@ -231,29 +285,29 @@ def train_chunks(prepared: Prepared, saved: Trained | None = None) -> Iterator[C
     Raises:
       Diverged: if a loss is not finite.
     """
-    model, recipe, data, settings, epochs, chunk, layout, program, _ = prepared
+    model, recipe, shared, settings, epochs, chunk, layout, program, _ = prepared
     replicas = len(settings)
     if saved:
         done, history = saved.epoch, saved.history
         groups = [population.waiting(layout, part) for part in population.split(layout, saved.states)]
     else:
         done, history = 0, _no_history(replicas, model.latent_dim)
-        groups = population.begin(layout, program, settings, data)
+        groups = population.begin(layout, program, settings, shared)
     hypers = population.hypers(layout, settings)
-    shared = population.place(layout, data, shared=True)
+    placed = population.place(layout, shared, shared=True)
 
     def trained() -> Trained:
         states = population.from_host(population.join([population.to_host(part) for part in groups], replicas))
         return Trained(model, recipe, settings, done, states, history)
 
     while done < epochs:
-        parts = population.advance(layout, program, groups, hypers, shared, done, epochs)
+        parts = population.advance(layout, program, groups, hypers, placed, done, epochs)
         part = jax.tree.map(lambda rows: rows[:, : epochs - done], population.join(parts, replicas))  # noqa: B023
         _check_finite(part, done, settings)
         history = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=1), history, part)
         done = min(done + chunk, epochs)
         if recipe.patience:
-            history, stopped = _freeze(history, groups, recipe, replicas, len(data.x), epochs)
+            history, stopped = _freeze(history, groups, recipe, replicas, shared.rows.shape[1], epochs)
             done = epochs if stopped else done
         yield Chunk(done, part, trained)
 
@@ -290,6 +344,18 @@ def _check_finite(part: History, done: int, settings: Sequence[Setting]) -> None
         raise Diverged(f"the loss is not finite at epoch {done + epoch + 1} in replica {replica} ({settings[replica]})")
 
 
+def _check_rows(rows: AnyArray, tracks: int) -> np.ndarray:
+    """The table of rows as (T, n) int32, if it is one of as many tracks."""
+    table = np.asarray(rows)
+    if table.ndim != 2 or not len(table) or table.shape[1] < 2 or not np.issubdtype(table.dtype, np.integer):
+        raise InputError(
+            f"`rows` is {table.dtype} of shape {table.shape}: give a table of whole numbers, at least two in each line"
+        )
+    if table.min() < 0 or table.max() >= tracks:
+        raise InputError(f"`rows` goes from {table.min()} to {table.max()}: the rows of data are 0 to {tracks - 1}")
+    return table.astype(np.int32)
+
+
 def _check(model: Model, data: Data, settings: Sequence[Setting], epochs: int) -> Data:
     """The data as float32, if a model can be trained on them with these settings."""
     x, cond = np.asarray(data.x, np.float32), np.asarray(data.cond, np.float32)
@@ -304,12 +370,12 @@ def _check(model: Model, data: Data, settings: Sequence[Setting], epochs: int) -
     check_rows(x, "x")
     check_rows(cond, "cond")
     if not settings:
-        raise InputError("there is nothing to train: give at least one seed, beta, learning rate and resample")
+        raise InputError("there is nothing to train: give at least one seed, beta and learning rate")
     for setting in settings:
         if not (setting.beta >= 0 and setting.learning_rate > 0 and np.isfinite([*setting]).all()):
             raise InputError(f"{setting}: a beta is at least 0 and a learning rate above 0")
-        if not (0 <= setting.seed < 2**31 and 0 <= setting.resample < 2**31):
-            raise InputError(f"{setting}: seeds and resamples are whole numbers from 0 to 2147483647")
+        if not 0 <= setting.seed < 2**31:
+            raise InputError(f"{setting}: seeds are whole numbers from 0 to 2147483647")
     if epochs < 1:
         raise InputError(f"epochs = {epochs} trains nothing: choose `epochs` of at least 1")
     return Data(x, cond)

@@ -1,10 +1,10 @@
 """Training one replica, as pure functions; `musiclust.population` runs many of them as one program.
 
     state = init_state(model, key, data)
-    state, history = run_epochs(model, recipe, chunk, state, hyper, data, first_epoch, epochs)
+    state, history = run_epochs(model, recipe, chunk, state, hyper, data, rows, first_epoch, epochs)
 
-`model`, `recipe` and `chunk` are static, everything else is traced: another seed, beta, learning rate, bootstrap
-resample or number of epochs is the same program.
+`model`, `recipe` and `chunk` are static, everything else is traced: another seed, beta, learning rate, choice of as
+many tracks or number of epochs is the same program.
 
 Every random draw is a function of (state.key, what it is for, epoch or step), never of what was drawn before: a run
 resumed from a checkpoint is the unbroken run, and a replica in a population is the replica alone.
@@ -25,7 +25,7 @@ from musiclust import neighbours, objectives, schedules
 from musiclust.models import Model
 from musiclust.types import Data, History, Hyper, Posterior, TrainState
 
-_INIT, _SHUFFLE, _SAMPLE, _DROPOUT, _EVALUATE, _RESAMPLE = range(6)
+_INIT, _SHUFFLE, _SAMPLE, _DROPOUT, _EVALUATE = range(5)
 _ENCODE_BATCH = 256
 _IMPROVEMENT = 1e-3  # of the best loss so far, below which an epoch does not count as better
 
@@ -66,18 +66,17 @@ class Recipe:
 class Setting(NamedTuple):
     """What tells one replica of a population from another.
 
-    resample: 0 for the tracks themselves, n for the n-th bootstrap resample of them (Efron, Annals of Statistics 1979),
-    the same for every seed.
+    rows: line of the table of rows, which says on which rows of the data the replica trains.
     """
 
     seed: int
     beta: float
     learning_rate: float
-    resample: int = 0
+    rows: int = 0
 
     def __str__(self) -> str:
-        resample = f", bootstrap {self.resample}" if self.resample else ""
-        return f"seed {self.seed}, beta {self.beta:g}, learning rate {self.learning_rate:g}{resample}"
+        rows = f", rows {self.rows}" if self.rows else ""
+        return f"seed {self.seed}, beta {self.beta:g}, learning rate {self.learning_rate:g}{rows}"
 
 
 _ADAM = optax.scale_by_adam()
@@ -181,25 +180,29 @@ def run_epochs(
     state: TrainState,
     hyper: Hyper,
     data: Data,
+    rows: Int[Array, "T n"],
     first_epoch: Int[Array, ""] | int,
     epochs: Int[Array, ""] | int,
 ) -> tuple[TrainState, History]:
-    """Trains one replica from `first_epoch` on for `chunk` epochs, each over all tracks in an order of its own.
+    """Trains one replica from `first_epoch` on for `chunk` epochs, each over its tracks in an order of its own.
+
+    Its tracks are the rows of `data` that stand in line `hyper.rows` of the table `rows`. A track that stands there
+    twice counts twice.
 
     Epochs past `epochs`, the length of the whole run, and those of a replica that has stopped (`Recipe.patience`) leave
     the state as it is; their History rows are zero.
     """
-    n = len(data.x)
+    n = rows.shape[1]
     count, size = recipe.batches(n)
     weight = jnp.concatenate([jnp.ones(n), jnp.zeros(count * size - n)]).reshape(count, size)
-    resampled = resample(hyper.resample, n)
+    mine = rows[hyper.rows]
     settled = schedules.BETA_SCHEDULES[recipe.beta_schedule]
 
     def one_epoch(state: TrainState, epoch: Int[Array, ""]) -> tuple[TrainState, History]:
         order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(state.key, _SHUFFLE), epoch), n)
-        rows = resampled[jnp.concatenate([order, order[: count * size - n]])]
+        drawn = mine[jnp.concatenate([order, order[: count * size - n]])]
         # Gathered once: a gather a step costs as much as a layer.
-        batches = jax.tree.map(lambda leaf: leaf[rows].reshape(count, size, *leaf.shape[1:]), data)
+        batches = jax.tree.map(lambda leaf: leaf[drawn].reshape(count, size, *leaf.shape[1:]), data)
         elapsed = epoch + jnp.arange(count) / count
 
         def one_step(state, given):
@@ -225,12 +228,6 @@ def run_epochs(
         return jax.lax.cond(due, one_epoch, no_epoch, state, epoch)
 
     return jax.lax.scan(body, state, first_epoch + jnp.arange(chunk))
-
-
-def resample(number: Int[Array, ""], tracks: int) -> Int[Array, " N"]:
-    """Rows of the tracks: all of them in order for number 0, else drawn with replacement, a function of the number."""
-    key = jax.random.fold_in(jax.random.key(_RESAMPLE), number)
-    return jnp.where(number > 0, jax.random.randint(key, (tracks,), 0, tracks), jnp.arange(tracks))
 
 
 @partial(jax.jit, static_argnums=0)

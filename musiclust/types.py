@@ -121,12 +121,12 @@ class Hyper(NamedTuple):
     """Traced scalars, so that a sweep over them is one program; (R,) each in a `musiclust.population`.
 
     beta: weight of the KL term, >= 0 (Higgins et al., ICLR 2017). learning_rate: Adam's peak step size, > 0.
-    resample: number of a bootstrap resample of the tracks, 0 for the tracks themselves.
+    rows: line of the table of rows, whose rows of the data the replica trains on.
     """
 
     beta: Float[AnyArray, "*R"]
     learning_rate: Float[AnyArray, "*R"]
-    resample: Int[AnyArray, "*R"]
+    rows: Int[AnyArray, "*R"]
 
 
 class Posterior(NamedTuple):

@@ -24,13 +24,14 @@ def data() -> Data:
 
 def trained(layout, data, seeds, betas, *, recipe=RECIPE, epochs=12):
     """One group of replicas, by the compiled program that `fit` uses."""
-    program = population.compiled(MODEL, recipe, epochs, layout, data)
+    shared = population.share_all(data)
+    program = population.compiled(MODEL, recipe, epochs, layout, shared)
     states = program.init(jnp.asarray(seeds, jnp.int32), data)
     size = len(seeds)
     hypers = Hyper(jnp.asarray(betas, jnp.float32), jnp.full(size, 1e-3), jnp.zeros(size, jnp.int32))
     numbers = [population.place(layout, jnp.int32(number), shared=True) for number in (0, epochs)]
     placed = population.place(layout, states), population.place(layout, hypers)
-    return program.train(*placed, population.place(layout, data, shared=True), *numbers)
+    return program.train(*placed, population.place(layout, shared, shared=True), *numbers)
 
 
 def test_the_tests_have_eight_devices():
@@ -119,13 +120,24 @@ def test_what_does_not_fit_is_told_with_the_remedy():
 def test_the_footprint_bounds_what_the_program_takes(size, optimised):
     """What XLA plans for one replica is less than what is computed from shapes, and not by much."""
     model = MODELS["vae"](input_shape=(20,), hidden=size)
-    data = Data(jnp.zeros((600, 20)), jnp.zeros((600, 0)))
-    each = population.footprint(model, training.Recipe(), data)
-    program = population.compiled(model, training.Recipe(), 1, Layout(1, 1, 1, 1), data)
+    shared = population.share_all(Data(jnp.zeros((600, 20)), jnp.zeros((600, 0))))
+    each = population.footprint(model, training.Recipe(), shared)
+    program = population.compiled(model, training.Recipe(), 1, Layout(1, 1, 1, 1), shared)
     planned = program.train.memory_analysis()
     assert each.state == planned.alias_size_in_bytes
     taken = planned.temp_size_in_bytes
     assert each.step / 3 < taken < each.state + each.step
+
+
+def test_data_sets_laid_one_after_the_other_are_there_once():
+    """A replica takes what it takes of one of them; all it has more is the shared data."""
+    model = MODELS["vae"](input_shape=(20,), hidden=(16, 8))
+    one, five = (Data(jnp.zeros((n, 20)), jnp.zeros((n, 0))) for n in (600, 3000))
+    alone = population.footprint(model, training.Recipe(), population.share_all(one))
+    table = np.arange(3000, dtype=np.int32).reshape(5, 600)
+    each = population.footprint(model, training.Recipe(), population.Shared(five, table))
+    assert each[:2] == alone[:2]
+    assert each.shared == 5 * alone.shared == 4 * (3000 * 20 + 3000)
 
 
 def test_groups_are_split_and_joined(data):

@@ -51,10 +51,41 @@ def test_train_is_run_epochs_of_each_setting(trained, data):
     state = training.init_state(MODEL, jax.random.key(setting.seed), on_device)
     hyper = Hyper(*map(jax.numpy.asarray, (setting.beta, setting.learning_rate, 0)))
     run = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))
-    state, history = run(MODEL, RECIPE, 25, state, hyper, on_device, 0, 25)
+    state, history = run(MODEL, RECIPE, 25, state, hyper, on_device, jax.numpy.arange(40)[None], 0, 25)
     np.testing.assert_allclose(trained.history.loss[2], history.loss, rtol=1e-5)
     z = training.encode(MODEL, trained.replica(2), data).mean
     np.testing.assert_allclose(z, training.encode(MODEL, state, data).mean, rtol=1e-3, atol=1e-5)
+
+
+def test_each_combination_is_trained_on_each_line_of_rows(data):
+    """Two data sets one after the other: as if each had been trained alone."""
+    other = mc.standardise(np.random.default_rng(1).normal(size=(40, 5)))
+    both = mc.Data(np.concatenate([data.x, other]))
+    table = np.arange(80).reshape(2, 40)
+    trained = mc.train(MODEL, both, seeds=(0, 1), betas=(1.0, 4.0), rows=table, epochs=12, recipe=RECIPE)
+    assert [setting[1:2] + setting[3:] for setting in trained.settings[::2]] == [(1.0, 0), (1.0, 1), (4.0, 0), (4.0, 1)]
+    assert str(trained.settings[2]) == "seed 0, beta 1, learning rate 0.001, rows 1"
+    assert str(trained.settings[0]) == "seed 0, beta 1, learning rate 0.001"
+    for x, lines in ((data.x, [0, 1, 4, 5]), (other, [2, 3, 6, 7])):
+        alone = mc.train(MODEL, mc.Data(x), seeds=(0, 1), betas=(1.0, 4.0), epochs=12, recipe=RECIPE)
+        jax.tree.map(
+            lambda a, b, lines=lines: np.testing.assert_array_equal(a[np.array(lines)], b),
+            (trained.history, trained.states.params),
+            (alone.history, alone.states.params),
+        )
+
+
+def test_a_list_of_settings_need_not_be_a_product(data, trained):
+    """Line i with seed i, and a line that is not there."""
+    table = np.stack([np.arange(0, 30), np.arange(10, 40)])
+    settings = [sweep.Setting(line, 1.0, 1e-3, line) for line in range(2)]
+    options = {"epochs": 12, "recipe": RECIPE, "rows": table}
+    paired = sweep.train_settings(MODEL, data, settings=settings, **options)
+    assert paired.settings == tuple(settings)
+    every = mc.train(MODEL, data, seeds=(0, 1), **options)
+    np.testing.assert_array_equal(paired.history.loss, every.history.loss[[0, 3]])
+    with pytest.raises(mc.InputError, match="rows 2: `rows` has 2 lines, counted from 0"):
+        sweep.train_settings(MODEL, data, settings=[sweep.Setting(0, 1.0, 1e-3, 2)], **options)
 
 
 def test_the_best_replica_has_not_collapsed(trained, data):
@@ -101,7 +132,15 @@ def test_a_condition_is_for_conditional_models(data):
         (lambda x: x[:1], {}, "give at least two such"),
         (lambda x: np.where(np.arange(40)[:, None] == 7, np.nan, x), {}, r"row 7 of x holds NaN or infinity \(1 of 40"),
         (lambda x: x, {"seeds": ()}, "there is nothing to train"),
-        (lambda x: x, {"seeds": (-1,)}, "seeds and resamples are whole numbers from 0"),
+        (lambda x: x, {"seeds": (-1,)}, "seeds are whole numbers from 0"),
+        (lambda x: x, {"rows": np.array([[0, 40]])}, "`rows` goes from 0 to 40: the rows of data are 0 to 39"),
+        (lambda x: x, {"rows": np.array([[-1, 3]])}, "`rows` goes from -1 to 3"),
+        (
+            lambda x: x,
+            {"rows": np.array([[3], [4]])},
+            r"shape \(2, 1\): give .* at least two in each line",
+        ),
+        (lambda x: x, {"rows": np.array([[0.0, 1.0]])}, "`rows` is float64 of shape"),
         (lambda x: x, {"betas": (-1.0,)}, "a beta is at least 0"),
         (lambda x: x, {"learning_rates": (0.0,)}, "a learning rate above 0"),
         (lambda x: x, {"epochs": 0}, "choose `epochs` of at least 1"),

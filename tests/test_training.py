@@ -26,20 +26,24 @@ def model():
     return MODELS["vae"](input_shape=(D,), latent_dim=3, hidden=(16, 8))
 
 
-def hypers(betas, rate=1e-3, resample=0) -> Hyper:
+def hypers(betas, rate=1e-3, line=0) -> Hyper:
     full = len(betas)
-    return Hyper(jnp.asarray(betas, jnp.float32), jnp.full(full, rate, jnp.float32), jnp.full(full, resample))
+    return Hyper(jnp.asarray(betas, jnp.float32), jnp.full(full, rate, jnp.float32), jnp.full(full, line))
 
 
 def scalars(beta, rate) -> Hyper:
     return Hyper(jnp.array(beta), jnp.array(rate), jnp.array(0))
 
 
-def trained(model, recipe, epochs, data, seeds, hypers):
+def trained(model, recipe, epochs, data, seeds, hypers, rows=None):
     """The replicas one after the other on one device."""
     states = population.init(model, jnp.asarray(seeds), data)
     layout = population.Layout(1, 1, len(seeds), 1)
-    return population.run_group(model, recipe, epochs, layout, states, hypers, data, 0, epochs)
+    shared = population.share_all(data) if rows is None else population.Shared(data, jnp.asarray(rows))
+    return population.run_group(model, recipe, epochs, layout, states, hypers, shared, 0, epochs)
+
+
+ALL = jnp.arange(N)[None]  # a table of one line
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_an_epoch_counts_each_track_once(model, data):
     # At a learning rate of 0 nothing moves, so that each step's loss can be computed apart.
     state = training.init_state(model, jax.random.key(0), data)
     hyper = scalars(1.0, 0.0)
-    _, history = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))(model, recipe, 1, state, hyper, data, 0, 1)
+    _, history = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))(model, recipe, 1, state, hyper, data, ALL, 0, 1)
     order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(state.key, 1), 0), N)
     assert sorted(order.tolist()) == list(range(N))
     order = jnp.concatenate([order, order[:2]]).reshape(3, 13)
@@ -125,10 +129,10 @@ def test_chunks_make_the_whole_run(model, data):
     recipe = training.Recipe(batch_size=15, schedule="cosine", beta_schedule="linear")
     run = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))
     state = training.init_state(model, jax.random.key(0), data)
-    whole_state, whole = run(model, recipe, 7, state, scalars(1.0, 1e-3), data, 0, 7)
+    whole_state, whole = run(model, recipe, 7, state, scalars(1.0, 1e-3), data, ALL, 0, 7)
     parts = []
     for first in (0, 3, 6):
-        state, part = run(model, recipe, 3, state, scalars(1.0, 1e-3), data, first, 7)
+        state, part = run(model, recipe, 3, state, scalars(1.0, 1e-3), data, ALL, first, 7)
         parts.append(part.loss)
     np.testing.assert_array_equal(jnp.concatenate(parts)[:7], whole.loss)
     jax.tree.map(np.testing.assert_array_equal, state.params, whole_state.params)
@@ -140,9 +144,9 @@ def test_another_number_of_epochs_is_the_same_program(model, data):
     recipe = training.Recipe(schedule="cosine", beta_schedule="cyclical")
     run = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))
     state = training.init_state(model, jax.random.key(0), data)
-    _, short = run(model, recipe, 4, state, scalars(1.0, 1e-3), data, 0, 4)
+    _, short = run(model, recipe, 4, state, scalars(1.0, 1e-3), data, ALL, 0, 4)
     programs = run._cache_size()
-    _, long = run(model, recipe, 4, state, scalars(1.0, 1e-3), data, 0, 400)
+    _, long = run(model, recipe, 4, state, scalars(1.0, 1e-3), data, ALL, 0, 400)
     assert run._cache_size() == programs
     assert (short.loss != long.loss).any()
 
@@ -152,7 +156,7 @@ def test_a_replica_that_has_stopped_freezes(model, data):
     recipe = training.Recipe(patience=3)
     state = training.init_state(model, jax.random.key(0), data)
     still = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))
-    stopped, history = still(model, recipe, 40, state, scalars(1.0, 0.0), data, 0, 40)
+    stopped, history = still(model, recipe, 40, state, scalars(1.0, 0.0), data, ALL, 0, 40)
     trained_epochs = int(stopped.step)  # a batch an epoch
     assert 4 <= trained_epochs < 40
     assert history.loss[:trained_epochs].all()
@@ -162,9 +166,9 @@ def test_a_replica_that_has_stopped_freezes(model, data):
     assert (loss[-3:] >= best[-4] * (1 - 1e-3)).all()
     assert float(stopped.best) == best[-1]
     # One that improves goes on, and is what it would be without patience.
-    going, with_patience = still(model, recipe, 20, state, scalars(0.1, 3e-2), data, 0, 20)
+    going, with_patience = still(model, recipe, 20, state, scalars(0.1, 3e-2), data, ALL, 0, 20)
     assert int(going.step) == 20
-    _, without = still(model, training.Recipe(), 20, state, scalars(0.1, 3e-2), data, 0, 20)
+    _, without = still(model, training.Recipe(), 20, state, scalars(0.1, 3e-2), data, ALL, 0, 20)
     np.testing.assert_array_equal(with_patience.loss, without.loss)
 
 
@@ -173,20 +177,22 @@ def test_patience_waits_until_beta_has_settled(model, data):
     recipe = training.Recipe(patience=2, beta_schedule="linear")
     state = training.init_state(model, jax.random.key(0), data)
     run = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))
-    stopped, _ = run(model, recipe, 40, state, scalars(50.0, 0.0), data, 0, 40)
+    stopped, _ = run(model, recipe, 40, state, scalars(50.0, 0.0), data, ALL, 0, 40)
     assert int(stopped.step) >= 0.3 * 40 + 2
 
 
-def test_a_bootstrap_resample_is_trained_as_if_it_were_the_tracks(model, data):
-    rows = np.asarray(training.resample(jnp.array(2), N))
-    assert 0.5 * N < len(set(rows.tolist())) < 0.8 * N  # 1 - 1/e of them
-    np.testing.assert_array_equal(training.resample(jnp.array(0), N), np.arange(N))
-    assert (rows != np.asarray(training.resample(jnp.array(3), N))).any()
+def test_a_line_of_rows_is_trained_as_if_it_were_the_tracks(model, data):
+    """Of fewer tracks than there are, in any order, one of them twice."""
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.permutation(N)[:29] for _ in range(3)])
+    rows[2, 0] = rows[2, 1]
     recipe = training.Recipe(batch_size=15)
-    drawn = Data(data.x[rows], data.cond[rows])
-    _, by_number = trained(model, recipe, 3, data, [0], hypers([1.0], resample=2))
-    _, by_hand = trained(model, recipe, 3, drawn, [0], hypers([1.0]))
-    np.testing.assert_array_equal(by_number.loss, by_hand.loss)
+    drawn = Data(data.x[rows[2]], data.cond[rows[2]])
+    states, by_line = trained(model, recipe, 3, data, [0], hypers([1.0], line=2), rows)
+    expected, by_hand = trained(model, recipe, 3, drawn, [0], hypers([1.0]))
+    jax.tree.map(np.testing.assert_array_equal, (states.params, by_line), (expected.params, by_hand))
+    _, other = trained(model, recipe, 3, data, [0], hypers([1.0], line=1), rows)
+    assert (np.asarray(other.loss) != np.asarray(by_line.loss)).all()
 
 
 def test_bfloat16_is_within_one_per_cent(model, data, optimised):

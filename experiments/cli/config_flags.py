@@ -39,12 +39,16 @@ flags.DEFINE_integer("latent_dim", None, "Number of latent dimensions.", lower_b
 flags.DEFINE_multi_string(
     "seed",
     None,
-    "Seeds of the replicas, as 0,1,2 or 0-9; with --beta, --learning_rate and --bootstrap their product is swept.",
+    "Seeds of the replicas, as 0,1,2 or 0-9; with --beta and --learning_rate their product is swept.",
 )
 flags.DEFINE_multi_string("beta", None, "Weights of the KL term to sweep.")
 flags.DEFINE_multi_string("learning_rate", None, "Peak step sizes of Adam to sweep.")
-flags.DEFINE_multi_string(
-    "bootstrap", None, "Numbers (1-20) of bootstrap resamples to train on; 0 stands for the tracks themselves."
+flags.DEFINE_integer(
+    "subsamples",
+    None,
+    "Trains every seed on so many subsamples of the tracks too (four fifths, whole songs), to see how stable the "
+    "clusters are.",
+    lower_bound=0,
 )
 flags.DEFINE_integer("epochs", None, "Number of passes over the data.", lower_bound=1)
 flags.DEFINE_integer("batch_size", None, "Largest number of tracks in a step.", lower_bound=2)
@@ -77,12 +81,12 @@ FLAG_GROUPS = {
     "Model": ("model", "preset", "condition", "latent_dim"),
     "Features": ("features", "fusion", "scaling", "weights"),
     "Training": _TRAINING,
-    "Sweep": ("seed", "beta", "learning_rate", "bootstrap"),
+    "Sweep": ("seed", "beta", "learning_rate", "subsamples"),
     "Clustering and scores": ("clusterer", "baselines", "k", "classes"),
 }
 
-_PLAIN = (*_TRAINING, "fusion", "scaling", "condition", "latent_dim", "k", "classes")
-_LISTS = {"seed": int, "beta": float, "learning_rate": float, "bootstrap": int, "weights": float}
+_PLAIN = (*_TRAINING, "fusion", "scaling", "condition", "latent_dim", "subsamples", "k", "classes")
+_LISTS = {"seed": int, "beta": float, "learning_rate": float, "weights": float}
 NAMES = ("model", "preset", "features", "clusterer", "baselines", *_PLAIN, *_LISTS)  # every flag that makes a Config
 
 

@@ -1,12 +1,15 @@
 """One run, from its plan to its table: trains what is to be trained, scores it, and leaves it under the run's folder.
 
-config.json   checkpoints/model/   checkpoints/autoencoder/   checkpoints/clusters/   metrics.json
+config.json   metrics.json   checkpoints/model/   checkpoints/autoencoder/   checkpoints/subsamples/
+checkpoints/clusters/
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from experiments.cli.progress import Report
 from experiments.configs import Config
@@ -17,21 +20,24 @@ from musiclust.errors import InputError
 from musiclust.fit import Fitted, fit
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS, Model
+from musiclust.splits import draw_subsamples
 from musiclust.sweep import Prepared, prepare, product
 from musiclust.training import Recipe, Setting
-from musiclust.types import Data
+from musiclust.types import Data, Tracks
 
 if TYPE_CHECKING:
     from experiments.study.scoring import Scored
 
 
 class Done(NamedTuple):
-    """results: what metrics.json holds. inputs, fitted, scored: what it came from."""
+    """results: what metrics.json holds. inputs, fitted, scored: what it came from. subsamples: the replicas trained on
+    subsamples and their table of rows, None where none were asked for."""
 
     results: dict[str, Any]
     inputs: inputs.Inputs
     fitted: Fitted
     scored: "Scored"
+    subsamples: tuple[checkpoint.Checkpoint, np.ndarray] | None
 
 
 def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_seconds: float = 20.0) -> Done:
@@ -46,24 +52,42 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     """
     check(plan.config)
     data = inputs.load(plan.config, plan.store)
-    fitted, autoencoder = _train(plan, data.data, data.fusion, report, resume, checkpoint_seconds)
+    rows = subsample_rows(plan.config, data.tracks)
+    fitted = _train(plan, data.data, data.fusion, rows, report, resume, checkpoint_seconds)
+    model = fitted["model"].checkpoint
+    autoencoder = fitted["autoencoder"].checkpoint if "autoencoder" in fitted else None
+    subsamples = (fitted["subsamples"].checkpoint, rows) if rows is not None else None
     from experiments.study import results, run_files  # with scikit-learn and more, loaded while training was under way
     from experiments.study.scoring import score_all
 
     scored = score_all(
         plan.config,
         data,
-        fitted.checkpoint,
+        model,
         autoencoder,
-        lambda done, total: report("clustering and scoring", done, total),
+        subsamples=subsamples,
+        on_row=lambda done, total: report("clustering and scoring", done, total),
     )
     checkpoint.save_arrays(plan.run_dir / "checkpoints" / "clusters", scored.clustering.state)
-    seconds = {"compile": fitted.compile_seconds, "training": fitted.training_seconds}
-    outcome = results.assemble_results(
-        plan.config, data, fitted.checkpoint, scored, command=plan.command, seconds=seconds
-    )
+    seconds = {"compile": fitted["model"].compile_seconds, "training": fitted["model"].training_seconds}
+    outcome = results.assemble_results(plan.config, data, model, scored, command=plan.command, seconds=seconds)
     run_files.write_metrics(plan.run_dir, outcome)
-    return Done(outcome, data, fitted, scored)
+    return Done(outcome, data, fitted["model"], scored, subsamples)
+
+
+def subsample_rows(config: Config, tracks: Tracks) -> np.ndarray | None:
+    """The table of rows of the configuration's subsamples, None where it has none: the same for the same tracks."""
+    return draw_subsamples(tracks.group, count=config.subsamples) if config.subsamples else None
+
+
+def populations(config: Config) -> list[str]:
+    """Names of the populations that a run trains, each a folder of its checkpoints."""
+    names = ["model"]
+    if config.subsamples:
+        names.append("subsamples")
+    if config.model != "autoencoder":
+        names.append("autoencoder")
+    return names
 
 
 def check(config: Config) -> None:
@@ -86,26 +110,38 @@ def build_model(config: Config, fusion: Fusion, input_shape: tuple[int, ...]) ->
 
 
 def _train(
-    plan: Plan, data: Data, fusion: Fusion, report: Report, resume: bool, checkpoint_seconds: float
-) -> tuple[Fitted, checkpoint.Checkpoint | None]:
-    """The model's population and, unless it is one itself, the autoencoder of the baseline, one for each seed."""
+    plan: Plan,
+    data: Data,
+    fusion: Fusion,
+    rows: np.ndarray | None,
+    report: Report,
+    resume: bool,
+    checkpoint_seconds: float,
+) -> dict[str, Fitted]:
+    """The model's population, the same on subsamples where there are any, and, unless the model is one itself, the
+    autoencoder of the baseline, one for each seed."""
     config, x = plan.config, data.x
     limit = int(config.max_memory * 2**30) or None
     recipe = Recipe(
         config.batch_size, config.schedule, config.beta_schedule, config.neighbours, config.patience, config.precision
     )
     model = build_model(config, fusion, x.shape[1:])
-    settings = product(config.seed, config.beta, config.learning_rate, config.bootstrap)
-    works: dict[str, tuple[Model, Recipe, Data, list[Setting]]] = {"model": (model, recipe, data, settings)}
+    settings = product(config.seed, config.beta, config.learning_rate)
+    works: dict[str, tuple[Model, Recipe, Data, list[Setting], np.ndarray | None]] = {
+        "model": (model, recipe, data, settings, None)
+    }
+    if rows is not None:
+        settings = product(config.seed, config.beta, config.learning_rate, range(len(rows)))
+        works["subsamples"] = model, recipe, data, settings, rows
     if config.model != "autoencoder":
         # An image has tens of thousands of columns: the baseline's first layer is kept narrow.
         hidden = (512, 256, 128) if x.ndim == 2 else (128, 64)
         baseline = MODELS["autoencoder"](input_shape=x.shape[1:], latent_dim=config.latent_dim, hidden=hidden)
         settings = product(config.seed, config.beta[:1], config.learning_rate[:1])
-        works["autoencoder"] = baseline, replace(recipe, neighbours=0.0), Data(x), settings
+        works["autoencoder"] = baseline, replace(recipe, neighbours=0.0), Data(x), settings, None
 
-    def ready(model: Model, recipe: Recipe, seen: Data, settings: list[Setting]) -> Prepared:
-        return prepare(model, recipe, seen, settings=settings, epochs=config.epochs, max_memory=limit)
+    def ready(model: Model, recipe: Recipe, seen: Data, settings: list[Setting], rows: np.ndarray | None) -> Prepared:
+        return prepare(model, recipe, seen, settings=settings, epochs=config.epochs, rows=rows, max_memory=limit)
 
     report("compiling", 0, 1)
     first = ready(*works["model"])
@@ -113,12 +149,13 @@ def _train(
     if not resume:
         write_plan(plan)  # only now: a run that cannot start leaves nothing behind
     fitted: dict[str, Fitted] = {}
-    # The baseline's program is compiled, and what scoring needs is loaded, while the model trains.
+    # The other programs are compiled, and what scoring needs is loaded, while the model trains.
     with ThreadPoolExecutor(2) as pool:
         pool.submit(import_module, "experiments.study.results")
         coming = {name: pool.submit(ready, *work) for name, work in works.items() if name != "model"}
         for name, work in works.items():
-            title = f"training {name}" + (f" x {len(work[3])}" if len(work[3]) > 1 else "")
+            title = "training on subsamples" if name == "subsamples" else f"training {name}"
+            title += f" x {len(work[3])}" if len(work[3]) > 1 else ""
             report(title, 0, config.epochs)
             fitted[name] = fit(
                 coming[name].result() if name in coming else first,
@@ -129,4 +166,4 @@ def _train(
                 checkpoint_seconds=checkpoint_seconds,
                 on_epochs=lambda done, _, title=title: report(title, done, config.epochs),
             )
-    return fitted["model"], fitted["autoencoder"].checkpoint if "autoencoder" in fitted else None
+    return fitted

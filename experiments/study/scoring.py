@@ -39,12 +39,16 @@ def score_all(
     inputs: Inputs,
     model: Checkpoint,
     autoencoder: Checkpoint | None,
+    *,
+    subsamples: tuple[Checkpoint, np.ndarray] | None = None,
     on_row: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scored:
     """Scores every replica of `model`, then the baselines at the same dimension and k, with the same seeds.
 
     Args:
       autoencoder: the trained baseline, a replica a seed; None where the model is one itself.
+      subsamples: replicas that were trained on subsamples of the tracks, and the table of rows that says which; None
+        where there are none.
       on_row: told (rows done, rows in all).
     """
     data, plain = (jax.tree.map(jnp.asarray, seen) for seen in (inputs.data, inputs.unconditioned()))
@@ -123,7 +127,6 @@ def _settings_of(config: Config, model: Checkpoint, r: int, q: Posterior) -> Row
         "seed": setting.seed,
         "beta": setting.beta if variational else None,
         "learning_rate": setting.learning_rate,
-        "bootstrap": setting.resample,
         "loss": float(model.history.loss[r, -1]),
         "reconstruction": float(model.history.reconstruction[r, -1]),
         "active_units": latent.active_units(q.mean),
@@ -137,7 +140,6 @@ def _baseline_row(name: str, seed: int, judged: Judged) -> Row:
         "seed": seed,
         "beta": None,
         "learning_rate": None,
-        "bootstrap": None,
         "flags": flag_partition(judged.scores),
         "loss": None,
         "reconstruction": None,

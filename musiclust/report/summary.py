@@ -21,7 +21,7 @@ _SETTINGS = ("name", "kind", "beta", "learning_rate")  # beside the seed, all th
 def summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Gives the mean and 95 % interval over the seeds of each setting, best first.
 
-    Rows that differ in nothing but seed, bootstrap resample and what was measured form one entry: their settings
+    Rows that differ in nothing but seed and what was measured form one entry: their settings
     ("name", "kind", "beta", "learning_rate"), "n", "flags" (flag -> how many of the n have it), "active_units",
     "total_kl", "loss", "reconstruction" and "scores" (name -> ...), each {"mean", "interval"}: the
     interval is the half-width by Student's t with n - 1 degrees of freedom, NaN for n = 1. Seeds where a score is

@@ -80,8 +80,7 @@ def results_sheet(results: Mapping[str, Any]) -> Sheet:
         return summary_sheet(results)
     order = ranked(rows)
     chosen = order.index(results["chosen"])
-    told = [{key: rows[index].get(key) for key in ("seed", "bootstrap")} for index in order]
-    entries = [summarise_rows([rows[index]]) | own for index, own in zip(order, told, strict=True)]
+    entries = [summarise_rows([rows[index]]) | {"seed": rows[index].get("seed")} for index in order]
     return _sheet(entries, chosen, over_seeds=False)
 
 
@@ -105,7 +104,7 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
     values = [{**{key: entry[key] for key in MEASURED}, **entry["scores"]} for entry in entries]
     # A score that nothing has (ARI without classes) is not a column.
     scores = [score for score in _SCORES if any(math.isfinite(value[score.key]["mean"]) for value in values)]
-    possible = {"seed": "seed", "bootstrap": "bootstrap", "beta": "beta", "learning\nrate": "learning_rate"}
+    possible = {"seed": "seed", "beta": "beta", "learning\nrate": "learning_rate"}
     settings = [
         (title, key) for title, key in possible.items() if len({entry.get(key) for entry in entries} - {None}) > 1
     ]

@@ -39,6 +39,14 @@ def test_a_damaged_file_is_one_line(tmp_path, content):
         read_metrics(tmp_path)
 
 
+def test_a_configuration_that_names_bootstrap_resamples_is_read_where_there_were_none():
+    record = Config("vae", ("mfcc_mean",)).to_json()
+    del record["subsamples"]
+    assert Config.from_json(record | {"bootstrap": [0]}) == Config("vae", ("mfcc_mean",))
+    with pytest.raises(InputError, match="names bootstrap resamples, which are no more: start the run anew"):
+        Config.from_json(record | {"bootstrap": [0, 1]})
+
+
 def test_a_configuration_of_an_earlier_version_is_read_in_todays_words():
     record = Config("cvae", ("mfcc_mean",), condition="class:code", classes="genre").to_json()
     record["label"] = record.pop("classes")

@@ -45,8 +45,8 @@ def trained(model, data, seeds=(0,), epochs=2, rate=1e-3, beta=1.0, width=1, **r
     r = len(seeds)
     states = population.init(model, jnp.asarray(seeds), data)
     hypers = Hyper(jnp.full(r, beta), jnp.full(r, rate), jnp.zeros(r, jnp.int32))
-    layout = Layout(1, width, r // width, 1)
-    return population.run_group(model, training.Recipe(**recipe), epochs, layout, states, hypers, data, 0, epochs)
+    layout, shared = Layout(1, width, r // width, 1), population.share_all(data)
+    return population.run_group(model, training.Recipe(**recipe), epochs, layout, states, hypers, shared, 0, epochs)
 
 
 def call(model, state, method, *args, key=None) -> Any:

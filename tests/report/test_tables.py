@@ -280,12 +280,3 @@ def test_tables_need_neither_jax_nor_the_drawing_libraries():
         "import musiclust.report.tables\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_bootstrap_resamples_are_told_apart_where_there_are_several():
-    def titles(*numbers):
-        rows = [row(seed=index) | {"bootstrap": number} for index, number in enumerate(numbers)]
-        return {header.text for header in results_sheet(results(*rows)).headers}
-
-    assert "bootstrap" in titles(0, 1)
-    assert "bootstrap" not in titles(0, 0)
