@@ -5,6 +5,7 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -170,7 +171,7 @@ def test_replicas_in_groups_that_fit_memory_are_the_same(data, tmp_path):
     settings = product((0, 1, 2, 3, 4), (1.0,), (1e-3,))
     together = run(data, tmp_path / "together", settings=settings)
     model = MODELS["cvae"](input_shape=(5,), latent_dim=2, hidden=(8,))
-    each = population.footprint(model, RECIPE, population.share_all(data))
+    each = population.footprint(model, RECIPE, population.share_all(jax.tree.map(jnp.asarray, data)))
     one = each.shared + 2 * each.state + each.step
     assert population.arrange(5, 2, each, 2 * one) == population.Layout(2, 1, 1, 3)
     with pytest.raises(InputError, match="raise `max_memory`"):
