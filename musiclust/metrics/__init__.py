@@ -6,4 +6,5 @@ stability: whether clusters come back, and the consensus of many partitions.
 probes: which classes can be told at all. duplicates: tracks that are there twice.
 disentangle: whether a latent dimension stands for a factor of the music, or comes back with another seed.
 intervals: over seeds, which is another training, and over songs, which is another collection.
+number_of_clusters: how many there are, when nobody has told.
 """
