@@ -111,6 +111,7 @@ def test_experiments_load_no_heavy_library_and_preprocess_from_one_place(path):
         "evaluate.py",
         "reproduce.py",
         "lessons.py",
+        "traverse.py",
         "study",
     ):
         assert "preprocess" not in rooms(names)

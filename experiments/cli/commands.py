@@ -1,3 +1,3 @@
 """The commands, in the order in which a newcomer meets them."""
 
-COMMANDS: tuple[str, ...] = ("preprocess", "run", "evaluate", "reproduce", "lessons")
+COMMANDS: tuple[str, ...] = ("preprocess", "run", "evaluate", "reproduce", "traverse", "lessons")
