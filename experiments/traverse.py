@@ -1,11 +1,12 @@
-"""Decodes a song with one latent dimension at a time moved from low to high.
+"""Decodes a song with one latent dimension at a time moved from low to high, and says what the dimensions stand for.
 
 Examples:
   python -m experiments.traverse --run=runs/...
   python -m experiments.traverse --run=runs/... --track=bach-003
   python -m experiments.traverse --run=runs/... --out=figures/traversals
 
-Of spectrograms it makes sound too, by Griffin-Lim.
+Of spectrograms it makes sound too, by Griffin-Lim. disentanglement.json says whether a dimension stands for a factor
+that the store knows (its classes), by MIG, SAP and DCI, and whether other seeds found the same dimensions, by UDR.
 """
 
 import json
@@ -19,13 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.cli.console import print_line
+from experiments.cli.console import console, print_line
 from experiments.cli.interrupt import check_stop
 from experiments.cli.program import run
-from experiments.study import inputs
+from experiments.study import disentangled, inputs
 from experiments.study.jax_setup import set_up_jax
 from experiments.study.plan import read_plan
-from experiments.study.run_files import read_metrics
+from experiments.study.run_files import read_metrics, replace_nan
 from musiclust import checkpoint, training
 from musiclust.errors import InputError
 from musiclust.metrics.latent import kl_per_dim
@@ -57,7 +58,8 @@ def main(argv: list[str]) -> int:
             f"{plan.run_dir} is not finished (no metrics.json): finish it with "
             f"python -m experiments.run --resume --run_dir={plan.run_dir}"
         )
-    state = select_replica(model.states, read_metrics(plan.run_dir)["chosen"])
+    shown = read_metrics(plan.run_dir)["chosen"]
+    state = select_replica(model.states, shown)
     data = inputs.load(plan.config, plan.store, model.fusion)
     given = Data(jnp.asarray(data.data.x), jnp.asarray(data.data.cond))
     posterior = training.encode(model.model, state, given)
@@ -89,6 +91,11 @@ def main(argv: list[str]) -> int:
     spec |= {name: data.blocks[0].spec[name] for name in heard if image and name in data.blocks[0].spec}
     out = Path(_OUT.value).expanduser() if _OUT.value else plan.run_dir / "traversals"
     _write(out, values, spec, [] if image or "basis" in model.fusion.arrays[0] else _block_of_each_column(data))
+    found = disentangled.measure_disentanglement(model, data, given, shown)
+    (out / "disentanglement.json").write_text(json.dumps(replace_nan(found), indent=1), encoding="utf-8")
+    if found["classes"]:
+        console.print(disentangled.disentanglement_table(found))
+    print_line(disentangled.tell_udr(found["udr"]))
     print_line(f"{len(dimensions)} dimensions from {spec['track_id']} in {out}")
     return _make_sound(out) if image else 0
 

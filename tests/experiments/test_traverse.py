@@ -49,6 +49,24 @@ def test_vectors_are_drawn_for_the_most_informative_dimensions(place):
     assert "4 dimensions from t0007" in out
 
 
+def test_what_the_dimensions_stand_for_is_told(place):
+    """The store's three classes are well apart: what is told of them is beyond chance, and there are two seeds."""
+    code, out, err = traverse(place, f"--run={place / 'run'}")
+    assert code == 0, err
+    found = json.loads((place / "run" / "traversals" / "disentanglement.json").read_text())
+    assert list(found["classes"]) == ["genre"]
+    scores = found["classes"]["genre"]
+    assert scores["informativeness"]["score"] > 0.5
+    assert scores["informativeness"]["p"] == 0.05
+    assert scores["disentanglement"]["score"] is None, "one factor has nothing to be kept apart from"
+    assert found["setting"]["beta"] == 1
+    assert found["udr"]["seeds"] == [0, 1]
+    assert all(0 < score <= 1 for score in found["udr"]["score"])
+    assert "genre" in out
+    assert "MIG" in out
+    assert "UDR over 2 seeds" in out
+
+
 def test_bad_input_is_one_clear_line(place, tmp_path):
     for args, line in (
         ([], "name the run"),
