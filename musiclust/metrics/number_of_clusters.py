@@ -20,7 +20,8 @@ points and surrogates have the same chances. The test stops once two surrogates 
 1991). Only where p is at most 0.05 is k chosen.
 
 "One" says that no other number is better by this test, and not that there are no clusters: those that touch, those of
-few tracks among many, and long or bent ones may go unseen. `python -m benchmarks.number_of_clusters` measures it.
+few tracks among many, and long or bent ones may go unseen. Nor is another number proof of clusters that stand apart: a
+bent cloud, a ring or a banana, is cut in the same places each time, and often counts as several.
 """
 
 import math
