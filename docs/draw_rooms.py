@@ -33,7 +33,7 @@ LIBRARY: dict[str, tuple[str, ...]] = {
     "models": ("musiclust.models",),
     "training": (
         *("musiclust.objectives", "musiclust.neighbours", "musiclust.schedules"),
-        *("musiclust.training", "musiclust.population"),
+        *("musiclust.splits", "musiclust.training", "musiclust.population"),
     ),
     "checkpoint": ("musiclust.checkpoint",),
     "baselines": ("musiclust.embedding", "musiclust.baselines"),

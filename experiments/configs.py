@@ -26,8 +26,11 @@ class Config:
         where the store has none, and "mfcc_mean" is taken for the tagger's where the store lacks them.
       fusion: in FUSIONS. scaling: in SCALINGS. weights: of the blocks in the weighted fusion, () for the usual ones.
       condition: "none", "modality" (which blocks the track has), the name of classes (one-hot), "class" for those
-        scored against, or either with ":code" (one column, the code over the largest).
-      latent_dim: L. options: further attributes of the model. neighbours, patience, precision: as in train.Recipe.
+        scored against, or either with ":code" (one column, the code over the largest;
+        where the classes of some tracks are unknown, a second one says of which).
+      latent_dim: L. options: further attributes of the model. neighbours, patience, precision, free_bits,
+        capacity: as in training.Recipe. held_out: share of the tracks, whole groups, that neither the scaling nor the
+        model is fitted on; 0 for none.
       subsamples: how many subsamples of the tracks each replica is trained on beside all of them. max_memory: GiB that
         training may take, 0 for the usual share.
       baselines: in BASELINES; those of the two reports, if none are named.
@@ -55,6 +58,9 @@ class Config:
     neighbours: float = 0.0
     patience: int = 0
     precision: str = "float32"
+    free_bits: float = 0.0
+    capacity: float = 0.0
+    held_out: float = 0.0
     max_memory: float = 0.0
     baselines: tuple[str, ...] = REPORT_BASELINES
     clusterer: tuple[str, ...] = ("kmeans",)

@@ -53,8 +53,13 @@ def main(argv: list[str]) -> int:
     own = store == plan.store
     config = plan.config if own else inputs.for_other_store(plan.config, store)
     data = inputs.load(config, store, model.fusion)
+    if data.data.cond.shape[1] != model.conditions:
+        raise InputError(
+            f"the model was told {model.conditions} numbers of each track by --condition={config.condition}, {store} "
+            f"gives {data.data.cond.shape[1]}: its classes are others, or unknown for some tracks only here or there"
+        )
     # The rows of the subsamples are those of the tracks that were trained on.
-    rows = subsample_rows(config, data.tracks) if own else None
+    rows = subsample_rows(config, data) if own else None
     with show_progress() as report:
         scored = score_all(
             config,

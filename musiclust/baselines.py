@@ -58,6 +58,30 @@ def pca(x: np.ndarray, *, latent_dim: int, seed: int) -> np.ndarray:
         return PCA(min(latent_dim, *x.shape), random_state=seed).fit_transform(x).astype(np.float32)
 
 
+def pca_reconstruction(x_train: np.ndarray, x_held: np.ndarray, latent_dim: int) -> float:
+    """Returns the squared error a track of what PCA of the training part gives back of the held-out part.
+
+    It is summed over the columns, as `objectives.squared_error`, and a mean over tracks.
+
+    Args:
+      x_train: (N, *D) finite features, flattened to D columns.
+      x_held: (M, *D) features, scaled as those.
+      latent_dim: how many components are kept, >= 1; at most min(N, D) are.
+
+    Raises:
+      InputError: if a value is not finite or `latent_dim` is below 1.
+
+    >>> pca_reconstruction(np.eye(3), np.eye(3), latent_dim=3) < 1e-12
+    True
+    """
+    train, held = _flatten(x_train), _flatten(x_held)
+    if latent_dim < 1:
+        raise InputError(f"a latent dimension of {latent_dim} is none: choose `latent_dim` of at least 1")
+    with np.errstate(invalid="ignore"):
+        fitted = PCA(min(latent_dim, *train.shape), random_state=0).fit(train)
+    return float(np.square(held - fitted.inverse_transform(fitted.transform(held))).sum(axis=1).mean())
+
+
 def unit_features(x: np.ndarray, *, latent_dim: int, seed: int) -> np.ndarray:
     """Centres the columns and brings each row to length 1, so that distances are cosines: (N, D).
 

@@ -118,6 +118,10 @@ def restore(root: Path) -> Checkpoint:
         raise InputError(f"{root}/{epoch}: damaged, or of another version ({reason}): train again") from error
     blocks = record["fusion"]["blocks"]
     arrays = tuple({name: np.asarray(value) for name, value in items.fusion[block].items()} for block in blocks)
+    history = {name: np.asarray(value) for name, value in items.history.items()}
+    loss = history["loss"]
+    # Runs of versions before 0.3 have neither.
+    history = {"neighbours": np.zeros_like(loss), "held_out": np.full_like(loss, np.nan)} | history
     states = items.states._replace(key=jax.random.wrap_key_data(items.states.key))
     return Checkpoint(
         epoch=epoch,
@@ -125,7 +129,7 @@ def restore(root: Path) -> Checkpoint:
         recipe=training.Recipe(**record["recipe"]),
         settings=tuple(training.Setting(*setting) for setting in record["settings"]),
         states=states,
-        history=History(**{name: np.asarray(value) for name, value in items.history.items()}),
+        history=History(**history),
         fusion=Fusion(record["fusion"]["how"], tuple(blocks), arrays),
         conditions=record["conditions"],
         meta=record["meta"],

@@ -50,6 +50,32 @@ def elbo(
     return error + beta * kl.sum(axis=1), (error, kl)
 
 
+def free_bits(kl: Float[Array, " L"], least: float) -> Float[Array, ""]:
+    """Returns the KL that a model pays for where each dimension has `least` nats free: the rest of each, and `least`.
+
+    A dimension under it gets no push towards the prior (Kingma et al., NeurIPS 2016, equation 15).
+
+    Args:
+      kl: (L,) nats of each dimension, a mean over a batch.
+
+    >>> float(free_bits(jnp.array([0.0, 0.25, 2.0]), 0.5))
+    3.0
+    """
+    return jnp.maximum(kl, least).sum()
+
+
+def distance_to_capacity(kl: Float[Array, " L"], capacity: Float[Array, ""]) -> Float[Array, ""]:
+    """Returns how far the KL of all dimensions is from a capacity in nats (Burgess et al. 2018, arXiv 1804.03599).
+
+    Args:
+      kl: (L,) nats of each dimension, a mean over a batch.
+
+    >>> float(distance_to_capacity(jnp.array([0.5, 0.5]), jnp.array(4.0)))
+    3.0
+    """
+    return jnp.abs(kl.sum() - capacity)
+
+
 def sample(q: Posterior, key: Key[Array, ""]) -> Float[Array, "B L"]:
     """Draws one z from q for each track, differentiable in mean and logvar.
 

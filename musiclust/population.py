@@ -37,11 +37,13 @@ _SHARDED, _SHARED = PartitionSpec(_AXIS), PartitionSpec()
 class Shared(NamedTuple):
     """What all replicas look at.
 
-    data: of N tracks. rows: (T, n) int32, each line the rows of `data` that a replica trains on.
+    data: of N tracks. rows: (T, n) int32, each line the rows of `data` that a replica trains on. held_out: (h,) int32
+    rows on which none does, None where there are no such.
     """
 
     data: Data
     rows: Int[AnyArray, "T n"]
+    held_out: Int[AnyArray, " h"] | None = None
 
 
 class Footprint(NamedTuple):
@@ -94,7 +96,7 @@ def footprint(model: Model, recipe: training.Recipe, shared: Shared) -> Footprin
     batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), jnp.float32), data)
 
     def kept(state: TrainState, batch: Data) -> PyTree:
-        descended = partial(training.objective, model, recipe, state, jnp.ones(()), batch, jnp.ones(size))
+        descended = partial(training.objective, model, recipe, state, jnp.ones(()), 1.0, batch, jnp.ones(size))
         return jax.vjp(lambda params: descended(params)[0], state.params)[1]
 
     kept_bytes = _bytes(jax.eval_shape(kept, state, batch))
@@ -153,8 +155,8 @@ def compiled(model: Model, recipe: training.Recipe, chunk: int, layout: Layout, 
 
     The last programs are kept, so that training again on data of the same shape compiles nothing.
     """
-    data, rows = shared
-    shapes = data.x.shape, data.cond.shape, rows.shape
+    data, rows, held_out = shared
+    shapes = data.x.shape, data.cond.shape, rows.shape, None if held_out is None else held_out.shape
     return _compiled(model, recipe, chunk, layout, *shapes)  # pyright: ignore[reportArgumentType]
 
 
@@ -167,10 +169,13 @@ def _compiled(
     x_shape: tuple[int, ...],
     cond_shape: tuple[int, ...],
     rows_shape: tuple[int, ...],
+    held_out_shape: tuple[int, ...] | None,
 ) -> Program:
     mesh, places = _mesh(layout), layout.places
     data = Data(jax.ShapeDtypeStruct(x_shape, jnp.float32), jax.ShapeDtypeStruct(cond_shape, jnp.float32))
-    shared = Shared(data, jax.ShapeDtypeStruct(rows_shape, jnp.int32))
+    rows = jax.ShapeDtypeStruct(rows_shape, jnp.int32)
+    held_out = None if held_out_shape is None else jax.ShapeDtypeStruct(held_out_shape, jnp.int32)
+    shared = Shared(data, rows, held_out)
 
     def shape(leaf: Any, spec: PartitionSpec, *axes: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((*axes, *leaf.shape), leaf.dtype, sharding=NamedSharding(mesh, spec))
@@ -203,7 +208,8 @@ def run_group(
 
     def mine(states: TrainState, hypers: Hyper, shared: Shared, first_epoch: Any, epochs: Any) -> Any:
         def one(replica: tuple[TrainState, Hyper]) -> tuple[TrainState, History]:
-            return training.run_epochs(model, recipe, chunk, *replica, *shared, first_epoch, epochs)
+            data, rows, held_out = shared
+            return training.run_epochs(model, recipe, chunk, *replica, data, rows, first_epoch, epochs, held_out)
 
         return jax.lax.map(one, (states, hypers), batch_size=layout.width if layout.width > 1 else None)
 

@@ -73,6 +73,15 @@ def cyclical_beta(progress: Any) -> Any:
     return jnp.where(cycle < 4, jnp.minimum(1.0, 2 * (cycle % 1)), 1.0)
 
 
+def rising_capacity(progress: Any) -> Any:
+    """Lets the capacity rise linearly from 0 to all of it over the first half of the run (Burgess et al. 2018).
+
+    >>> [float(rising_capacity(progress)) for progress in (0.0, 0.25, 0.5, 1.0)]
+    [0.0, 0.5, 1.0, 1.0]
+    """
+    return jnp.minimum(1.0, 2 * progress)
+
+
 # name -> (share of the whole run that is done, 0 to 1 -> factor of beta, 0 to 1)
 BETA_SCHEDULES: dict[str, Callable[[Any], Any]] = {
     "constant": constant_beta,

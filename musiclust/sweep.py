@@ -34,8 +34,8 @@ _CHUNK_VALUES = 10_000_000  # of features seen in a chunk: a second or so for ve
 class Prepared(NamedTuple):
     """A population that is ready to train.
 
-    shared: the data and the table of rows, on the device. chunk: epochs between two looks at the losses.
-    compile_seconds: what compilation took.
+    shared: the data, the table of rows and the rows held out, on the device. chunk: epochs between two looks at the
+    losses. compile_seconds: what compilation took.
     """
 
     model: Model
@@ -120,6 +120,7 @@ def train(
     betas: Sequence[float | int] = (1.0,),
     learning_rates: Sequence[float | int] = (1e-3,),
     rows: AnyArray | None = None,
+    held_out: AnyArray | None = None,
     epochs: int = 100,
     recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
     max_memory: int | None = None,
@@ -132,8 +133,10 @@ def train(
       data: x (N, *D), finite and scaled (see `fusion.standardise`); cond (N, C) where the model is conditional.
       seeds: of the first weights, the order of the tracks and the noise.
       betas: weights of the KL term, >= 0. learning_rates: Adam's peak step sizes, > 0.
-      rows: (T, n) integers, each line the rows of `data` that a replica trains on; None for one line of all N. Lines of
-        `splits.draw_subsamples` show how stable the clusters are.
+      rows: (T, n) integers, each line the rows of `data` that a replica trains on; None for one line of all that are
+        not held out. Lines of `splits.draw_subsamples` show how stable the clusters are.
+      held_out: (h,) integers, rows of `data` that no replica trains on. Their loss goes into the History, and early
+        stopping looks at it. `splits.split_held_out` draws them.
       epochs: passes over the data, >= 1.
       recipe: batch size, schedules, early stopping and precision.
       max_memory: bytes that training may take; None for half of the machine's, or four fifths of its accelerators'.
@@ -164,6 +167,7 @@ def train(
         epochs=epochs,
         recipe=recipe,
         rows=rows,
+        held_out=held_out,
         max_memory=max_memory,
         on_epochs=on_epochs,
     )
@@ -177,6 +181,7 @@ def train_settings(
     epochs: int,
     recipe: Recipe,
     rows: AnyArray | None = None,
+    held_out: AnyArray | None = None,
     max_memory: int | None = None,
     on_epochs: Callable[[int, History], None] = lambda epochs, history: None,
 ) -> Trained:
@@ -187,7 +192,7 @@ def train_settings(
 
     Args:
       settings: of the R replicas; `rows` of each is a line of the table.
-      model, data, epochs, recipe, rows, max_memory, on_epochs: as in `train`.
+      model, data, epochs, recipe, rows, held_out, max_memory, on_epochs: as in `train`.
 
     Returns:
       The replicas, in the order of the settings.
@@ -205,7 +210,9 @@ def train_settings(
       2
     """
     data = _check(model, data, settings, epochs)
-    prepared = prepare(model, recipe, data, settings=settings, epochs=epochs, rows=rows, max_memory=max_memory)
+    prepared = prepare(
+        model, recipe, data, settings=settings, epochs=epochs, rows=rows, held_out=held_out, max_memory=max_memory
+    )
     for chunk in train_chunks(prepared):
         on_epochs(chunk.epoch, chunk.part)
     return chunk.trained()
@@ -247,22 +254,28 @@ def prepare(
     settings: Sequence[Setting],
     epochs: int,
     rows: AnyArray | None = None,
+    held_out: AnyArray | None = None,
     max_memory: int | None = None,
 ) -> Prepared:
     """Lays out R replicas and compiles their program. It may run in a thread of its own.
 
     Args:
       settings: those of the R replicas.
-      rows: (T, n) integers, each line the rows of `data` that a replica trains on; None for one line of all N.
+      rows, held_out: as in `train`.
       max_memory: bytes that training may take; see `population.arrange`.
 
     Raises:
-      InputError: if the table of rows does not fit the data or the settings, or if not even one replica fits.
+      InputError: if the rows do not fit the data or the settings, or if not even one replica fits.
     """
-    table = population.share_all(data).rows if rows is None else _check_rows(rows, len(data.x))
+    out = None if held_out is None else _check_held_out(held_out, len(data.x))
+    if rows is None:
+        rows = np.setdiff1d(np.arange(len(data.x)), [] if out is None else out)[None]
+    table = _check_rows(rows, len(data.x))
+    if out is not None and np.isin(table, out).any():
+        raise InputError(f"row {table[np.isin(table, out)][0]} is in `rows` and in `held_out`: leave it out of one")
     if beyond := [setting for setting in settings if not 0 <= setting.rows < len(table)]:
         raise InputError(f"{beyond[0]}: `rows` has {len(table)} lines, counted from 0")
-    shared: population.Shared = jax.tree.map(jnp.asarray, population.Shared(data, table))
+    shared: population.Shared = jax.tree.map(jnp.asarray, population.Shared(data, table, out))
     each = population.footprint(model, recipe, shared)
     layout = population.arrange(len(settings), jax.local_device_count(), each, max_memory)
     chunk = chunk_epochs(len(settings) * table.shape[1] * (shared.data.x.size // len(shared.data.x)))
@@ -317,6 +330,8 @@ def _no_history(replicas: int, latent_dim: int) -> History:
         np.zeros((replicas, 0), np.float32),
         np.zeros((replicas, 0), np.float32),
         np.zeros((replicas, 0, latent_dim), np.float32),
+        np.zeros((replicas, 0), np.float32),
+        np.zeros((replicas, 0), np.float32),
     )
 
 
@@ -354,6 +369,16 @@ def _check_rows(rows: AnyArray, tracks: int) -> np.ndarray:
     if table.min() < 0 or table.max() >= tracks:
         raise InputError(f"`rows` goes from {table.min()} to {table.max()}: the rows of data are 0 to {tracks - 1}")
     return table.astype(np.int32)
+
+
+def _check_held_out(held_out: AnyArray, tracks: int) -> np.ndarray:
+    """The rows held out as (h,) int32, if there are such."""
+    rows = np.asarray(held_out)
+    if rows.ndim != 1 or not len(rows) or not np.issubdtype(rows.dtype, np.integer):
+        raise InputError(f"`held_out` is {rows.dtype} of shape {rows.shape}: give at least one row number, or None")
+    if rows.min() < 0 or rows.max() >= tracks:
+        raise InputError(f"`held_out` goes from {rows.min()} to {rows.max()}: the rows of data are 0 to {tracks - 1}")
+    return rows.astype(np.int32)
 
 
 def _check(model: Model, data: Data, settings: Sequence[Setting], epochs: int) -> Data:

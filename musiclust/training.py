@@ -19,10 +19,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from musiclust import neighbours, objectives, schedules
+from musiclust.errors import InputError
 from musiclust.models import Model
+from musiclust.noise import counter_normal
 from musiclust.types import Data, History, Hyper, Posterior, TrainState
 
 _INIT, _SHUFFLE, _SAMPLE, _DROPOUT, _EVALUATE = range(5)
@@ -43,11 +45,18 @@ class Recipe:
       beta_schedule: name of the schedule of beta, in schedules.BETA_SCHEDULES.
       neighbours: weight of the stochastic-neighbour term, in multiples of the number of features D; 1 is the weight
         of scvis (Ding et al., Nature Communications 2018) and VAE-SNE, 0 trains without it.
-      patience: a replica stops after so many epochs in a row whose loss was not lower than the best one by a
-        thousandth of it; epochs in which beta's schedule moves do not count. 0: it never stops.
+      patience: a replica stops after so many epochs in a row in which what is looked at was not lower than the best
+        one by a thousandth of it. Looked at is the held-out loss where tracks are held out, else all that is descended.
+        Epochs in which beta or the capacity moves do not count. 0: it never stops.
       precision: name in PRECISIONS of the type that the factors of the layers' products have in training. Parameters,
         norms, losses and evaluation are float32 always, and so are sums of products, but for an accelerator's
         convolutions.
+      free_bits: nats of each latent dimension's KL that cost nothing; see `objectives.free_bits`. 0: all cost.
+      capacity: nats to which the KL of all dimensions is drawn, rising from 0 over the first half of the run: beta
+        times `objectives.distance_to_capacity` takes the place of beta times KL. 0: it is drawn to 0, as usual.
+
+    Raises:
+      InputError: if both free_bits and capacity are given, or one is negative.
     """
 
     batch_size: int = 256
@@ -56,11 +65,33 @@ class Recipe:
     neighbours: float = 0.0
     patience: int = 0
     precision: str = "float32"
+    free_bits: float = 0.0
+    capacity: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.free_bits, self.capacity) < 0 or (self.free_bits and self.capacity):
+            raise InputError(
+                f"`free_bits` is {self.free_bits:g} and `capacity` {self.capacity:g}: give one of them, above 0"
+            )
 
     def batches(self, tracks: int) -> tuple[int, int]:
         """(batches an epoch, tracks a batch)."""
         count = math.ceil(tracks / self.batch_size)
         return count, math.ceil(tracks / count)
+
+
+class Sums(NamedTuple):
+    """What a step computes, summed over the tracks that count.
+
+    loss, reconstruction, kl_per_dim (L,), neighbours: as in `History`. descended: what the step goes down, which is the
+    loss with the recipe's free bits or capacity, and the neighbour term.
+    """
+
+    loss: Float[Array, ""]
+    reconstruction: Float[Array, ""]
+    kl_per_dim: Float[Array, " L"]
+    neighbours: Float[Array, ""]
+    descended: Float[Array, ""]
 
 
 class Setting(NamedTuple):
@@ -116,11 +147,12 @@ def objective(
     recipe: Recipe,
     state: TrainState,
     beta: Float[Array, ""],
+    progress: Float[Array, ""] | float,
     batch: Data,
     weight: Float[Array, " B"],
     params: PyTree,
-) -> tuple[Float[Array, ""], tuple[tuple[Float[Array, ""], Float[Array, ""], Float[Array, " L"]], PyTree]]:
-    """The loss that a step descends, as a function of `params`, with (sums, batch statistics); see `train_step`."""
+) -> tuple[Float[Array, ""], tuple[Sums, PyTree]]:
+    """What a step descends, as a function of `params`, with (sums, batch statistics); see `train_step`."""
     sample_key, dropout_key = (
         jax.random.fold_in(jax.random.fold_in(state.key, use), state.step) for use in (_SAMPLE, _DROPOUT)
     )
@@ -129,14 +161,30 @@ def objective(
         variables, batch, sample_key, True, rngs={"dropout": dropout_key}
     )
     loss, (error, kl) = objectives.elbo(reconstruction, batch.x, q, beta)
-    sums = (weight @ loss, weight @ error, weight @ kl)
-    total = sums[0] / weight.sum()
+    counting = weight.sum()
+    total = descended = weight @ loss
+    mean = total / counting
+    if recipe.free_bits or recipe.capacity:
+        kl_mean = weight @ kl / counting
+        if recipe.free_bits:
+            penalty = objectives.free_bits(kl_mean, recipe.free_bits)
+        else:
+            capacity = recipe.capacity * schedules.rising_capacity(jnp.asarray(progress))
+            penalty = objectives.distance_to_capacity(kl_mean, capacity)
+        mean = weight @ error / counting + beta * penalty
+        descended = counting * mean
+    term = jnp.zeros(())
     if recipe.neighbours:
         flat = batch.x.reshape(len(batch.x), -1)
         affinities = neighbours.neighbour_affinities(flat, weight)
-        divergence = neighbours.neighbour_divergence(affinities, z, weight)
-        total = total + recipe.neighbours * flat.shape[1] * divergence
-    return total, (sums, updated.get("batch_stats", {}))
+        scale = recipe.neighbours * flat.shape[1]
+        mean = mean + scale * neighbours.neighbour_divergence(affinities, z, weight)
+        # What is told of it is computed apart, or the numbers of training would be rounded otherwise.
+        apart = jax.lax.optimization_barrier(jax.lax.stop_gradient((affinities, z, weight)))
+        term = scale * neighbours.neighbour_divergence(*apart)
+        descended = descended + counting * term
+    sums = Sums(total, weight @ error, weight @ kl, counting * term, descended)
+    return mean, (sums, updated.get("batch_stats", {}))
 
 
 def train_step(
@@ -148,7 +196,7 @@ def train_step(
     weight: Float[Array, " B"],
     epoch: Float[Array, ""] | float,
     progress: Float[Array, ""] | float,
-) -> tuple[TrainState, tuple[Float[Array, ""], Float[Array, ""], Float[Array, " L"]]]:
+) -> tuple[TrainState, Sums]:
     """One step of Adam on the weighted mean of the negative ELBO, and of the neighbour term if the recipe has one.
 
     That term is recipe.neighbours * D * `neighbours.neighbour_divergence` of the z that are decoded (drawn from q, as
@@ -160,11 +208,11 @@ def train_step(
       epoch: epochs done before this step, with a fraction; progress: what share of the run they are.
 
     Returns:
-      The next state, and (loss, squared error, KL per dimension) summed over the tracks that count.
+      The next state, and what the step computed, summed over the tracks that count.
     """
     beta = hyper.beta * schedules.BETA_SCHEDULES[recipe.beta_schedule](progress)
     with jax.default_matmul_precision(recipe.precision):
-        descended = partial(objective, model, recipe, state, beta, batch, weight)
+        descended = partial(objective, model, recipe, state, beta, progress, batch, weight)
         gradients, (sums, batch_stats) = jax.grad(descended, has_aux=True)(state.params)
     updates, opt_state = _ADAM.update(gradients, state.opt_state)
     rate = hyper.learning_rate * schedules.SCHEDULES[recipe.schedule](epoch, progress)
@@ -183,11 +231,12 @@ def run_epochs(
     rows: Int[Array, "T n"],
     first_epoch: Int[Array, ""] | int,
     epochs: Int[Array, ""] | int,
+    held_out: Int[Array, " h"] | None = None,
 ) -> tuple[TrainState, History]:
     """Trains one replica from `first_epoch` on for `chunk` epochs, each over its tracks in an order of its own.
 
     Its tracks are the rows of `data` that stand in line `hyper.rows` of the table `rows`. A track that stands there
-    twice counts twice.
+    twice counts twice. The rows `held_out` are looked at after each epoch.
 
     Epochs past `epochs`, the length of the whole run, and those of a replica that has stopped (`Recipe.patience`) leave
     the state as it is; their History rows are zero.
@@ -197,6 +246,10 @@ def run_epochs(
     weight = jnp.concatenate([jnp.ones(n), jnp.zeros(count * size - n)]).reshape(count, size)
     mine = rows[hyper.rows]
     settled = schedules.BETA_SCHEDULES[recipe.beta_schedule]
+
+    def moves(progress: Float[Array, ""]) -> Bool[Array, ""]:
+        still = settled(progress) == 1.0
+        return ~(still & (schedules.rising_capacity(progress) == 1.0) if recipe.capacity else still)
 
     def one_epoch(state: TrainState, epoch: Int[Array, ""]) -> tuple[TrainState, History]:
         order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(state.key, _SHUFFLE), epoch), n)
@@ -209,13 +262,17 @@ def run_epochs(
             return train_step(model, recipe, state, hyper, *given)
 
         state, sums = jax.lax.scan(one_step, state, (batches, weight, elapsed, elapsed / epochs))
-        loss, error, kl = (part.sum(axis=0) / n for part in sums)
+        means = jax.tree.map(lambda part: part.sum(axis=0) / n, sums)
+        held = jnp.full((), jnp.nan)
+        if held_out is not None:
+            held = held_out_loss(model, recipe, state, hyper.beta, data, held_out)
         if recipe.patience:
-            moves = (settled(epoch / epochs) != 1.0) | (settled((epoch + 1) / epochs) != 1.0)
-            better = moves | (loss < state.best - _IMPROVEMENT * jnp.abs(state.best))
-            best = jnp.where(moves, jnp.inf, jnp.minimum(loss, state.best))
+            seen = means.descended if held_out is None else held
+            moving = moves(epoch / epochs) | moves((epoch + 1) / epochs)
+            better = moving | (seen < state.best - _IMPROVEMENT * jnp.abs(state.best))
+            best = jnp.where(moving, jnp.inf, jnp.minimum(seen, state.best))
             state = state._replace(best=best, stale=jnp.where(better, 0, state.stale + 1))
-        return state, History(loss, error, kl)
+        return state, History(means.loss, means.reconstruction, means.kl_per_dim, means.neighbours, held)
 
     def no_epoch(state: TrainState, epoch: Int[Array, ""]) -> tuple[TrainState, History]:
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(one_epoch, state, epoch)[1])
@@ -228,6 +285,42 @@ def run_epochs(
         return jax.lax.cond(due, one_epoch, no_epoch, state, epoch)
 
     return jax.lax.scan(body, state, first_epoch + jnp.arange(chunk))
+
+
+def held_out_loss(
+    model: Model,
+    recipe: Recipe,
+    state: TrainState,
+    beta: Float[Array, ""],
+    data: Data,
+    held_out: Int[Array, " h"],
+) -> Float[Array, ""]:
+    """Mean over the rows `held_out` of the negative ELBO at beta, and of the neighbour term if the recipe has one.
+
+    In evaluation mode, one draw a track, the same in each epoch. Free bits and capacity are left out: they are a way to
+    train, not what is wanted of the model.
+    """
+    h = len(held_out)
+    count, size = recipe.batches(h)
+    # A part smaller than what fills it up has its tracks several times.
+    rows = jnp.resize(held_out, (count * size,)).reshape(count, size)
+    weight = (jnp.arange(count * size) < h).astype(jnp.float32).reshape(count, size)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    keys = jax.random.split(jax.random.fold_in(state.key, _EVALUATE), count)
+
+    def one(args: tuple[Int[Array, " B"], Float[Array, " B"], Key[Array, ""]]) -> Float[Array, ""]:
+        rows, weight, key = args
+        batch = jax.tree.map(lambda leaf: leaf[rows], data)
+        q, z, reconstruction = nn.apply(_forward, model)(variables, batch, key, False)
+        total = weight @ objectives.elbo(reconstruction, batch.x, q, beta)[0]
+        if recipe.neighbours:
+            flat = batch.x.reshape(len(batch.x), -1)
+            affinities = neighbours.neighbour_affinities(flat, weight)
+            divergence = neighbours.neighbour_divergence(affinities, z, weight)
+            total = total + weight.sum() * recipe.neighbours * flat.shape[1] * divergence
+        return total
+
+    return jax.lax.map(one, (rows, weight, keys)).sum() / h
 
 
 @partial(jax.jit, static_argnums=0)
@@ -266,3 +359,104 @@ def negative_elbo(model: Model, state: TrainState, data: Data) -> Float[Array, "
         return objectives.elbo(reconstruction, batch.x, q, jnp.ones(()))[0][0]
 
     return jax.lax.map(one, (data, keys), batch_size=_ENCODE_BATCH).mean()
+
+
+def elbo_nats(model: Model, state: TrainState, data: Data, *, samples: int = 50) -> Float[Array, " N"]:
+    """The evidence lower bound of log p(x) of each track in nats, its likelihood's constant included.
+
+    The likelihood is the one that the loss implies: a Gaussian of variance 1/2 for each feature. Beta plays no part, so
+    that models trained at different ones can be compared. Evaluation mode.
+
+    Args:
+      samples: draws of z, over which the likelihood is averaged.
+
+    Raises:
+      InputError: if the model is not variational: then it has no bound.
+    """
+    likelihood, _, kl = _bounded(model, state, data, samples)
+    return likelihood.mean(axis=1) - kl
+
+
+def iwae(model: Model, state: TrainState, data: Data, *, samples: int = 50) -> Float[Array, " N"]:
+    """The importance-weighted bound of log p(x) of each track in nats (Burda et al., ICLR 2016, equation 8).
+
+    The likelihood is that of `elbo_nats`. On average the bound is at least the ELBO, rises with `samples` and is at
+    most log p(x).
+
+    Args:
+      samples: draws of z that are weighed against each other; with one it is an ELBO.
+
+    Raises:
+      InputError: if the model is not variational: then it has no bound.
+    """
+    likelihood, ratio, _ = _bounded(model, state, data, samples)
+    return jax.nn.logsumexp(likelihood + ratio, axis=1) - math.log(samples)
+
+
+def held_out_scores(model: Model, state: TrainState, data: Data) -> dict[str, float]:
+    """How well a model knows tracks that it was not trained on, as means over them.
+
+    Returns:
+      "elbo" and "iwae" (50 draws) in nats, higher is better, NaN where the model is not variational; "reconstruction",
+      the squared error at the posterior's mean, lower is better, which `baselines.pca_reconstruction` compares with.
+    """
+    bounds = {"elbo": math.nan, "iwae": math.nan}
+    if model.variational:
+        likelihood, ratio, kl = _bounded(model, state, data, 50)
+        weighted = jax.nn.logsumexp(likelihood + ratio, axis=1) - math.log(50)
+        bounds = {"elbo": float((likelihood.mean(axis=1) - kl).mean()), "iwae": float(weighted.mean())}
+    return bounds | {"reconstruction": float(_errors(model, state, data).mean())}
+
+
+def _bounded(
+    model: Model, state: TrainState, data: Data, samples: int
+) -> tuple[Float[Array, "N K"], Float[Array, "N K"], Float[Array, " N"]]:
+    if not model.variational:
+        raise InputError(f"a model of the kind {type(model).__name__} has no posterior, and so no bound of log p(x)")
+    if samples < 1:
+        raise InputError(f"samples = {samples}: choose `samples` of at least 1")
+    return _draw_terms(model, samples, state, data)
+
+
+def _encode(model: Model, batch: Data) -> Posterior:
+    return model.encode(batch.x, batch.cond, False)
+
+
+def _decode(model: Model, z: Float[Array, "B L"], cond: Float[Array, "B C"]) -> Float[Array, "B *D"]:
+    return model.decode(z, cond, False)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _draw_terms(
+    model: Model, samples: int, state: TrainState, data: Data
+) -> tuple[Float[Array, "N K"], Float[Array, "N K"], Float[Array, " N"]]:
+    """(log p(x | z), log p(z) - log q(z | x)) of K draws of z for each track, and its KL."""
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    keys = jax.random.split(jax.random.fold_in(state.key, _EVALUATE), len(data.x))
+    constant = 0.5 * math.log(math.pi) * math.prod(data.x.shape[1:])
+
+    def one(args: tuple[Data, Key[Array, ""]]) -> tuple[Float[Array, " K"], Float[Array, " K"], Float[Array, ""]]:
+        track, key = args
+        batch = jax.tree.map(lambda a: a[None], track)
+        q = nn.apply(_encode, model)(variables, batch)
+        noise = counter_normal(key, (samples, q.mean.shape[1]))
+        z = q.mean + jnp.exp(0.5 * q.logvar) * noise
+        cond = jnp.broadcast_to(batch.cond, (samples, batch.cond.shape[1]))
+        x = jnp.broadcast_to(batch.x, (samples, *batch.x.shape[1:]))
+        decoded = nn.apply(_decode, model)(variables, z, cond)
+        ratio = 0.5 * (jnp.square(noise) + q.logvar - jnp.square(z)).sum(axis=1)
+        return -objectives.squared_error(decoded, x) - constant, ratio, objectives.gaussian_kl(q)[0].sum()
+
+    return jax.lax.map(one, (data, keys))
+
+
+@partial(jax.jit, static_argnums=0)
+def _errors(model: Model, state: TrainState, data: Data) -> Float[Array, " N"]:
+    """The squared error of each track at the mean of its posterior."""
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+
+    def one(track: Data) -> Float[Array, ""]:
+        batch = jax.tree.map(lambda a: a[None], track)
+        return objectives.squared_error(nn.apply(_forward, model)(variables, batch, None, False)[2], batch.x)[0]
+
+    return jax.lax.map(one, data, batch_size=_ENCODE_BATCH)

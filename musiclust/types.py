@@ -140,7 +140,8 @@ class TrainState(NamedTuple):
     """One replica between two steps. Arrays only; functions are arguments.
 
     `key` never changes: every random draw folds the step into it, so that a resumed run is the unbroken run. `best` is
-    the lowest loss of an epoch so far, `stale` the epochs since; both stay as they are without early stopping.
+    the lowest value so far of what `Recipe.patience` looks at, `stale` the epochs since; both stay as they are without
+    early stopping.
     """
 
     step: Int[AnyArray, "*R"]
@@ -156,12 +157,16 @@ class History(NamedTuple):
     """Means over the tracks of each epoch, in training mode (dropout on, batch statistics).
 
     loss = reconstruction + beta * KL; reconstruction: squared error summed over a track's features;
-    kl_per_dim in nats.
+    kl_per_dim in nats. neighbours: the stochastic-neighbour term with its weight, 0 without one. held_out: the loss and
+    the neighbour term of the tracks that are held out, in evaluation mode after the epoch and at beta's full weight;
+    NaN where none are.
     """
 
     loss: Float[AnyArray, "*R E"]
     reconstruction: Float[AnyArray, "*R E"]
     kl_per_dim: Float[AnyArray, "*R E L"]
+    neighbours: Float[AnyArray, "*R E"]
+    held_out: Float[AnyArray, "*R E"]
 
 
 class Clustering(NamedTuple):

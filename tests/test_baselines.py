@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from musiclust.baselines import BASELINES, UNSEEDED, features, pca, tsne, unit_features
+from musiclust.baselines import BASELINES, UNSEEDED, features, pca, pca_reconstruction, tsne, unit_features
 from musiclust.cluster import CLUSTERERS
 from musiclust.embedding import embed_2d
 from musiclust.errors import InputError
@@ -91,3 +91,16 @@ def test_bad_features_are_named(name):
 def test_pca_to_nothing_is_refused(x):
     with pytest.raises(InputError, match="`latent_dim` of at least 1"):
         pca(x, latent_dim=0, seed=0)
+
+
+def test_the_reconstruction_of_pca_is_of_tracks_that_it_was_not_fitted_on():
+    """Against the projection written out, with the mean and the axes of the training part."""
+    rng = np.random.default_rng(0)
+    train, held = rng.normal(size=(50, 4, 2)), rng.normal(size=(20, 4, 2)) + 1.0
+    flat, other = train.reshape(50, 8), held.reshape(20, 8)
+    axes = np.linalg.svd(flat - flat.mean(axis=0))[2][:3]
+    centred = other - flat.mean(axis=0)
+    expected = np.square(centred - centred @ axes.T @ axes).sum(axis=1).mean()
+    assert pca_reconstruction(train, held, 3) == pytest.approx(expected)
+    with pytest.raises(InputError, match="choose `latent_dim` of at least 1"):
+        pca_reconstruction(train, held, 0)

@@ -88,6 +88,16 @@ def test_a_list_of_settings_need_not_be_a_product(data, trained):
         sweep.train_settings(MODEL, data, settings=[sweep.Setting(0, 1.0, 1e-3, 2)], **options)
 
 
+def test_all_but_the_held_out_rows_are_trained_on(data):
+    held = np.array([3, 9, 27])
+    trained = mc.train(MODEL, data, held_out=held, epochs=12, recipe=RECIPE)
+    alone = mc.train(MODEL, mc.Data(np.delete(data.x, held, axis=0)), epochs=12, recipe=RECIPE)
+    np.testing.assert_allclose(trained.history.loss, alone.history.loss, rtol=1e-5)
+    assert np.isfinite(trained.history.held_out).all()
+    assert np.isnan(alone.history.held_out).all()
+    assert trained.history.held_out[0, -1] < trained.history.held_out[0, 0]
+
+
 def test_the_best_replica_has_not_collapsed(trained, data):
     kl = trained.history.kl_per_dim[:, -1].sum(axis=1)
     assert (kl[2:] < np.log(2)).all()
@@ -134,6 +144,10 @@ def test_a_condition_is_for_conditional_models(data):
         (lambda x: x, {"seeds": ()}, "there is nothing to train"),
         (lambda x: x, {"seeds": (-1,)}, "seeds are whole numbers from 0"),
         (lambda x: x, {"rows": np.array([[0, 40]])}, "`rows` goes from 0 to 40: the rows of data are 0 to 39"),
+        (lambda x: x, {"held_out": np.array([40])}, "`held_out` goes from 40 to 40: the rows of data are 0 to 39"),
+        (lambda x: x, {"held_out": np.arange(0)}, r"shape \(0,\): give at least one row number, or None"),
+        (lambda x: x, {"held_out": np.arange(39)}, r"shape \(1, 1\): give a table"),
+        (lambda x: x, {"rows": np.array([[1, 7]]), "held_out": np.array([7])}, "row 7 is in `rows` and in `held_out`"),
         (lambda x: x, {"rows": np.array([[-1, 3]])}, "`rows` goes from -1 to 3"),
         (
             lambda x: x,

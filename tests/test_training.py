@@ -5,12 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.stats import multivariate_normal
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
 from musiclust import neighbours, objectives, population, training
+from musiclust.errors import InputError
 from musiclust.models import MODELS
 from musiclust.schedules import SCHEDULES
-from musiclust.types import Data, Hyper
+from musiclust.types import Data, Hyper, Posterior
 
 N, D = 37, 6
 
@@ -72,8 +76,8 @@ def test_an_epoch_counts_each_track_once(model, data):
     total = 0.0
     for rows, weight in zip(order, weights, strict=True):
         batch = Data(data.x[rows], data.cond[rows])
-        state, (loss, _, _) = step(model, recipe, state, hyper, batch, weight, 0.0, 0.0)
-        total += float(loss)
+        state, sums = step(model, recipe, state, hyper, batch, weight, 0.0, 0.0)
+        total += float(sums.loss)
     assert float(history.loss[0]) == pytest.approx(total / N, rel=1e-5)
 
 
@@ -229,7 +233,10 @@ def test_the_neighbour_term_moves_the_parameters_and_is_not_in_the_loss():
     step = jax.jit(training.train_step, static_argnums=(0, 1))
     without, expected = step(model, training.Recipe(), *given)
     moved, sums = step(model, training.Recipe(neighbours=1.0), *given)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), sums, expected)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), sums[:3], expected[:3])
+    assert (float(expected.neighbours), float(expected.descended)) == (0.0, float(expected.loss))
+    assert float(sums.neighbours) > 1.0
+    np.testing.assert_allclose(sums.descended, sums.loss + sums.neighbours, rtol=1e-5)
     differences = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), moved.params, without.params)
     assert max(jax.tree.leaves(differences)) > 1e-3
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(moved.params))
@@ -299,3 +306,166 @@ def test_negative_elbo_is_error_plus_kl(model, data):
     # One draw a track instead of the mean: near, and not below the KL.
     assert float(training.negative_elbo(model, state, data)) == pytest.approx(at_mean + kl, rel=0.5)
     assert float(training.negative_elbo(model, state, data)) > kl
+
+
+def test_patience_sees_the_neighbour_term(model):
+    """Where the term pulls the latents apart, KL and loss rise while the term falls: that is no reason to stop."""
+    centres = np.random.default_rng(0).normal(size=(3, D))
+    x = jnp.asarray(centres[np.arange(N) % 3] + 0.1 * np.random.default_rng(1).normal(size=(N, D)), jnp.float32)
+    data = Data(x, jnp.zeros((N, 0)))
+    state = training.init_state(model, jax.random.key(0), data)
+    run = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))
+    recipe = training.Recipe(patience=5, neighbours=1000.0, schedule="constant")
+    stopped, history = run(model, recipe, 60, state, scalars(10.0, 1e-2), data, ALL, 0, 60)
+    epochs = int(stopped.step)
+    assert np.argmin(history.loss[:epochs]) == 0  # so that the loss alone would have ended it after six epochs
+    assert epochs > 20
+    assert float(history.neighbours[epochs - 1]) < 0.6 * float(history.neighbours[0])
+
+
+def test_held_out_tracks_are_looked_at_and_not_trained_on(model, data):
+    rows, held = np.arange(28)[None], np.arange(28, N)
+    run = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))
+    state = training.init_state(model, jax.random.key(0), data)
+    recipe = training.Recipe(batch_size=4, neighbours=0.5)
+    after, history = run(model, recipe, 4, state, scalars(2.0, 1e-3), data, rows, 0, 4, held)
+    expected, without = run(model, recipe, 4, state, scalars(2.0, 1e-3), data, rows, 0, 4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after.params, expected.params)
+    assert np.isnan(without.held_out).all()
+    # Against the terms of all nine at once; they come in three batches of three.
+    part = Data(data.x[held], data.cond[held])
+    q = training.encode(model, after, part)
+    at_mean = objectives.squared_error(training.reconstruct(model, after, part), part.x).mean()
+    whole = float(at_mean + 2.0 * objectives.gaussian_kl(q).sum(axis=1).mean())
+    plain = training.held_out_loss(model, training.Recipe(batch_size=4), after, jnp.array(2.0), data, jnp.asarray(held))
+    assert float(plain) == pytest.approx(whole, rel=0.4)
+    assert float(history.held_out[-1]) > float(plain)  # the neighbour term is in it
+    moved = Data(data.x.at[28:].add(5.0), data.cond)
+    _, other = run(model, recipe, 4, state, scalars(2.0, 1e-3), moved, rows, 0, 4, held)
+    np.testing.assert_array_equal(other.loss, history.loss)
+    assert (np.asarray(other.held_out) > np.asarray(history.held_out)).all()
+
+
+def test_patience_looks_at_the_held_out_tracks(model):
+    """Noise: the training loss falls for as long as one likes, the held-out one does not."""
+    data = Data(jax.random.normal(jax.random.key(0), (N, D)), jnp.zeros((N, 0)))
+    state = training.init_state(model, jax.random.key(0), data)
+    run = jax.jit(training.run_epochs, static_argnums=(0, 1, 2))
+    recipe = training.Recipe(patience=8, schedule="constant")
+    arguments = (state, scalars(0.0, 1e-2), data, np.arange(20)[None], 0, 150)
+    stopped, history = run(model, recipe, 150, *arguments, np.arange(20, N))
+    going, _ = run(model, recipe, 150, *arguments)
+    assert int(stopped.step) < int(going.step)
+    seen = np.asarray(history.held_out[: int(stopped.step)])
+    assert (seen[-8:] >= seen[:-8].min() * (1 - 1e-3)).all()
+
+
+class Linear(MODELS["vae"]):
+    """x = z W + noise, with the posterior of z as it is, but for what is added to its mean and log-variance."""
+
+    weights: tuple = ()
+    shift: float = 0.0
+    widen: float = 0.0
+
+    def encode(self, x, cond, train):
+        w = jnp.asarray(self.weights)
+        precision = 1 + 2 * (w**2).sum(axis=1, keepdims=True).T  # the rows of W are orthogonal
+        mean = 2 * x @ w.T / precision + self.shift
+        return Posterior(mean, jnp.broadcast_to(self.widen - jnp.log(precision), mean.shape))
+
+    def decode(self, z, cond, train):
+        return z @ jnp.asarray(self.weights)
+
+
+def linear(shift, widen):
+    w = ((1.0, 1.0, 0.0, 0.5, 0.0), (0.7, -0.7, 0.0, 0.0, 1.5))
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(200, 2)) @ np.array(w) + np.sqrt(0.5) * rng.normal(size=(200, 5))).astype(np.float32)
+    covariance = np.array(w).T @ np.array(w) + 0.5 * np.eye(5)
+    exact = multivariate_normal(np.zeros(5), covariance).logpdf(x)
+    state = training.TrainState(jnp.array(0), {}, {}, (), jax.random.key(0), jnp.array(0.0), jnp.array(0))
+    return Linear((5,), 2, weights=w, shift=shift, widen=widen), state, Data(jnp.asarray(x), jnp.zeros((200, 0))), exact
+
+
+def test_bounds_are_log_p_where_the_posterior_is_exact():
+    model, state, data, exact = linear(0.0, 0.0)
+    # The importance weights are all the same, so that one draw is enough.
+    np.testing.assert_allclose(training.iwae(model, state, data, samples=1), exact, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(training.iwae(model, state, data, samples=7), exact, rtol=1e-4, atol=1e-4)
+    assert float(training.elbo_nats(model, state, data, samples=500).mean()) == pytest.approx(exact.mean(), abs=0.02)
+
+
+def test_bounds_are_in_their_order_where_it_is_not():
+    model, state, data, exact = linear(0.3, 0.5)
+    elbo = float(training.elbo_nats(model, state, data, samples=200).mean())
+    bounds = [float(training.iwae(model, state, data, samples=samples).mean()) for samples in (1, 5, 50)]
+    # KL(q || p(z | x)) by hand: per dimension (exp(widen) - 1 - widen + shift^2 * precision) / 2.
+    precision = 1 + 2 * np.square(np.array(model.weights)).sum(axis=1)
+    gap = 0.5 * (np.exp(0.5) - 1.5 + 0.09 * precision).sum()
+    assert elbo == pytest.approx(exact.mean() - gap, abs=0.05)
+    assert bounds[0] == pytest.approx(elbo, abs=0.2)
+    assert elbo + 0.1 < bounds[1] < bounds[2] < exact.mean() + 0.02
+    scores = training.held_out_scores(model, state, data)
+    assert (scores["elbo"], scores["iwae"]) == (pytest.approx(elbo, abs=0.1), pytest.approx(bounds[2], abs=0.05))
+    assert scores["reconstruction"] == pytest.approx(
+        float(
+            objectives.squared_error(
+                model.apply({}, training.encode(model, state, data).mean, None, False, method="decode"), data.x
+            ).mean()
+        ),
+        rel=1e-5,
+    )
+
+
+def test_an_autoencoder_has_no_bound(data):
+    model = MODELS["autoencoder"](input_shape=(D,), latent_dim=2, hidden=(8,))
+    state = training.init_state(model, jax.random.key(0), data)
+    with pytest.raises(InputError, match="Autoencoder has no posterior, and so no bound"):
+        training.iwae(model, state, data)
+    scores = training.held_out_scores(model, state, data)
+    assert np.isnan([scores["elbo"], scores["iwae"]]).all()
+    assert scores["reconstruction"] > 0
+
+
+def test_free_bits_and_capacity_exclude_each_other():
+    with pytest.raises(InputError, match=r"`free_bits` is 0\.1 and `capacity` 10: give one of them"):
+        training.Recipe(free_bits=0.1, capacity=10.0)
+
+
+@pytest.fixture(scope="module")
+def low_information():
+    """Four clusters in ten columns, of which beta 4 leaves little: data, truth, and training with a recipe."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(240) % 4
+    x = rng.normal(size=(4, 10))[truth] * 0.8 + rng.normal(size=(240, 10))
+    data = Data(jnp.asarray((x - x.mean(axis=0)) / x.std(axis=0), jnp.float32), jnp.zeros((240, 0)))
+    model = MODELS["vae"](input_shape=(10,), latent_dim=4, hidden=(32,))
+
+    def measure(**recipe):
+        """(KL of the mean track in nats, agreement with the truth), a mean over three seeds."""
+        settings = training.Recipe(batch_size=80, schedule="constant", **recipe)
+        states, _ = trained(model, settings, 100, data, [0, 1, 2], hypers([4.0] * 3, 3e-3))
+        found = []
+        for r in range(3):
+            q = training.encode(model, population.select_replica(states, r), data)
+            clusters = KMeans(4, n_init=4, random_state=0).fit_predict(np.asarray(q.mean))
+            found.append((objectives.gaussian_kl(q).sum(axis=1).mean(), adjusted_rand_score(truth, clusters)))
+        return np.mean(found, axis=0)
+
+    return measure
+
+
+def test_free_bits_and_capacity_bring_back_what_beta_takes(low_information):
+    kl, agreement = low_information()
+    assert kl < 0.7
+    for recipe in ({"free_bits": 0.5}, {"capacity": 4.0}):
+        more, better = low_information(**recipe)
+        assert more > kl + 0.5
+        assert better > agreement + 0.05
+
+
+def test_the_loss_in_the_history_stays_error_plus_beta_kl(model, data):
+    for recipe in (training.Recipe(free_bits=0.2), training.Recipe(capacity=3.0)):
+        _, history = trained(model, recipe, 5, data, [0], hypers([2.0], 1e-2))
+        kl = history.kl_per_dim.sum(axis=-1)
+        np.testing.assert_allclose(history.loss, history.reconstruction + 2 * kl, rtol=1e-5)

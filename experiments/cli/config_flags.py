@@ -60,6 +60,22 @@ flags.DEFINE_float(
 flags.DEFINE_integer(
     "patience", None, "Stops a replica whose loss has not improved for so many epochs; 0 never stops.", lower_bound=0
 )
+flags.DEFINE_float(
+    "free_bits", None, "Nats of each latent dimension's KL that cost nothing, against low information; 0 is none.", 0.0
+)
+flags.DEFINE_float(
+    "capacity",
+    None,
+    "Nats that the KL is drawn to in place of 0, rising over the first half of the run, against low information.",
+    0.0,
+)
+flags.DEFINE_float(
+    "held_out",
+    None,
+    "Share of the tracks, whole songs, that neither scaling nor model is fitted on; early stopping looks at them.",
+    0.0,
+    0.9,
+)
 flags.DEFINE_enum("precision", None, list(PRECISIONS), "Precision of the factors of matrix products in training.")
 flags.DEFINE_float("max_memory", None, "Memory that training may take, in GiB; by default half of the machine's.", 0.0)
 flags.DEFINE_list(
@@ -75,7 +91,7 @@ FLAGS = flags.FLAGS
 
 _TRAINING = (
     *("epochs", "batch_size", "schedule", "beta_schedule"),
-    *("neighbours", "patience", "precision", "max_memory"),
+    *("neighbours", "free_bits", "capacity", "held_out", "patience", "precision", "max_memory"),
 )
 FLAG_GROUPS = {
     "Model": ("model", "preset", "condition", "latent_dim"),

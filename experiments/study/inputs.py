@@ -9,6 +9,7 @@ import numpy as np
 from experiments.configs import DEFAULTS, TSNE_LIMIT, Config
 from musiclust import fusion, store
 from musiclust.errors import InputError
+from musiclust.splits import split_held_out
 from musiclust.types import Block, Data, Tracks
 
 # The blocks of the pretrained tagger that defaults name, and what is taken where the store lacks one of them.
@@ -26,7 +27,8 @@ class Inputs(NamedTuple):
     data is all that training sees. columns (N, *D) are what the baselines are given: they differ from data.x in that no
     rows are brought to one length, so that the baselines are the same whatever the scaling. truth (N,) int32 codes of
     `class_names`, and the values that make the reference space, are for the scores alone. classes ("genre", say) and
-    truth are None where the store knows of no two classes.
+    truth are None where the store knows of no two classes. held_out (h,) int32 are the rows that neither the scaling
+    nor the model is fitted on, None where there are none.
     """
 
     store: Path
@@ -39,6 +41,7 @@ class Inputs(NamedTuple):
     classes: str | None
     truth: np.ndarray | None
     class_names: tuple[str, ...]
+    held_out: np.ndarray | None
     judged_by: list[np.ndarray]
 
     def reference(self) -> np.ndarray:
@@ -102,11 +105,11 @@ def tell_choices(config: Config, completed: Config, root: Path) -> list[str]:
 
 
 def for_other_store(config: Config, root: Path) -> Config:
-    """A trained run's configuration for other tracks: with their classes where those are others, and without t-SNE
-    where they are many."""
+    """A trained run's configuration for other tracks: with their classes where those are others, without t-SNE where
+    they are many, and with none held out."""
     tracks = store.load_tracks(root)
     classes = config.classes if config.classes in tracks.classes else ""
-    return replace(config, classes=classes, baselines=_quick_baselines(config.baselines, tracks))
+    return replace(config, classes=classes, baselines=_quick_baselines(config.baselines, tracks), held_out=0.0)
 
 
 def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inputs:
@@ -120,9 +123,12 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     """
     tracks = store.load_tracks(root)
     blocks = store.align(tracks, [store.load_block(root, name) for name in config.features])
+    seen, held_out = split_held_out(tracks.group, share=config.held_out) if config.held_out else (None, None)
     if fitted is None:
-        fused = fusion.fuse(blocks, how=config.fusion, scaling=config.scaling, weights=config.weights)
-        x, fitted = fused.x, fused.fusion
+        fitted_on = blocks if seen is None else [_rows_of(block, seen) for block in blocks]
+        fused = fusion.fuse(fitted_on, how=config.fusion, scaling=config.scaling, weights=config.weights)
+        fitted = fused.fusion
+        x = fused.x if seen is None else fusion.apply(fitted, blocks)
     else:
         x = fusion.apply(fitted, blocks)
     name = _classes(config.classes, tracks)
@@ -141,8 +147,14 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
         classes=name,
         truth=tracks.classes[name] if name else None,
         class_names=tracks.class_names[name] if name else (),
+        held_out=held_out,
         judged_by=values,
     )
+
+
+def _rows_of(block: Block, rows: np.ndarray) -> Block:
+    """A block of some of the tracks alone."""
+    return replace(block, track_id=block.track_id[rows], values=block.values[rows], valid=block.valid[rows])
 
 
 def conditioned_on_classes(condition: str) -> bool:
@@ -198,5 +210,8 @@ def _condition(condition: str, tracks: Tracks, blocks: list[Block], scored: str 
         raise InputError(f"--condition={condition}: choose from {choices}; classes may be followed by :code")
     codes, classes = tracks.classes[name], len(tracks.class_names[name])
     if form == "code":
-        return (np.maximum(codes, 0) / max(1, classes - 1)).astype(np.float32)[:, None]
+        code = (np.maximum(codes, 0) / max(1, classes - 1)).astype(np.float32)
+        unknown = codes < 0
+        # The code of no class is that of the first: a second column tells the two apart, where it is needed.
+        return np.stack([code, unknown.astype(np.float32)], axis=1) if unknown.any() else code[:, None]
     return (codes[:, None] == np.arange(classes)).astype(np.float32)

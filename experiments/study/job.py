@@ -23,7 +23,7 @@ from musiclust.models import MODELS, Model
 from musiclust.splits import draw_subsamples
 from musiclust.sweep import Prepared, prepare, product
 from musiclust.training import Recipe, Setting
-from musiclust.types import Data, Tracks
+from musiclust.types import Data
 
 if TYPE_CHECKING:
     from experiments.study.scoring import Scored
@@ -52,8 +52,8 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     """
     check(plan.config)
     data = inputs.load(plan.config, plan.store)
-    rows = subsample_rows(plan.config, data.tracks)
-    fitted = _train(plan, data.data, data.fusion, rows, report, resume, checkpoint_seconds)
+    rows = subsample_rows(plan.config, data)
+    fitted = _train(plan, data, rows, report, resume, checkpoint_seconds)
     model = fitted["model"].checkpoint
     autoencoder = fitted["autoencoder"].checkpoint if "autoencoder" in fitted else None
     subsamples = (fitted["subsamples"].checkpoint, rows) if rows is not None else None
@@ -75,9 +75,15 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     return Done(outcome, data, fitted["model"], scored, subsamples)
 
 
-def subsample_rows(config: Config, tracks: Tracks) -> np.ndarray | None:
-    """The table of rows of the configuration's subsamples, None where it has none: the same for the same tracks."""
-    return draw_subsamples(tracks.group, count=config.subsamples) if config.subsamples else None
+def subsample_rows(config: Config, data: inputs.Inputs) -> np.ndarray | None:
+    """The table of rows of the configuration's subsamples, None where it has none: the same for the same tracks.
+
+    They are drawn from the tracks that are not held out.
+    """
+    if not config.subsamples:
+        return None
+    rows = np.setdiff1d(np.arange(len(data.tracks)), [] if data.held_out is None else data.held_out)
+    return rows[draw_subsamples(data.tracks.group[rows], count=config.subsamples)].astype(np.int32)
 
 
 def populations(config: Config) -> list[str]:
@@ -111,8 +117,7 @@ def build_model(config: Config, fusion: Fusion, input_shape: tuple[int, ...]) ->
 
 def _train(
     plan: Plan,
-    data: Data,
-    fusion: Fusion,
+    given: inputs.Inputs,
     rows: np.ndarray | None,
     report: Report,
     resume: bool,
@@ -120,10 +125,17 @@ def _train(
 ) -> dict[str, Fitted]:
     """The model's population, the same on subsamples where there are any, and, unless the model is one itself, the
     autoencoder of the baseline, one for each seed."""
-    config, x = plan.config, data.x
+    config, data, fusion, x = plan.config, given.data, given.fusion, given.data.x
     limit = int(config.max_memory * 2**30) or None
     recipe = Recipe(
-        config.batch_size, config.schedule, config.beta_schedule, config.neighbours, config.patience, config.precision
+        batch_size=config.batch_size,
+        schedule=config.schedule,
+        beta_schedule=config.beta_schedule,
+        neighbours=config.neighbours,
+        patience=config.patience,
+        precision=config.precision,
+        free_bits=config.free_bits,
+        capacity=config.capacity,
     )
     model = build_model(config, fusion, x.shape[1:])
     settings = product(config.seed, config.beta, config.learning_rate)
@@ -138,10 +150,20 @@ def _train(
         hidden = (512, 256, 128) if x.ndim == 2 else (128, 64)
         baseline = MODELS["autoencoder"](input_shape=x.shape[1:], latent_dim=config.latent_dim, hidden=hidden)
         settings = product(config.seed, config.beta[:1], config.learning_rate[:1])
-        works["autoencoder"] = baseline, replace(recipe, neighbours=0.0), Data(x), settings, None
+        plain = replace(recipe, neighbours=0.0, free_bits=0.0, capacity=0.0)
+        works["autoencoder"] = baseline, plain, Data(x), settings, None
 
     def ready(model: Model, recipe: Recipe, seen: Data, settings: list[Setting], rows: np.ndarray | None) -> Prepared:
-        return prepare(model, recipe, seen, settings=settings, epochs=config.epochs, rows=rows, max_memory=limit)
+        return prepare(
+            model,
+            recipe,
+            seen,
+            settings=settings,
+            epochs=config.epochs,
+            rows=rows,
+            held_out=given.held_out,
+            max_memory=limit,
+        )
 
     report("compiling", 0, 1)
     first = ready(*works["model"])

