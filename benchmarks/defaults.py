@@ -126,13 +126,13 @@ def load_blocks(sample: Sample, features: Sequence[str], *, shuffled: bool) -> l
 
 
 def measure(case: Case, sample: Sample, seeds: Sequence[int], epochs: int) -> dict[str, Any]:
-    """Figures of one row: "ari" and "nmi" of each seed; of a VAE also "active_units" and how many "collapsed"."""
+    """Figures of one row: "ari" and "nmi" of each seed; of a VAE "active_units", and how many are "low_information"."""
     started = time.perf_counter()
     blocks = load_blocks(sample, case.features.split("+"), shuffled=case.shuffled)
     fused = fusion.fuse(blocks, how=case.fusion, scaling=case.scaling)
     told: dict[str, Any] = {"columns": int(np.prod(fused.x.shape[1:]))}
     if case.what == "vae":
-        spaces, more = _train(case, fused.x, sample.k, seeds, epochs)
+        spaces, more = _train(case, fused.x, seeds, epochs)
         told |= more
     else:
         width = case.latent_dim or 2
@@ -147,9 +147,7 @@ def measure(case: Case, sample: Sample, seeds: Sequence[int], epochs: int) -> di
     return told | {"seconds": round(time.perf_counter() - started, 1)}
 
 
-def _train(
-    case: Case, x: np.ndarray, k: int, seeds: Sequence[int], epochs: int
-) -> tuple[list[np.ndarray], dict[str, Any]]:
+def _train(case: Case, x: np.ndarray, seeds: Sequence[int], epochs: int) -> tuple[list[np.ndarray], dict[str, Any]]:
     """The latents (N, L) of each seed, and what is told of them."""
     assert case.latent_dim is not None
     assert case.neighbours is not None
@@ -165,7 +163,7 @@ def _train(
     ]
     return [q.mean for q in codes], {
         "active_units": [int(latent.active_units(q.mean)) for q in codes],
-        "collapsed": sum(latent.is_collapsed(q.mean, q.logvar, k=k) for q in codes),
+        "low_information": sum(latent.tells_little(q.mean, q.logvar) for q in codes),
     }
 
 

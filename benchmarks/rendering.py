@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
+from scipy.stats import binomtest
 
 from benchmarks.measure import console
 from musiclust.report.reading import estimate
@@ -188,8 +189,31 @@ def _contender(row: Mapping[str, Any]) -> str:
 def _agreement(row: Mapping[str, Any]) -> str:
     """ "0.385 ± 0.012, 0.511": ARI with the half-width of its 95 % interval over the seeds, and the mean NMI."""
     ari, mutual = mean_interval(row["ari"]), mean_interval(row["nmi"])
-    collapsed = f", {row['collapsed']} collapsed" if row.get("collapsed") else ""
-    return f"{estimate(ari['mean'], ari['interval'])}, {mutual['mean']:.3f}{collapsed}"
+    little = f", {row['low_information']} of low information" if row.get("low_information") else ""
+    return f"{estimate(ari['mean'], ari['interval'])}, {mutual['mean']:.3f}{little}"
+
+
+def number_of_clusters(result: Result) -> list[Section]:
+    """Sets without clusters of which k was not one, and mixtures of which it was right."""
+    shapes: list[Row] = []
+    mixtures: list[Row] = []
+    for row in result["rows"]:
+        low, high = row["interval"]
+        share = f"{100 * row['share']:.0f} % ({100 * low:.1f} to {100 * high:.1f})"
+        if row["shape"]:
+            shapes.append((row["shape"], f"{row['sets']}", share))
+        else:
+            rest = (f"{100 * row['in_range']:.0f} %", f"{100 * row['one']:.0f} %", f"{row['median_k']:g}")
+            mixtures.append((f"{row['k']}", f"{row['apart']:g} sd", f"{row['sets']}", share, *rest))
+    title = f"Number of clusters: {result['points']} points without clusters"
+    return [
+        Section(title, ("shape", "sets", "k above 1 (95 % interval)"), shapes),
+        Section(
+            "Number of clusters: mixtures of Gaussians",
+            ("k", "apart", "sets", "right (95 % interval)", "in the range", "called one", "median k"),
+            mixtures,
+        ),
+    ]
 
 
 def _beside_targets(title: str) -> Callable[[Result], list[Section]]:
@@ -204,7 +228,36 @@ def _beside_targets(title: str) -> Callable[[Result], list[Section]]:
 
 population, start = _beside_targets("Populations"), _beside_targets("From the start to the first epoch")
 
+
 # name of a benchmark, and of its result -> its tables
+def calibration(result: Result) -> list[Section]:
+    """The share of claims, a table for each model: collections down, clusterers across."""
+    header = ("collection", "clusterer", "sets", "claims", "quick form", "rule of before")
+
+    def share(row: Mapping[str, Any], how: str) -> str:
+        if how not in row:
+            return ""
+        found = binomtest(row[how], row["sets"]).proportion_ci(method="wilson")
+        return f"{100 * row[how] / row['sets']:.1f} % ({100 * found.low:.1f} to {100 * found.high:.1f})"
+
+    models = dict.fromkeys(row["model"] for row in result["rows"])
+    return [
+        Section(
+            f"Claims of structure, {'the columns themselves' if model == 'none' else model}",
+            header,
+            [
+                (
+                    *(str(row[key]) for key in ("collection", "clusterer", "sets")),
+                    *(share(row, how) for how in ("pipeline" if "pipeline" in row else "latents", "latents", "before")),
+                )
+                for row in result["rows"]
+                if row["model"] == model
+            ],
+        )
+        for model in models
+    ]
+
+
 TABLES: dict[str, Callable[[Result], list[Section]]] = {
     "training": training,
     "population": population,
@@ -213,6 +266,8 @@ TABLES: dict[str, Callable[[Result], list[Section]]] = {
     "tagger": tagger,
     "clustering": clustering,
     "defaults": defaults,
+    "calibration": calibration,
+    "number_of_clusters": number_of_clusters,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from musiclust.errors import InputError
 
+NULLS = ("latents", "pipeline")
 REPORT_BASELINES = ("features", "pca")
 ALL_BASELINES = ("features", "unit_features", "pca", "tsne")
 # The most tracks that a table has a row of t-SNE for by itself: so many take about a minute on one core.
@@ -33,9 +34,12 @@ class Config:
         model is fitted on; 0 for none.
       subsamples: how many subsamples of the tracks each replica is trained on beside all of them. max_memory: GiB that
         training may take, 0 for the usual share.
+      controls: in study.controls.CONTROLS, trained beside the model with the first beta and learning rate.
+      null: in NULLS, what the shown clusters are held against.
       baselines: in BASELINES; those of the two reports, if none are named.
       clusterer: in CLUSTERERS; each groups every latent space, the first one's groups are shown. k: clusters; 0 for as
-        many as there are classes, without classes 8.
+        many as there are classes, or without classes as many as the features suggest. k_source: which of these it is,
+        "given", "classes" or "suggested"; nobody sets it.
       classes: which of the store's are scored against, never seen by training; "" for the first.
     """
 
@@ -51,6 +55,8 @@ class Config:
     beta: tuple[float, ...] = (1.0,)
     learning_rate: tuple[float, ...] = (1e-3,)
     subsamples: int = 0
+    controls: tuple[str, ...] = ()
+    null: str = "latents"
     epochs: int = 100
     batch_size: int = 256
     schedule: str = "step"
@@ -65,6 +71,7 @@ class Config:
     baselines: tuple[str, ...] = REPORT_BASELINES
     clusterer: tuple[str, ...] = ("kmeans",)
     k: int = 0
+    k_source: str = "given"
     classes: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -92,18 +99,38 @@ class Config:
 # clusters agree less with classes, so they are left to the models that are told which tracks have any.
 _HEARD = ("msd", "mtt")
 _HEARD_AND_SUNG = (*_HEARD, "lyrics")
+# Who takes words is held against the same without them: who has words may tell the class by itself.
+_WORD_CONTROLS = ("words_shuffled", "sound_only")
 DEFAULTS: dict[str, Config] = {
     "vae": Config("vae", _HEARD, scaling="unit", neighbours=1.0, baselines=ALL_BASELINES),
     "beta_vae": Config("beta_vae", _HEARD, scaling="unit", neighbours=1.0, beta=(4.0,), baselines=ALL_BASELINES),
     "conv_vae": Config("conv_vae", ("mfcc_stats",), baselines=ALL_BASELINES),
     "cvae": Config(
-        "cvae", _HEARD_AND_SUNG, scaling="unit", neighbours=1.0, condition="modality", baselines=ALL_BASELINES
+        "cvae",
+        _HEARD_AND_SUNG,
+        scaling="unit",
+        neighbours=1.0,
+        condition="modality",
+        controls=_WORD_CONTROLS,
+        baselines=ALL_BASELINES,
     ),
     "poe_vae": Config(
-        "poe_vae", _HEARD_AND_SUNG, scaling="unit", neighbours=1.0, condition="modality", baselines=ALL_BASELINES
+        "poe_vae",
+        _HEARD_AND_SUNG,
+        scaling="unit",
+        neighbours=1.0,
+        condition="modality",
+        controls=_WORD_CONTROLS,
+        baselines=ALL_BASELINES,
     ),
     "attention_vae": Config(
-        "attention_vae", _HEARD_AND_SUNG, scaling="unit", neighbours=1.0, condition="modality", baselines=ALL_BASELINES
+        "attention_vae",
+        _HEARD_AND_SUNG,
+        scaling="unit",
+        neighbours=1.0,
+        condition="modality",
+        controls=_WORD_CONTROLS,
+        baselines=ALL_BASELINES,
     ),
     "autoencoder": Config("autoencoder", _HEARD, scaling="unit", baselines=ALL_BASELINES),
 }

@@ -17,11 +17,10 @@ from experiments.cli.program import run
 from experiments.cli.progress import show_progress
 from experiments.study import inputs
 from experiments.study.jax_setup import set_up_jax
-from experiments.study.job import populations, subsample_rows
+from experiments.study.job import judge_trained, populations
 from experiments.study.plan import read_plan
 from experiments.study.results import assemble_results, print_results
 from experiments.study.run_files import read_metrics, replace_nan
-from experiments.study.scoring import score_all
 from musiclust import checkpoint
 from musiclust.errors import InputError
 
@@ -58,17 +57,8 @@ def main(argv: list[str]) -> int:
             f"the model was told {model.conditions} numbers of each track by --condition={config.condition}, {store} "
             f"gives {data.data.cond.shape[1]}: its classes are others, or unknown for some tracks only here or there"
         )
-    # The rows of the subsamples are those of the tracks that were trained on.
-    rows = subsample_rows(config, data) if own else None
     with show_progress() as report:
-        scored = score_all(
-            config,
-            data,
-            model,
-            restored.get("autoencoder"),
-            subsamples=(restored["subsamples"], rows) if rows is not None else None,
-            on_row=lambda done, total: report("clustering and scoring", done, total),
-        )
+        scored = judge_trained(plan._replace(config=config), data, restored, report, resume=True, own=own)
     seconds = {"compile": 0.0, "training": 0.0}
     outcome = assemble_results(config, data, model, scored, command=plan.command, seconds=seconds)
     print_results(outcome)

@@ -1,7 +1,7 @@
 """The main job: features -> a trained VAE -> clusters, scores, figures and a page.
 
 Examples:
-  python -m experiments.run --model=cvae          # on the demo corpus
+  python -m experiments.run --model=vae           # on the demo corpus
   python -m experiments.run --model=beta_vae --store=stores/mine \\
       --beta=1,2,4,8 --seed=0,1,2,3               # 16 models in one program
   python -m experiments.run --resume --run_dir=runs/...   # goes on after a kill
@@ -86,8 +86,8 @@ def _new() -> Plan:
     config = config_flags.config_from_flags()
     root = Path(_STORE.value).expanduser() if _STORE.value else make_demo_store(_CACHE_DIR.value)
     _check_condition(config.condition, root)
-    keep_features, keep_baselines = (bool(flags.FLAGS[name].present) for name in ("features", "baselines"))
-    completed = inputs.complete(config, root, keep_features=keep_features, keep_baselines=keep_baselines)
+    keep = {f"keep_{name}": bool(flags.FLAGS[name].present) for name in ("features", "baselines", "controls")}
+    completed = inputs.complete(config, root, **keep)
     for line in inputs.tell_choices(config, completed, root):
         console.print(line, soft_wrap=True)
     check(completed)

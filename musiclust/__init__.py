@@ -30,10 +30,16 @@ if TYPE_CHECKING:
     from musiclust.errors import InputError
     from musiclust.estimator import VAECluster
     from musiclust.fusion import fuse, standardise
+    from musiclust.metrics.duplicates import near_duplicates
+    from musiclust.metrics.evidence import Evidence, weigh_latents
     from musiclust.metrics.judge import Judge, choose_replica, flag_partition
-    from musiclust.metrics.latent import active_units, is_collapsed, kl_per_dim, total_kl
+    from musiclust.metrics.latent import active_units, informative_units, kl_per_dim, tells_little, total_kl
+    from musiclust.metrics.nulls import Surrogates, draw_surrogate
+    from musiclust.metrics.number_of_clusters import choose_k
     from musiclust.metrics.partition import score, silhouette
+    from musiclust.metrics.probes import probe
     from musiclust.metrics.reference import reference_silhouette, reference_space, silhouette_null
+    from musiclust.metrics.stability import cluster_stability, consensus
     from musiclust.models import CVAE, MODELS, VAE, AttentionVAE, Autoencoder, ConvVAE, PoEVAE
     from musiclust.report.names import NamedCluster, Reason, name_clusters
     from musiclust.report.typical import find_examples
@@ -48,10 +54,16 @@ _DOOR = {
     "errors": ("InputError",),
     "estimator": ("VAECluster",),
     "fusion": ("fuse", "standardise"),
+    "metrics.duplicates": ("near_duplicates",),
+    "metrics.evidence": ("Evidence", "weigh_latents"),
     "metrics.judge": ("Judge", "choose_replica", "flag_partition"),
-    "metrics.latent": ("active_units", "is_collapsed", "kl_per_dim", "total_kl"),
+    "metrics.latent": ("active_units", "informative_units", "kl_per_dim", "tells_little", "total_kl"),
+    "metrics.nulls": ("Surrogates", "draw_surrogate"),
+    "metrics.number_of_clusters": ("choose_k",),
     "metrics.partition": ("score", "silhouette"),
+    "metrics.probes": ("probe",),
     "metrics.reference": ("reference_silhouette", "reference_space", "silhouette_null"),
+    "metrics.stability": ("cluster_stability", "consensus"),
     "models": ("CVAE", "MODELS", "VAE", "AttentionVAE", "Autoencoder", "ConvVAE", "PoEVAE"),
     "report.names": ("NamedCluster", "Reason", "name_clusters"),
     "report.typical": ("find_examples",),
@@ -72,6 +84,7 @@ __all__ = [
     "Clustering",
     "ConvVAE",
     "Data",
+    "Evidence",
     "InputError",
     "Judge",
     "NamedCluster",
@@ -79,26 +92,33 @@ __all__ = [
     "Posterior",
     "Reason",
     "Recipe",
+    "Surrogates",
     "Tracks",
     "Trained",
     "VAECluster",
     "active_units",
     "agglomerative",
+    "choose_k",
     "choose_replica",
+    "cluster_stability",
+    "consensus",
     "dbscan",
+    "draw_surrogate",
     "encode",
     "find_examples",
     "flag_partition",
     "fuse",
     "gmm",
     "hdbscan",
-    "is_collapsed",
+    "informative_units",
     "kl_per_dim",
     "kmeans",
     "load_block",
     "load_tracks",
     "name_clusters",
+    "near_duplicates",
     "negative_elbo",
+    "probe",
     "reconstruct",
     "reference_silhouette",
     "reference_space",
@@ -106,8 +126,10 @@ __all__ = [
     "silhouette",
     "silhouette_null",
     "standardise",
+    "tells_little",
     "total_kl",
     "train",
+    "weigh_latents",
 ]
 
 

@@ -14,14 +14,15 @@ agglomerative O(N^2), dbscan one number for each pair of points within eps: the 
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 from scipy.spatial import KDTree
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from musiclust.errors import InputError
 from musiclust.points import check_points
@@ -169,10 +170,16 @@ def assigner(name: str, state: dict[str, np.ndarray]) -> Callable[[AnyArray], np
     return _most_probable(state) if name == "gmm" else _nearest(state)
 
 
-def one_thread() -> threadpool_limits:
+def one_thread() -> Any:
     """The context to fit k-means in: its threads wait for each other so often that beside any other busy process two
     take up to fifty times as long as one. One also adds in the same order every time."""
-    return threadpool_limits(1)
+    return _thread_pools().limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    """The libraries that were loaded with this module. To find them takes as long as to group a hundred tracks."""
+    return ThreadpoolController()
 
 
 def knee_eps(z: AnyArray, *, min_samples: int) -> float:

@@ -37,8 +37,8 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
       latent_dim: L, latent dimensions.
       beta: weight of the KL term, >= 0 (Higgins et al., ICLR 2017).
       neighbours: weight of the stochastic-neighbour term; 1 is usual, 0 trains without it.
-      n_replicas: models trained from different seeds. The one that is kept has the lowest negative ELBO of those whose
-        posterior has not collapsed.
+      n_replicas: models trained from different seeds. The one that is kept has the highest bound of the
+        log-likelihood (`training.comparable_bound`).
       epochs, batch_size, learning_rate: of Adam.
       scaling: a name in `fusion.SCALINGS`; "balanced" standardises columns, "none" leaves them.
       clusterer: a name in `cluster.CLUSTERERS`.
@@ -115,7 +115,7 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
                 epochs=self.epochs,
                 recipe=recipe,
             )
-            chosen = trained.choose(Data(fused.x), k=max(2, self.n_clusters))
+            chosen = trained.choose(Data(fused.x))
             self.fusion_, self.model_ = fused.fusion, model
             # In the host's memory, and without the optimiser, so that it can be pickled.
             self.state_ = population.to_host(trained.replica(chosen)._replace(opt_state=()))

@@ -36,7 +36,7 @@ def draw_subsamples(
         raise InputError(f"there are {len(group)} tracks: subsamples need at least 2")
     if count < 1 or not 0 < share <= 1 or (most is not None and most < 2):
         raise InputError(
-            f"count = {count}, share = {share}, most = {most}: choose `count` of at least 1, `share` above 0 and at "
+            f"count = {count}, share = {share}, most = {most}: choose a count of at least 1, `share` above 0 and at "
             "most 1, and `most` of at least 2"
         )
     size = max(2, min(round(share * len(group)), len(group) if most is None else most))

@@ -69,27 +69,20 @@ class Trained(NamedTuple):
         """The state of one replica, 0 <= index < R."""
         return population.select_replica(self.states, index)
 
-    def choose(self, data: Data, *, k: int = 2) -> int:
-        """The index of the replica to show, by `metrics.judge.choose_replica`: no class is seen.
+    def choose(self, data: Data) -> int:
+        """The index of the replica to show: the one with the highest `training.comparable_bound`. No class is seen.
 
         Args:
-          data: the tracks that the replicas are judged on, usually those they were trained on.
-          k: clusters that the latents should tell apart. A replica whose posterior cannot is passed over.
+          data: the tracks that the replicas are judged on. Tracks that were held out are the fair ones.
         """
         from musiclust.metrics.judge import choose_replica
-        from musiclust.metrics.latent import is_collapsed
 
-        bounds, collapsed = [], []
-        for index in range(len(self.settings)):
-            state = self.replica(index)
-            q = training.encode(self.model, state, data)
-            collapsed.append(self.model.variational and is_collapsed(np.asarray(q.mean), np.asarray(q.logvar), k=k))
-            bounds.append(float(training.negative_elbo(self.model, state, data)))
-        return choose_replica(np.array(bounds), np.array(collapsed))
+        states = map(self.replica, range(len(self.settings)))
+        return choose_replica(np.array([training.comparable_bound(self.model, state, data) for state in states]))
 
-    def best(self, data: Data, *, k: int = 2) -> TrainState:
+    def best(self, data: Data) -> TrainState:
         """The state of the replica that `choose` names."""
-        return self.replica(self.choose(data, k=k))
+        return self.replica(self.choose(data))
 
 
 class Chunk(NamedTuple):
@@ -272,9 +265,9 @@ def prepare(
         rows = np.setdiff1d(np.arange(len(data.x)), [] if out is None else out)[None]
     table = _check_rows(rows, len(data.x))
     if out is not None and np.isin(table, out).any():
-        raise InputError(f"row {table[np.isin(table, out)][0]} is in `rows` and in `held_out`: leave it out of one")
+        raise InputError(f"row {table[np.isin(table, out)][0]} is in rows and in `held_out`: leave it out of one")
     if beyond := [setting for setting in settings if not 0 <= setting.rows < len(table)]:
-        raise InputError(f"{beyond[0]}: `rows` has {len(table)} lines, counted from 0")
+        raise InputError(f"{beyond[0]}: the table of rows has {len(table)} lines, counted from 0")
     shared: population.Shared = jax.tree.map(jnp.asarray, population.Shared(data, table, out))
     each = population.footprint(model, recipe, shared)
     layout = population.arrange(len(settings), jax.local_device_count(), each, max_memory)
@@ -364,10 +357,10 @@ def _check_rows(rows: AnyArray, tracks: int) -> np.ndarray:
     table = np.asarray(rows)
     if table.ndim != 2 or not len(table) or table.shape[1] < 2 or not np.issubdtype(table.dtype, np.integer):
         raise InputError(
-            f"`rows` is {table.dtype} of shape {table.shape}: give a table of whole numbers, at least two in each line"
+            f"rows is {table.dtype} of shape {table.shape}: give a table of whole numbers, at least two in each line"
         )
     if table.min() < 0 or table.max() >= tracks:
-        raise InputError(f"`rows` goes from {table.min()} to {table.max()}: the rows of data are 0 to {tracks - 1}")
+        raise InputError(f"rows goes from {table.min()} to {table.max()}: the rows of data are 0 to {tracks - 1}")
     return table.astype(np.int32)
 
 

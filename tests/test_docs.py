@@ -72,12 +72,13 @@ def test_commands_on_pages_have_flags_that_exist(page):
     if page.name == "CHANGELOG.md":
         return
     flags = {
-        flag: path.stem
+        flag: path.parent.name if path.stem == "__main__" else path.stem
         for path in EXPERIMENTS
         for flag in re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", path.read_text(encoding="utf-8"))
     }
     for program, flag in commands(page):
-        assert (ROOT / "experiments" / f"{program}.py").exists(), f"{page.name}: python -m experiments.{program}"
+        files = [ROOT / "experiments" / f"{program}.py", ROOT / "experiments" / program / "__main__.py"]
+        assert any(path.exists() for path in files), f"{page.name}: python -m experiments.{program}"
         assert flag in flags or flag in ("help", "helpfull"), f"{page.name}: {program} --{flag}"
 
 

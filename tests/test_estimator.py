@@ -50,7 +50,7 @@ def test_it_is_what_the_functions_give(fitted, blobs):
     data = mc.Data(x)
     model = mc.VAE(input_shape=(6,), latent_dim=2, hidden=(8,))
     trained = mc.train(model, data, seeds=(5, 6), learning_rates=(1e-2,), epochs=20, recipe=mc.Recipe(batch_size=16))
-    chosen = trained.choose(data, k=3)
+    chosen = trained.choose(data)
     assert trained.settings[chosen].seed == fitted.seed_
     z = np.asarray(mc.encode(model, trained.replica(chosen), data).mean)
     np.testing.assert_allclose(fitted.transform(blobs[0]), z, rtol=1e-4, atol=1e-5)  # in batches of another size

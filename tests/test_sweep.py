@@ -84,7 +84,7 @@ def test_a_list_of_settings_need_not_be_a_product(data, trained):
     assert paired.settings == tuple(settings)
     every = mc.train(MODEL, data, seeds=(0, 1), **options)
     np.testing.assert_array_equal(paired.history.loss, every.history.loss[[0, 3]])
-    with pytest.raises(mc.InputError, match="rows 2: `rows` has 2 lines, counted from 0"):
+    with pytest.raises(mc.InputError, match="rows 2: the table of rows has 2 lines, counted from 0"):
         sweep.train_settings(MODEL, data, settings=[sweep.Setting(0, 1.0, 1e-3, 2)], **options)
 
 
@@ -143,18 +143,18 @@ def test_a_condition_is_for_conditional_models(data):
         (lambda x: np.where(np.arange(40)[:, None] == 7, np.nan, x), {}, r"row 7 of x holds NaN or infinity \(1 of 40"),
         (lambda x: x, {"seeds": ()}, "there is nothing to train"),
         (lambda x: x, {"seeds": (-1,)}, "seeds are whole numbers from 0"),
-        (lambda x: x, {"rows": np.array([[0, 40]])}, "`rows` goes from 0 to 40: the rows of data are 0 to 39"),
+        (lambda x: x, {"rows": np.array([[0, 40]])}, "rows goes from 0 to 40: the rows of data are 0 to 39"),
         (lambda x: x, {"held_out": np.array([40])}, "`held_out` goes from 40 to 40: the rows of data are 0 to 39"),
         (lambda x: x, {"held_out": np.arange(0)}, r"shape \(0,\): give at least one row number, or None"),
         (lambda x: x, {"held_out": np.arange(39)}, r"shape \(1, 1\): give a table"),
-        (lambda x: x, {"rows": np.array([[1, 7]]), "held_out": np.array([7])}, "row 7 is in `rows` and in `held_out`"),
-        (lambda x: x, {"rows": np.array([[-1, 3]])}, "`rows` goes from -1 to 3"),
+        (lambda x: x, {"rows": np.array([[1, 7]]), "held_out": np.array([7])}, "row 7 is in rows and in `held_out`"),
+        (lambda x: x, {"rows": np.array([[-1, 3]])}, "rows goes from -1 to 3"),
         (
             lambda x: x,
             {"rows": np.array([[3], [4]])},
             r"shape \(2, 1\): give .* at least two in each line",
         ),
-        (lambda x: x, {"rows": np.array([[0.0, 1.0]])}, "`rows` is float64 of shape"),
+        (lambda x: x, {"rows": np.array([[0.0, 1.0]])}, "rows is float64 of shape"),
         (lambda x: x, {"betas": (-1.0,)}, "a beta is at least 0"),
         (lambda x: x, {"learning_rates": (0.0,)}, "a learning rate above 0"),
         (lambda x: x, {"epochs": 0}, "choose `epochs` of at least 1"),

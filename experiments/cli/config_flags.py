@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags
 
 from experiments.cli.numbers import parse_numbers
-from experiments.configs import DEFAULTS, PRESETS, Config
+from experiments.configs import DEFAULTS, NULLS, PRESETS, Config
 from musiclust.errors import InputError
 from musiclust.fusion import FUSIONS, SCALINGS
 from musiclust.models import MODELS
@@ -15,7 +15,7 @@ from musiclust.schedules import BETA_SCHEDULES, SCHEDULES
 from musiclust.training import PRECISIONS
 
 flags.DEFINE_enum(
-    "model", None, list(MODELS), "Network to train, with its defaults in experiments/configs.py; cvae if none is named."
+    "model", None, list(MODELS), "Network to train, with its defaults in experiments/configs.py; vae if none is named."
 )
 flags.DEFINE_enum(
     "preset", None, list(PRESETS), "Published row to take every setting from; other flags override what it says."
@@ -84,8 +84,27 @@ flags.DEFINE_list(
     "What is clustered beside the model: features, unit_features (each row of length 1), pca, tsne; by default all, "
     "but tsne of at most 5,000 tracks, and with a preset features and pca.",
 )
+flags.DEFINE_list(
+    "controls",
+    None,
+    "What is trained beside the model to see what helps: words_shuffled (among the tracks that have words), "
+    "sound_only, classes_shuffled (of a model that is told classes), noise (of the same spectrum), or none; by default "
+    "the first two, for models that take words.",
+)
+flags.DEFINE_enum(
+    "null",
+    None,
+    list(NULLS),
+    "What the clusters are held against: structureless points like the latents (latents, quick), or structureless data "
+    "that goes through scaling, training and clustering (pipeline, 38 more models).",
+)
 flags.DEFINE_list("clusterer", None, "Algorithms that group the latents: kmeans, gmm, agglomerative, dbscan, hdbscan.")
-flags.DEFINE_integer("k", None, "Number of clusters; by default as many as there are classes.", lower_bound=2)
+flags.DEFINE_integer(
+    "k",
+    None,
+    "Number of clusters; by default as many as there are classes, or without any as the songs themselves suggest.",
+    lower_bound=2,
+)
 flags.DEFINE_string("classes", None, "Name of the classes to score against; by default the store's first.")
 FLAGS = flags.FLAGS
 
@@ -98,12 +117,21 @@ FLAG_GROUPS = {
     "Features": ("features", "fusion", "scaling", "weights"),
     "Training": _TRAINING,
     "Sweep": ("seed", "beta", "learning_rate", "subsamples"),
-    "Clustering and scores": ("clusterer", "baselines", "k", "classes"),
+    "Clustering and scores": ("clusterer", "k", "classes", "baselines", "controls", "null"),
 }
 
-_PLAIN = (*_TRAINING, "fusion", "scaling", "condition", "latent_dim", "subsamples", "k", "classes")
+_PLAIN = (*_TRAINING, "fusion", "scaling", "condition", "latent_dim", "subsamples", "k", "classes", "null")
 _LISTS = {"seed": int, "beta": float, "learning_rate": float, "weights": float}
-NAMES = ("model", "preset", "features", "clusterer", "baselines", *_PLAIN, *_LISTS)  # every flag that makes a Config
+NAMES = (
+    "model",
+    "preset",
+    "features",
+    "clusterer",
+    "baselines",
+    "controls",
+    *_PLAIN,
+    *_LISTS,
+)  # every flag that makes a Config
 
 
 def config_from_flags() -> Config:
@@ -116,7 +144,7 @@ def config_from_flags() -> Config:
         raise InputError(
             f"--preset={FLAGS.preset} is a {PRESETS[FLAGS.preset].model}, not a {FLAGS.model}: give one of the two"
         )
-    config = PRESETS[FLAGS.preset] if FLAGS.preset else DEFAULTS[FLAGS.model or "cvae"]
+    config = PRESETS[FLAGS.preset] if FLAGS.preset else DEFAULTS[FLAGS.model or "vae"]
     given: dict[str, Any] = {name: FLAGS[name].value for name in _PLAIN if FLAGS[name].present}
     if FLAGS["features"].present:
         given["features"] = tuple(FLAGS.features)
@@ -128,6 +156,10 @@ def config_from_flags() -> Config:
         from musiclust.baselines import BASELINES  # likewise
 
         given["baselines"] = _names_of("baselines", BASELINES)
+    if FLAGS["controls"].present:
+        from experiments.study.controls import CONTROLS  # brings JAX and scikit-learn
+
+        given["controls"] = () if FLAGS.controls == ["none"] else _names_of("controls", CONTROLS)
     for name, kind in _LISTS.items():
         if FLAGS[name].present:
             given[name] = parse_numbers(name, FLAGS[name].value or [], kind)

@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from experiments.cli.commands import COMMANDS
+from experiments.cli.commands import COMMANDS, command_module
 from experiments.cli.help import FlagHelp, ProgramHelp, describe_in_full, format_flag
 
 PAGE = Path("docs/flags.md")
@@ -28,7 +28,7 @@ print(json.dumps(describe_program(module.FLAG_GROUPS, sys.argv[1])))
 
 def describe_command(name: str) -> ProgramHelp:
     """Returns the help of the command `experiments.<name>`."""
-    code = [sys.executable, "-c", _DESCRIBE, f"experiments.{name}"]
+    code = [sys.executable, "-c", _DESCRIBE, command_module(name)]
     done = subprocess.run(code, capture_output=True, text=True, check=True)
     about, groups = json.loads(done.stdout)
     return ProgramHelp(about, [(heading, [FlagHelp(*flag) for flag in listed]) for heading, listed in groups])

@@ -154,7 +154,7 @@ def _sweep_beta(data: inputs.Inputs, k: int, size: Size, report: Report) -> tupl
             "active_units": latent.active_units(q.mean),
             "effective_dimensions": _count_effective_dimensions(q.mean),
             "total_kl": latent.total_kl(q.mean, q.logvar),
-            "collapsed": float(latent.is_collapsed(q.mean, q.logvar, k=k)),
+            "low_information": float(latent.tells_little(q.mean, q.logvar)),
         })  # fmt: skip
         partitions += [clusters] if setting.beta == 1 else []
         report("clustering and scoring", index + 1, len(settings))
@@ -257,4 +257,6 @@ def _summarise(values: Sequence[float]) -> dict[str, float | None]:
         return dict.fromkeys(("mean", "interval", "low", "high", "lower", "upper"))
     low, high, (lower, upper) = known.min(), known.max(), np.quantile(known, (0.025, 0.975))
     spread = {"low": low, "high": high, "lower": lower, "upper": upper}
-    return {**mean_interval(known.tolist()), **{name: float(number) for name, number in spread.items()}}
+    found = mean_interval(known.tolist())
+    interval = 0.0 if np.isnan(found["interval"]) else found["interval"]  # where all seeds have the same value
+    return {"mean": found["mean"], "interval": interval, **{name: float(one) for name, one in spread.items()}}

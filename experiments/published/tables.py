@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.published.rows import Report, Row, ScoreTable
 from musiclust.report.comparison import Comparison, Line, Measured
-from musiclust.report.reading import number
+from musiclust.report.reading import is_unranked, number
 from musiclust.report.summary import mean_interval, summary
 
 Outcomes = Mapping[str, dict[str, Any] | str]
@@ -113,10 +113,12 @@ def scores(report: Report, table: ScoreTable, outcomes: Outcomes) -> Comparison:
 
 
 def best(report: Report, outcomes: Outcomes, levels: Sequence[str]) -> Comparison:
-    """The best row of each score: published, and measured among rows that are not flagged."""
+    """The best row of each score: published, and measured among rows without a flag that bars it."""
     rows = {row.name: row for table in report.scores if table.level in levels for row in table.rows}
     entries = {name: _entry(row, outcomes) for name, row in rows.items()}
-    sound = {name: entry for name, entry in entries.items() if isinstance(entry, dict) and not entry["flags"]}
+    sound = {
+        name: entry for name, entry in entries.items() if isinstance(entry, dict) and not is_unranked(entry["flags"])
+    }
     lines = []
     for key, (title, form, better) in {**SCORES, "reference_silhouette": ("reference silhouette", "fixed", +1)}.items():
         values = {
@@ -134,7 +136,7 @@ def best(report: Report, outcomes: Outcomes, levels: Sequence[str]) -> Compariso
         note = "" if key in ("ari", "nmi", "purity", "reference_silhouette") else "each in its own space: no ranking"
         lines.append(Line(title, "best", in_print, f"{shown} ({name})", note=note))
     return Comparison(
-        "Best of each score", "Collapsed, class-seen and degenerate rows are left out of the measured.", lines
+        "Best of each score", "Class-seen, mask-seen and degenerate rows are left out of the measured.", lines
     )
 
 
@@ -144,8 +146,9 @@ def caveats(report: Report, row: Row, entry: Mapping[str, Any], found: Mapping[s
     n = entry["n"]
     for flag, count in entry["flags"].items():
         words = {
-            "collapsed": "posterior collapsed: its silhouette is that of a Gaussian",
+            "low-information": "low information: the code cannot tell one half of the tracks from the other",
             "class-seen": "was given the classes: agreement with them shows nothing",
+            "mask-seen": "can see which tracks lack a block: classes may be told by that alone",
             "degenerate": "fewer than two clusters",
         }[flag]
         notes.append(words if count == n else f"{words} ({count} of {n} seeds)")
@@ -166,7 +169,7 @@ def _score_lines(report: Report, row: Row, outcomes: Outcomes) -> list[Line]:
     assert isinstance(found, dict)
     note = "; ".join(caveats(report, row, entry, found))
     scores = entry["scores"]
-    reference = str(Measured(**scores["reference_silhouette"], n=entry["n"]))
+    reference = str(Measured(**scores["reference_silhouette"]))
     reference += f" (null {number(scores['reference_null']['mean'])})"
     held = {
         "silhouette": f"null {number(scores['silhouette_null']['mean'])}",
@@ -175,7 +178,7 @@ def _score_lines(report: Report, row: Row, outcomes: Outcomes) -> list[Line]:
     }
     lines = []
     for key, (title, form, _) in SCORES.items():
-        value = Measured(**scores[key], n=entry["n"], form=form)
+        value = Measured(**scores[key], form=form)
         if np.isfinite(value.mean) or key in row.printed:
             against = f" ({held[key]})" if key in held else ""
             lines.append(Line(row.name, title + against, row.printed.get(key, ""), value, reference, note))
@@ -202,7 +205,8 @@ def _own_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _measured(values: Sequence[float | None], form: str = "fixed") -> Measured:
-    return Measured(**mean_interval(values), n=len(values), form=form)
+    found = mean_interval(values)
+    return Measured(found["mean"], found["interval"], int(found["n"]), form)
 
 
 def _parameters_note(printed: str | None, parameters: int, found: Mapping[str, Any]) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from experiments.study.inputs import Inputs
+from experiments.study.trust import SURE
 from musiclust import store
+from musiclust.metrics.stability import Consensus
 from musiclust.report.map import song_titles
 from musiclust.report.names import name_clusters
 from musiclust.report.tags import merge_tags, strongest_tags
@@ -18,12 +20,13 @@ from musiclust.report.typical import find_examples
 from musiclust.types import Block, Tracks
 
 
-def describe_clusters(inputs: Inputs, z: np.ndarray, clusters: np.ndarray) -> list[dict[str, Any]]:
+def describe_clusters(inputs: Inputs, z: np.ndarray, clusters: np.ndarray, jaccard: np.ndarray) -> list[dict[str, Any]]:
     """Returns what "clusters" holds in the results: see `musiclust.report.cluster_table`.
 
     Args:
       z: (N, L) points that were clustered.
       clusters: (N,) clusters, -1 noise.
+      jaccard: (k,) how well each cluster comes back.
 
     Raises:
       InputError: if a block of the store is damaged.
@@ -50,6 +53,7 @@ def describe_clusters(inputs: Inputs, z: np.ndarray, clusters: np.ndarray) -> li
             "cluster": one.cluster,
             "name": one.name,
             "size": one.size,
+            "jaccard": float(jaccard[one.cluster]),
             "reasons": [reason._asdict() for reason in one.reasons],
             "typical": [song(row) for row in examples.typical],
             "oddest": [
@@ -72,6 +76,24 @@ def describe_songs(inputs: Inputs) -> list[str]:
         return [""] * len(inputs.tracks)
     values, words = merge_tags(tags.values, tags.spec["columns"])
     return [", ".join(f"{word} {value:.2f}" for word, value in song) for song in strongest_tags(values, words)]
+
+
+def describe_certainty(agreed: Consensus) -> list[str]:
+    """Returns for each of N songs how sure its cluster is: "sure", "likely 2", "between 2 and 5" or "anywhere"."""
+    words = []
+    for confidence, cluster, second, votes in zip(
+        agreed.confidence, agreed.clusters, agreed.second, agreed.votes, strict=True
+    ):
+        other = votes[second] if second >= 0 else 0.0
+        if confidence >= SURE:
+            words.append("sure")
+        elif cluster < 0:
+            words.append("noise more often than not")
+        elif second >= 0 and confidence + other >= SURE:
+            words.append(f"between {min(cluster, second)} and {max(cluster, second)}")
+        else:
+            words.append(f"likely {cluster}" if confidence >= 0.5 else "anywhere")
+    return words
 
 
 def _load_known(root: Path, tracks: Tracks, name: str) -> Block | None:

@@ -17,8 +17,9 @@ _TAGGER, _IN_ITS_PLACE = ("msd", "mtt"), "mfcc_mean"
 # The blocks of which the reference space is made, where the store has them: what is always there, and is not words. The
 # tagger's do not belong to it: with and without them a partition of these tracks is judged in one and the same space.
 _REFERENCE = ("mfcc_stats", "chroma", "spectral")
-# Of a store with other features, all but these.
-_NOT_REFERENCE = ("lyrics", "melspec")
+# Of a store with other features, all but words, which most tracks lack, and drawn tags, which name the clusters.
+_NOT_REFERENCE = ("lyrics", "tags")
+OWN = "the run's own features"
 
 
 class Inputs(NamedTuple):
@@ -27,8 +28,9 @@ class Inputs(NamedTuple):
     data is all that training sees. columns (N, *D) are what the baselines are given: they differ from data.x in that no
     rows are brought to one length, so that the baselines are the same whatever the scaling. truth (N,) int32 codes of
     `class_names`, and the values that make the reference space, are for the scores alone. classes ("genre", say) and
-    truth are None where the store knows of no two classes. held_out (h,) int32 are the rows that neither the scaling
-    nor the model is fitted on, None where there are none.
+    truth are None where the store knows of no two classes. judged_names says which blocks the reference space is made
+    of, or OWN where the store has none that is there for all tracks, so that the run's own features take their place.
+    held_out (h,) int32 are the rows that neither the scaling nor the model is fitted on, None where there are none.
     """
 
     store: Path
@@ -43,6 +45,7 @@ class Inputs(NamedTuple):
     class_names: tuple[str, ...]
     held_out: np.ndarray | None
     judged_by: list[np.ndarray]
+    judged_names: tuple[str, ...]
 
     def reference(self) -> np.ndarray:
         """(N, P): the one space in which every partition of these tracks is judged; computed when called."""
@@ -50,17 +53,27 @@ class Inputs(NamedTuple):
 
         return reference_space(self.judged_by)
 
+    def trained_rows(self) -> np.ndarray:
+        """The rows that models are trained on: all but those held out."""
+        rows = np.arange(len(self.tracks), dtype=np.int32)
+        return rows if self.held_out is None else np.setdiff1d(rows, self.held_out)
+
     def unconditioned(self) -> Data:
         """The data without conditions, as the autoencoder sees them."""
         return Data(self.data.x)
 
 
-def complete(config: Config, root: Path, *, keep_features: bool, keep_baselines: bool = False) -> Config:
+def complete(
+    config: Config, root: Path, *, keep_features: bool, keep_baselines: bool = False, keep_controls: bool = False
+) -> Config:
     """The configuration with what only the store can tell: which features it has, which classes, how many clusters.
+
+    Where there are no classes and no number was asked for, k stays 0: the job chooses it by the features.
 
     Args:
       keep_features: the features were asked for by name, so that a lack of one is an error, not a choice.
       keep_baselines: the baselines were asked for by name, so that t-SNE may take long.
+      keep_controls: the controls were asked for by name, so that one that takes nothing is an error.
 
     Raises:
       InputError: for unknown classes, for too few tracks or too many clusters.
@@ -71,13 +84,16 @@ def complete(config: Config, root: Path, *, keep_features: bool, keep_baselines:
     if config.k > len(tracks):
         raise InputError(f"--k={config.k} is larger than the {len(tracks)} tracks of {root}: choose a smaller one")
     name = _classes(config.classes, tracks)
-    count = len(np.unique(tracks.classes[name][tracks.classes[name] >= 0])) if name else 8
+    count = len(np.unique(tracks.classes[name][tracks.classes[name] >= 0])) if name else 0
+    features = config.features if keep_features else _features_there(config.features, root, tracks)
     return replace(
         config,
-        features=config.features if keep_features else _features_there(config.features, root, tracks),
+        features=features,
+        controls=tuple(one for one in config.controls if keep_controls or one == "noise" or "lyrics" in features),
         baselines=config.baselines if keep_baselines else _quick_baselines(config.baselines, tracks),
         classes=name or "",
-        k=config.k or max(2, min(count, len(tracks) // 3)),
+        k=config.k or (max(2, min(count, len(tracks) // 3)) if name else 0),
+        k_source="given" if config.k else "classes" if name else "suggested",
     )
 
 
@@ -134,8 +150,9 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     name = _classes(config.classes, tracks)
     there = store.block_names(root)
     known = [name for name in _REFERENCE if name in there] or [name for name in there if name not in _NOT_REFERENCE]
-    judged = store.align(tracks, [store.load_block(root, name) for name in known])
-    values = [block.values for block in judged if block.valid.all()] or [x]
+    judged = [store.fit_to_tracks(tracks, store.load_block(root, name)) for name in known]
+    judged = [block for block in judged if block.valid.all()]
+    columns = fusion.apply(fusion.keep_row_lengths(fitted), blocks) if config.scaling == "unit" else x
     return Inputs(
         store=root,
         corpus=store.load_corpus_name(root),
@@ -143,12 +160,13 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
         blocks=blocks,
         fusion=fitted,
         data=Data(x, _condition(config.condition, tracks, blocks, name)),
-        columns=fusion.apply(fusion.keep_row_lengths(fitted), blocks) if config.scaling == "unit" else x,
+        columns=columns,
         classes=name,
         truth=tracks.classes[name] if name else None,
         class_names=tracks.class_names[name] if name else (),
         held_out=held_out,
-        judged_by=values,
+        judged_by=[_without_frames(block.values) for block in judged] or [columns],
+        judged_names=tuple(block.name for block in judged) or (OWN,),
     )
 
 
@@ -181,6 +199,13 @@ def _has_all(root: Path, name: str, tracks: Tracks) -> bool:
         return False
     block = store.load_block(root, name)
     return bool(np.isin(tracks.track_id, block.track_id[block.valid]).all())
+
+
+def _without_frames(values: np.ndarray) -> np.ndarray:
+    """Vectors as they are; of spectrograms (N, mel, frame) the mean and deviation of each band."""
+    if values.ndim < 3 or values.shape[2] < 16:
+        return values
+    return np.concatenate([values.mean(axis=2, dtype=np.float64), values.std(axis=2, dtype=np.float64)], axis=1)
 
 
 def _quick_baselines(baselines: tuple[str, ...], tracks: Tracks) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """One run, from its plan to its table: trains what is to be trained, scores it, and leaves it under the run's folder.
 
-config.json   metrics.json   checkpoints/model/   checkpoints/autoencoder/   checkpoints/subsamples/
-checkpoints/clusters/
+config.json   metrics.json   checkpoints/{model,autoencoder,subsamples,controls,null,clusters}/
 """
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
@@ -14,6 +14,7 @@ import numpy as np
 from experiments.cli.progress import Report
 from experiments.configs import Config
 from experiments.study import inputs
+from experiments.study.controls import make_control
 from experiments.study.plan import Plan, write_plan
 from musiclust import checkpoint
 from musiclust.errors import InputError
@@ -27,17 +28,17 @@ from musiclust.types import Data
 
 if TYPE_CHECKING:
     from experiments.study.scoring import Scored
+    from musiclust.metrics.evidence import Evidence
+    from musiclust.metrics.judge import Judge
 
 
 class Done(NamedTuple):
-    """results: what metrics.json holds. inputs, fitted, scored: what it came from. subsamples: the replicas trained on
-    subsamples and their table of rows, None where none were asked for."""
+    """results: what metrics.json holds. inputs, fitted, scored: what it came from."""
 
     results: dict[str, Any]
     inputs: inputs.Inputs
     fitted: Fitted
     scored: "Scored"
-    subsamples: tuple[checkpoint.Checkpoint, np.ndarray] | None
 
 
 def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_seconds: float = 20.0) -> Done:
@@ -52,27 +53,70 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     """
     check(plan.config)
     data = inputs.load(plan.config, plan.store)
-    rows = subsample_rows(plan.config, data)
-    fitted = _train(plan, data, rows, report, resume, checkpoint_seconds)
-    model = fitted["model"].checkpoint
-    autoencoder = fitted["autoencoder"].checkpoint if "autoencoder" in fitted else None
-    subsamples = (fitted["subsamples"].checkpoint, rows) if rows is not None else None
+    plan = plan._replace(config=with_number(plan.config, data, report))
+    fitted = _train(plan, data, report, resume, checkpoint_seconds)
     from experiments.study import results, run_files  # with scikit-learn and more, loaded while training was under way
-    from experiments.study.scoring import score_all
 
-    scored = score_all(
-        plan.config,
-        data,
-        model,
-        autoencoder,
-        subsamples=subsamples,
-        on_row=lambda done, total: report("clustering and scoring", done, total),
-    )
+    trained = {name: one.checkpoint for name, one in fitted.items()}
+    model = trained["model"]
+    scored = judge_trained(plan, data, trained, report, resume=resume)
     checkpoint.save_arrays(plan.run_dir / "checkpoints" / "clusters", scored.clustering.state)
     seconds = {"compile": fitted["model"].compile_seconds, "training": fitted["model"].training_seconds}
     outcome = results.assemble_results(plan.config, data, model, scored, command=plan.command, seconds=seconds)
     run_files.write_metrics(plan.run_dir, outcome)
-    return Done(outcome, data, fitted["model"], scored, subsamples)
+    return Done(outcome, data, fitted["model"], scored)
+
+
+def with_number(config: Config, data: inputs.Inputs, report: Report) -> Config:
+    """The configuration with the number of clusters that the songs suggest, where it has none yet."""
+    if config.k:
+        return config
+    from experiments.study.number import SHELVES, suggest_number
+
+    report("looking for the number of clusters", 0, 1)
+    k = suggest_number(data).k
+    report("looking for the number of clusters", 1, 1)
+    return replace(config, k=k if k > 1 else max(2, min(SHELVES, len(data.tracks) // 3)))
+
+
+def judge_trained(
+    plan: Plan,
+    data: inputs.Inputs,
+    trained: Mapping[str, checkpoint.Checkpoint],
+    report: Report,
+    *,
+    resume: bool,
+    own: bool = True,
+) -> "Scored":
+    """Clusters and scores what a run trained, and weighs it by the null that the run asks for.
+
+    Args:
+      trained: the populations by name.
+      resume: whether the null goes on from the run's checkpoints of structureless data.
+      own: whether `data` are the tracks that were trained on. Of others, nothing is said that needs training on them.
+    """
+    from experiments.study.scoring import Populations, score_all
+    from experiments.study.structureless import weigh_pipeline
+
+    config, model = plan.config, trained["model"]
+    rows = subsample_rows(config, data) if own else None
+
+    def weigh(judge: "Judge", chosen: int, z: np.ndarray) -> "Evidence":
+        root = plan.run_dir / "checkpoints" / "null"
+        return weigh_pipeline(config, data, model, chosen, judge, root=root, report=report, resume=resume)
+
+    return score_all(
+        config,
+        data,
+        Populations(
+            model,
+            trained.get("autoencoder"),
+            None if rows is None else (trained["subsamples"], rows),
+            trained.get("controls") if own else None,
+        ),
+        weigh=weigh if config.null == "pipeline" and own else None,
+        on_row=lambda done, total: report("clustering and scoring", done, total),
+    )
 
 
 def subsample_rows(config: Config, data: inputs.Inputs) -> np.ndarray | None:
@@ -82,7 +126,7 @@ def subsample_rows(config: Config, data: inputs.Inputs) -> np.ndarray | None:
     """
     if not config.subsamples:
         return None
-    rows = np.setdiff1d(np.arange(len(data.tracks)), [] if data.held_out is None else data.held_out)
+    rows = data.trained_rows()
     return rows[draw_subsamples(data.tracks.group[rows], count=config.subsamples)].astype(np.int32)
 
 
@@ -91,6 +135,8 @@ def populations(config: Config) -> list[str]:
     names = ["model"]
     if config.subsamples:
         names.append("subsamples")
+    if config.controls:
+        names.append("controls")
     if config.model != "autoencoder":
         names.append("autoencoder")
     return names
@@ -116,16 +162,12 @@ def build_model(config: Config, fusion: Fusion, input_shape: tuple[int, ...]) ->
 
 
 def _train(
-    plan: Plan,
-    given: inputs.Inputs,
-    rows: np.ndarray | None,
-    report: Report,
-    resume: bool,
-    checkpoint_seconds: float,
+    plan: Plan, given: inputs.Inputs, report: Report, resume: bool, checkpoint_seconds: float
 ) -> dict[str, Fitted]:
-    """The model's population, the same on subsamples where there are any, and, unless the model is one itself, the
-    autoencoder of the baseline, one for each seed."""
-    config, data, fusion, x = plan.config, given.data, given.fusion, given.data.x
+    """The model's population, the same on subsamples and controls where there are any, and, unless the model is one
+    itself, the autoencoder of the baseline, one for each seed."""
+    config, data, fusion = plan.config, given.data, given.fusion
+    x, rows = data.x, subsample_rows(plan.config, given)
     limit = int(config.max_memory * 2**30) or None
     recipe = Recipe(
         batch_size=config.batch_size,
@@ -145,6 +187,13 @@ def _train(
     if rows is not None:
         settings = product(config.seed, config.beta, config.learning_rate, range(len(rows)))
         works["subsamples"] = model, recipe, data, settings, rows
+    if config.controls:
+        each = [make_control(name, config.condition, given) for name in config.controls]
+        together = Data(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
+        settings = product(config.seed, config.beta[:1], config.learning_rate[:1], range(len(each)))
+        lines = given.trained_rows() + len(x) * np.arange(len(each))[:, None]
+        # Each control has tracks of its own, and so none of them looks at the held-out ones.
+        works["controls"] = model, replace(recipe, patience=0), together, settings, lines
     if config.model != "autoencoder":
         # An image has tens of thousands of columns: the baseline's first layer is kept narrow.
         hidden = (512, 256, 128) if x.ndim == 2 else (128, 64)
@@ -161,7 +210,7 @@ def _train(
             settings=settings,
             epochs=config.epochs,
             rows=rows,
-            held_out=given.held_out,
+            held_out=given.held_out if len(seen.x) == len(x) else None,
             max_memory=limit,
         )
 
@@ -176,7 +225,7 @@ def _train(
         pool.submit(import_module, "experiments.study.results")
         coming = {name: pool.submit(ready, *work) for name, work in works.items() if name != "model"}
         for name, work in works.items():
-            title = "training on subsamples" if name == "subsamples" else f"training {name}"
+            title = f"training on {name}" if name in ("subsamples", "controls") else f"training {name}"
             title += f" x {len(work[3])}" if len(work[3]) > 1 else ""
             report(title, 0, config.epochs)
             fitted[name] = fit(

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.study.characters import describe_songs
+from experiments.study.characters import describe_certainty, describe_songs
 from experiments.study.inputs import Inputs
 from experiments.study.run_files import replace_nan, write_latents, write_tracks
 from experiments.study.scoring import Scored
@@ -33,15 +33,15 @@ def write_report(
     write_latents(run_dir, scored.posterior.mean)
     clusters = scored.clustering.clusters
     names = {one["cluster"]: one["name"] for one in results["clusters"]}
-    tags = describe_songs(inputs)
+    tags, agreed = describe_songs(inputs), scored.votes.consensus
     if not all(importlib.util.find_spec(name) for name in ("matplotlib", "plotly", "jinja2")):
-        write_tracks(run_dir, inputs, clusters, None, names, tags)
+        write_tracks(run_dir, inputs, clusters, agreed, None, names, tags)
         return None
     from musiclust import embedding
     from musiclust.report import page, plots
 
     xy = embedding.embed_2d(scored.posterior.mean, seed=0)
-    write_tracks(run_dir, inputs, clusters, xy, names, tags)
+    write_tracks(run_dir, inputs, clusters, agreed, xy, names, tags)
     figures = _make_figures(results, inputs, model, scored, xy)
     plots.save_figures(run_dir / "figures", figures)
     page.write_page(
@@ -53,6 +53,7 @@ def write_report(
         xy=xy,
         classes=inputs.classes,
         song_tags=tags,
+        certainty=describe_certainty(agreed),
     )
     return run_dir / "report.html"
 

@@ -18,6 +18,7 @@ from musiclust.report.cluster_table import clusters_table
 from musiclust.report.reading import reading
 from musiclust.report.summary import summary
 from musiclust.report.tables import results_table, summary_table
+from musiclust.report.trust import answers
 
 
 def assemble_results(
@@ -58,16 +59,19 @@ def assemble_results(
         "k": config.k,
         "rows": scored.rows,
         "chosen": scored.chosen,
-        "clusters": describe_clusters(inputs, scored.posterior.mean, scored.clustering.clusters),
+        "clusters": describe_clusters(inputs, scored.posterior.mean, scored.clustering.clusters, scored.votes.jaccard),
+        "trust": scored.trust,
     }
     results["reading"] = reading(results)
     return results
 
 
 def print_results(results: Mapping[str, Any]) -> None:
-    """Prints the tables of scores, the sentence that reads them, and the clusters with their names."""
+    """Prints the tables of scores, the sentence that reads them, the clusters, and what they are worth."""
     console.print(results_table(results))
     if any(entry["n"] > 1 for entry in summary(results)):
         console.print(summary_table(results))
     console.print(results["reading"])
     console.print(clusters_table(results))
+    for answer in answers(results):
+        console.print(f"{answer.question} {answer.verdict.capitalize()}. {answer.text}")

@@ -2,7 +2,7 @@
 
 metrics.json   the results dictionary, with null for what is undefined
 latents.npy    (N, L) posterior means of the replica that is shown
-tracks.csv     each track's cluster, the name of the cluster, place on the map, and strongest tags
+tracks.csv     each track's cluster, the name of the cluster, what other partitions say, place on the map, and tags
 """
 
 import csv
@@ -17,9 +17,15 @@ import numpy as np
 from experiments.study.inputs import Inputs
 from musiclust import store
 from musiclust.errors import InputError
+from musiclust.metrics.stability import Consensus
 
-FORMAT = 2
-_COLUMNS = ("track_id", "cluster", "cluster_name", "x", "y", "title", "artist", "class", "path", "tags")
+FORMAT = 3
+_COLUMNS = (
+    *("track_id", "cluster", "cluster_name", "consensus", "confidence", "second"),
+    *("x", "y", "title", "artist", "class", "path", "tags"),
+)
+# Scores that were defined otherwise before format 3: held against a plain Gaussian, and shuffled clip by clip.
+_REDEFINED = ("silhouette_null", "reference_null", "nmi_chance", "nmi_p", "purity_chance")
 _FLAGS_BEFORE = {"label-seen": "class-seen"}  # of rows in format 1
 
 
@@ -32,6 +38,8 @@ def write_metrics(run_dir: Path, results: Mapping[str, Any]) -> None:
 def read_metrics(run_dir: Path) -> dict[str, Any]:
     """Returns what metrics.json holds, in today's words also where an earlier version wrote it.
 
+    Scores that an earlier version defined otherwise are left out, and so is the flag "collapsed".
+
     Raises:
       InputError: if the file is damaged or of a later version.
     """
@@ -41,8 +49,10 @@ def read_metrics(run_dir: Path) -> dict[str, Any]:
         if results["format"] == 1:
             corpus = results["corpus"]
             corpus["class_names"], corpus["classes"] = corpus["classes"], corpus.pop("label")
+        if results["format"] in (1, 2):
             for row in results["rows"]:
-                row["flags"] = [_FLAGS_BEFORE.get(flag, flag) for flag in row["flags"]]
+                row["flags"] = [_FLAGS_BEFORE.get(flag, flag) for flag in row["flags"] if flag != "collapsed"]
+                row["scores"] = {key: value for key, value in row["scores"].items() if key not in _REDEFINED}
             return results | {"format": FORMAT}
         if results["format"] != FORMAT:
             raise ValueError(f"format {results['format']}, this version reads {FORMAT}")
@@ -61,6 +71,7 @@ def write_tracks(
     run_dir: Path,
     inputs: Inputs,
     clusters: np.ndarray,
+    agreed: Consensus,
     xy: np.ndarray | None,
     names: Mapping[int, str],
     tags: Sequence[str],
@@ -69,6 +80,8 @@ def write_tracks(
 
     Args:
       clusters: (N,), -1 for noise.
+      agreed: the consensus of all partitions, with the numbers of the clusters: its cluster of each track, the share of
+        votes for it, and the runner-up.
       xy: (N, 2) places on the map; None where no map was made.
       names: the clusters' names by their number; noise has none.
       tags: N songs' strongest tags, "" where none are known.
@@ -83,7 +96,8 @@ def write_tracks(
             name = inputs.class_names[code] if code >= 0 else ""
             cluster = int(clusters[i])
             about = [tracks.meta["title"][i], tracks.meta["artist"][i], name, tracks.path[i]]
-            writer.writerow([track_id, cluster, names.get(cluster, ""), *place, *about, tags[i]])
+            voted = [int(agreed.clusters[i]), f"{agreed.confidence[i]:.3f}", int(agreed.second[i])]
+            writer.writerow([track_id, cluster, names.get(cluster, ""), *voted, *place, *about, tags[i]])
 
 
 def replace_nan(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Trained replicas and the baselines, clustered and scored: the rows of every table.
+"""Trained replicas, controls and baselines, clustered and scored: the rows of every table, and what they are worth.
 
 Used by run.py when training is over and by evaluate.py after a restore, so that both print the same figures.
 """
@@ -11,50 +11,72 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs import Config
+from experiments.study.controls import MASK_ONLY, make_control, mask_pattern, shows_mask
 from experiments.study.inputs import Inputs, conditioned_on_classes
+from experiments.study.trust import Votes, assess, count_votes
 from musiclust import training
-from musiclust.baselines import BASELINES, UNSEEDED
+from musiclust.baselines import BASELINES, UNSEEDED, pca_reconstruction
 from musiclust.checkpoint import Checkpoint
 from musiclust.metrics import latent
+from musiclust.metrics.evidence import Evidence
 from musiclust.metrics.judge import Judge, Judged, choose_replica, flag_partition
 from musiclust.population import select_replica
-from musiclust.types import Clustering, Posterior
+from musiclust.types import Clustering, Data, Posterior
 
 Row = dict[str, Any]
 
 
+class Populations(NamedTuple):
+    """What a run trained.
+
+    model: the replicas. autoencoder: the trained baseline, a replica a seed; None where the model is one itself.
+    subsamples: the replicas trained on parts of the tracks, with their table of rows (T, n). controls: the replicas of
+    `Config.controls`, the seeds of one after those of the other. The last two are None where none were asked for.
+    """
+
+    model: Checkpoint
+    autoencoder: Checkpoint | None = None
+    subsamples: tuple[Checkpoint, np.ndarray] | None = None
+    controls: Checkpoint | None = None
+
+
 class Scored(NamedTuple):
-    """rows: as in metrics.json: the replicas under the first clusterer, then under the next, then the baselines.
-    chosen: index of the replica that is shown, and of its row, by the lowest negative ELBO at beta 1 among those not
-    collapsed. posterior (N, L) and clustering: of that replica."""
+    """rows: as in metrics.json: the replicas under the first clusterer, then under the next, then controls and
+    baselines. chosen: index of the replica that is shown, and of its row. posterior (N, L) and clustering: of that
+    replica. votes: the partitions of other seeds and of parts of the tracks. trust: "trust" of the results."""
 
     rows: list[Row]
     chosen: int
     posterior: Posterior
     clustering: Clustering
+    votes: Votes
+    trust: dict[str, Any]
 
 
 def score_all(
     config: Config,
     inputs: Inputs,
-    model: Checkpoint,
-    autoencoder: Checkpoint | None,
+    trained: Populations,
     *,
-    subsamples: tuple[Checkpoint, np.ndarray] | None = None,
+    weigh: Callable[[Judge, int, np.ndarray], Evidence] | None = None,
     on_row: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scored:
-    """Scores every replica of `model`, then the baselines at the same dimension and k, with the same seeds.
+    """Scores every replica of the model, then controls and baselines with the same k and seeds, and weighs the result.
 
     Args:
-      autoencoder: the trained baseline, a replica a seed; None where the model is one itself.
-      subsamples: replicas that were trained on subsamples of the tracks, and the table of rows that says which; None
-        where there are none.
+      weigh: the test of the shown clusters, told the judge, the index of the replica and its latents; the quick form
+        if None.
       on_row: told (rows done, rows in all).
     """
-    data, plain = (jax.tree.map(jnp.asarray, seen) for seen in (inputs.data, inputs.unconditioned()))
+    model, autoencoder = trained.model, trained.autoencoder
+    data = jax.tree.map(jnp.asarray, inputs.data)
+    compared = data if inputs.held_out is None else Data(*(part[inputs.held_out] for part in data))
     judge = make_judge(config, inputs)
     replicas, seeds = len(model.settings), config.seed
-    total = len(config.clusterer) * (replicas + len(seeds) * (len(config.baselines) + (autoencoder is not None)))
+    pattern = mask_pattern(inputs.blocks)
+    total = len(config.clusterer) * (
+        replicas + len(config.controls) * len(seeds) + len(seeds) * (len(config.baselines) + (autoencoder is not None))
+    )
     done = 0
 
     def judged(z: np.ndarray, seed: int) -> list[Judged]:
@@ -64,50 +86,105 @@ def score_all(
         on_row(done, total)
         return found
 
-    posteriors, clusterings, collapsed, by_replica = [], [], [], []
+    sees_classes = model.model.conditional and conditioned_on_classes(config.condition)
+    posteriors, clusterings, bounds, by_replica = [], [], [], []
     for r, setting in enumerate(model.settings):
         state = select_replica(model.states, r)
         q = jax.tree.map(np.asarray, training.encode(model.model, state, data))
-        bound = float(training.negative_elbo(model.model, state, data))
+        bounds.append(training.comparable_bound(model.model, state, compared))
+        bound = {"negative_elbo": float(training.negative_elbo(model.model, state, data)), "bound": bounds[-1]}
+        row = _settings_of(config, model, r, q) | bound
+        low = model.model.variational and latent.tells_little(q.mean, q.logvar)
         found = judged(q.mean, setting.seed)
-        collapsed.append(model.model.variational and latent.is_collapsed(q.mean, q.logvar, k=config.k))
-        row = _settings_of(config, model, r, q) | {"negative_elbo": bound}
-        class_seen = model.model.conditional and conditioned_on_classes(config.condition)
         by_replica.append(
             [
                 describe(config.model, one)
                 | row
-                | {"flags": flag_partition(one.scores, collapsed=collapsed[-1], class_seen=class_seen)}
+                | {
+                    "flags": flag_partition(
+                        one.scores, low_information=low, class_seen=sees_classes, mask_seen=pattern is not None
+                    )
+                }
                 for one in found
             ]
         )
         posteriors.append(q)
         clusterings.append(found[0].clustering)
     rows = [row for same in zip(*by_replica, strict=True) for row in same]
-    chosen = choose_replica(np.array([row["negative_elbo"] for row in rows[:replicas]]), np.array(collapsed))
+    chosen = choose_replica(np.array(bounds))
+    rows += _control_rows(config, inputs, trained.controls, judged)
     flat = inputs.columns.reshape(len(inputs.columns), -1)
     for name in config.baselines:
         points = None
         for seed in seeds:
             if points is None or name not in UNSEEDED:
                 points = BASELINES[name](flat, latent_dim=config.latent_dim, seed=seed)
-            rows += [_baseline_row(name, seed, one) for one in judged(points, seed)]
+            rows += [
+                _other_row("baseline", name, seed, one, mask_seen=shows_mask(inputs)) for one in judged(points, seed)
+            ]
     if autoencoder is not None:
+        plain = jax.tree.map(jnp.asarray, inputs.unconditioned())
         for r, setting in enumerate(autoencoder.settings):
             code = training.encode(autoencoder.model, select_replica(autoencoder.states, r), plain).mean
-            found = judged(np.asarray(code), setting.seed)
-            trained = {
+            more = {
                 "learning_rate": setting.learning_rate,
                 "loss": float(autoencoder.history.loss[r, -1]),
                 "reconstruction": float(autoencoder.history.reconstruction[r, -1]),
             }
-            rows += [_baseline_row("autoencoder", setting.seed, one) | trained for one in found]
-    return Scored(rows, chosen, posteriors[chosen], clusterings[chosen])
+            found = judged(np.asarray(code), setting.seed)
+            rows += [
+                _other_row("baseline", "autoencoder", setting.seed, one, mask_seen=shows_mask(inputs)) | more
+                for one in found
+            ]
+    posterior, clustering, shown = posteriors[chosen], clusterings[chosen], model.settings[chosen]
+    same = [r for r, one in enumerate(model.settings) if one[1:3] == shown[1:3]]
+    parts = _cluster_subsamples(judge, inputs, trained.subsamples, shown)
+    votes = count_votes(
+        judge,
+        posterior.mean,
+        clustering.clusters,
+        [clusterings[r].clusters for r in same],
+        None if parts is None else parts.reshape(-1, parts.shape[2]),
+    )
+    if weigh is None:
+        evidence = judge.weigh(posterior.mean, config.clusterer[0], seed=shown.seed)
+    else:
+        evidence = weigh(judge, chosen, posterior.mean)
+    held_out = None
+    if inputs.held_out is not None and model.model.variational:
+        state = select_replica(model.states, chosen)
+        held_out = training.held_out_scores(model.model, state, compared) | {
+            "tracks": len(inputs.held_out),
+            "pca": pca_reconstruction(
+                inputs.data.x[inputs.trained_rows()], inputs.data.x[inputs.held_out], config.latent_dim
+            ),
+        }
+    trust = assess(
+        config,
+        inputs,
+        rows,
+        chosen,
+        posterior,
+        clustering.clusters,
+        evidence,
+        votes,
+        parts,
+        held_out,
+        variational=model.model.variational,
+    )
+    return Scored(rows, chosen, posterior, clustering, votes, trust)
 
 
 def make_judge(config: Config, inputs: Inputs) -> Judge:
     """The judge of a run's partitions."""
-    return Judge(inputs.reference(), inputs.truth, clusterers=config.clusterer, k=config.k, seed=config.seed[0])
+    return Judge(
+        inputs.reference(),
+        inputs.truth,
+        clusterers=config.clusterer,
+        k=config.k,
+        seed=config.seed[0],
+        group=inputs.tracks.group,
+    )
 
 
 def describe(name: str, judged: Judged) -> Row:
@@ -120,6 +197,56 @@ def describe(name: str, judged: Judged) -> Row:
     }
 
 
+def _control_rows(
+    config: Config, inputs: Inputs, controls: Checkpoint | None, judged: Callable[[np.ndarray, int], list[Judged]]
+) -> list[Row]:
+    rows = []
+    if controls is not None:
+        datasets = {name: make_control(name, config.condition, inputs) for name in config.controls}
+        for r, setting in enumerate(controls.settings):
+            name = config.controls[setting.rows]
+            seen = Data(*(jnp.asarray(part) for part in datasets[name]))
+            code = training.encode(controls.model, select_replica(controls.states, r), seen).mean
+            title = f"{config.model}, {name.replace('_', ' ')}"
+            silent = name == "sound_only" and config.condition in ("none", "modality")
+            mask_seen, told = shows_mask(inputs) and not silent, conditioned_on_classes(config.condition)
+            rows += [
+                _other_row("control", title, setting.seed, one, mask_seen=mask_seen, class_seen=told)
+                | {"control": name, "beta": setting.beta, "learning_rate": setting.learning_rate}
+                for one in judged(np.asarray(code), setting.seed)
+            ]
+    pattern = mask_pattern(inputs.blocks)
+    if config.controls and pattern is not None:
+        # k-means of so few different points is their pattern, whatever k is.
+        points = np.eye(int(pattern.max()) + 1)[pattern]
+        for seed in config.seed:
+            rows += [
+                _other_row("control", MASK_ONLY, seed, one, mask_seen=True) | {"control": MASK_ONLY}
+                for one in judged(points, seed)
+            ]
+    return rows
+
+
+def _cluster_subsamples(
+    judge: Judge, inputs: Inputs, subsamples: tuple[Checkpoint, np.ndarray] | None, shown: training.Setting
+) -> np.ndarray | None:
+    """(S, B, N) the partitions by the replicas of the shown setting, of each seed and each part of the tracks."""
+    if subsamples is None:
+        return None
+    trained, table = subsamples
+    seeds = sorted({setting.seed for setting in trained.settings})
+    found = np.full((len(seeds), len(table), len(inputs.tracks)), -2)
+    for r, setting in enumerate(trained.settings):
+        if setting[1:3] != shown[1:3]:
+            continue
+        rows = table[setting.rows]
+        part = Data(jnp.asarray(inputs.data.x[rows]), jnp.asarray(inputs.data.cond[rows]))
+        code = np.asarray(training.encode(trained.model, select_replica(trained.states, r), part).mean)
+        place = seeds.index(setting.seed), setting.rows
+        found[place][rows] = judge.clusterer(judge.clusterers[0], setting.seed).whole(code)
+    return found
+
+
 def _settings_of(config: Config, model: Checkpoint, r: int, q: Posterior) -> Row:
     variational, setting = model.model.variational, model.settings[r]
     return {
@@ -130,19 +257,21 @@ def _settings_of(config: Config, model: Checkpoint, r: int, q: Posterior) -> Row
         "loss": float(model.history.loss[r, -1]),
         "reconstruction": float(model.history.reconstruction[r, -1]),
         "active_units": latent.active_units(q.mean),
+        "informative_units": latent.informative_units(q.mean, q.logvar) if variational else None,
         "total_kl": latent.total_kl(q.mean, q.logvar) if variational else None,
     }
 
 
-def _baseline_row(name: str, seed: int, judged: Judged) -> Row:
+def _other_row(kind: str, name: str, seed: int, judged: Judged, *, mask_seen: bool, class_seen: bool = False) -> Row:
     return describe(name, judged) | {
-        "kind": "baseline",
+        "kind": kind,
         "seed": seed,
         "beta": None,
         "learning_rate": None,
-        "flags": flag_partition(judged.scores),
+        "flags": flag_partition(judged.scores, class_seen=class_seen, mask_seen=mask_seen),
         "loss": None,
         "reconstruction": None,
         "active_units": None,
+        "informative_units": None,
         "total_kl": None,
     }

@@ -17,9 +17,8 @@ is right for scores that are smooth in the songs, like means, ARI and NMI.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import t as student
-
-from musiclust.types import AnyArray
 
 LEVEL = 0.95
 # Where the subsamples drown in the rest, Satterthwaite's degrees of freedom go to 0 and the interval to infinity. With
@@ -47,7 +46,7 @@ class Difference(NamedTuple):
     p: float
 
 
-def over_seeds(values: AnyArray, *, deterministic: bool = False) -> Interval:
+def over_seeds(values: ArrayLike, *, deterministic: bool = False) -> Interval:
     """What another training on the same songs would give: Student's t over the means of the seeds.
 
     Args:
@@ -75,7 +74,7 @@ def over_seeds(values: AnyArray, *, deterministic: bool = False) -> Interval:
     return Interval(mean, mean - reach, mean + reach, len(means), "another training")
 
 
-def over_songs(values: AnyArray, share: float, *, full: AnyArray | None = None) -> Interval:
+def over_songs(values: ArrayLike, share: float, *, full: ArrayLike | None = None) -> Interval:
     """What another collection of this size and kind, trained anew, would give.
 
     With s, c, e the variances of seeds, subsamples and rest, the variance of the mean is
@@ -116,7 +115,7 @@ def over_songs(values: AnyArray, share: float, *, full: AnyArray | None = None) 
     return Interval(mean, mean - reach, mean + reach, values.shape[1], "another collection")
 
 
-def paired_difference(a: AnyArray, b: AnyArray, share: float, comparisons: int = 1) -> Difference:
+def paired_difference(a: ArrayLike, b: ArrayLike, share: float, comparisons: int = 1) -> Difference:
     """How much higher a than b is for another collection, both measured with the same seeds on the same subsamples.
 
     What both share, an easy or a hard set of songs, falls out of the difference, so that it is much surer than two
@@ -149,7 +148,7 @@ def paired_difference(a: AnyArray, b: AnyArray, share: float, comparisons: int =
     return Difference(mean, mean - reach, mean + reach, p)
 
 
-def holm(p_values: AnyArray) -> np.ndarray:
+def holm(p_values: ArrayLike) -> np.ndarray:
     """p values of several comparisons, adjusted so that one false claim among all is rarer than each says (Holm 1979).
 
     Args:
@@ -170,7 +169,7 @@ def holm(p_values: AnyArray) -> np.ndarray:
     return adjusted
 
 
-def _complete(values: AnyArray, share: float) -> np.ndarray:
+def _complete(values: ArrayLike, share: float) -> np.ndarray:
     """(S', B') the values without the seeds and subsamples that lack some; the emptiest go first."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or not 0 < share < 1:

@@ -3,18 +3,20 @@
 `experiments.run` and a notebook judge by the same functions. Nothing here knows how the latents were made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
+from musiclust.metrics.evidence import Cluster, Evidence, null_scores, weigh_latents
+from musiclust.metrics.number_of_clusters import quick_kmeans
 from musiclust.metrics.partition import score
-from musiclust.metrics.reference import reference_silhouette, silhouette_null
+from musiclust.metrics.reference import reference_silhouette
 from musiclust.types import AnyArray, Clustering
 
-COLLAPSED, CLASS_SEEN, DEGENERATE = "collapsed", "class-seen", "degenerate"
+LOW_INFORMATION, CLASS_SEEN, MASK_SEEN, DEGENERATE = "low-information", "class-seen", "mask-seen", "degenerate"
 
 
 class Judged(NamedTuple):
@@ -39,18 +41,22 @@ class Judge:
       clusterers: names in `cluster.CLUSTERERS`.
       k: clusters.
       seed: of the nulls and chance levels, the same for all that is held against each other.
+      group: (N,) str, the song or artist that tracks share, which chance levels and nulls keep together; None where
+        every track is its own.
 
     Raises:
       InputError: if there is no such clusterer.
 
     Example:
       >>> from musiclust.metrics.reference import reference_space
-      >>> noise = np.random.default_rng(0).normal(size=(60, 2))
-      >>> x = noise + np.repeat([[0, 0], [9, 0], [0, 9]], 20, axis=0)
-      >>> judge = Judge(reference_space([x]), np.repeat([0, 1, 2], 20), k=3, seed=0)
+      >>> truth = np.repeat([0, 1, 2], 20)
+      >>> x = np.random.default_rng(0).normal(size=(60, 6)) + 9 * np.eye(6)[truth]
+      >>> judge = Judge(reference_space([x]), truth, k=3, seed=0)
       >>> (judged,) = judge(x, seed=0)
       >>> judged.sizes, judged.scores["ari"]
       ([20, 20, 20], 1.0)
+      >>> judge.weigh(x, "kmeans", seed=0).structured
+      True
     """
 
     def __init__(
@@ -61,62 +67,92 @@ class Judge:
         clusterers: Sequence[str] = ("kmeans",),
         k: int,
         seed: int = 0,
+        group: np.ndarray | None = None,
     ) -> None:
         unknown = [name for name in clusterers if name not in CLUSTERERS]
         if unknown:
             raise InputError(f"unknown clusterer {unknown[0]!r}: choose from {', '.join(CLUSTERERS)}")
         self.reference, self.truth = reference, truth
         self.clusterers, self.k, self.seed = tuple(clusterers), k, seed
-        self._reference_nulls: dict[int, float] = {}
+        # As strings in the order of the tracks, for the draws of halves depend on the order of the groups.
+        own = np.char.zfill(np.arange(len(reference)).astype(str), 12)
+        self.group = own if group is None else np.asarray(group)
 
     def __call__(self, z: AnyArray, *, seed: int) -> list[Judged]:
         """The partition of z (N, L) by each clusterer; `seed` is the clusterers'."""
-        nulls: dict[int, float] = {}
+        z = np.asarray(z)
         judged = []
         for name in self.clusterers:
             clustering = CLUSTERERS[name](z, k=self.k, seed=seed)
             clusters = clustering.clusters
-            scores = score(z, clusters, self.truth, seed=self.seed)
-            found = int(scores["n_clusters"])
-            scores["silhouette_null"] = self._null(nulls, z, found)
+            scores = score(z, clusters, self.truth, group=self.group, seed=self.seed)
             scores["reference_silhouette"] = reference_silhouette(self.reference, clusters, seed=self.seed)
-            scores["reference_null"] = self._null(self._reference_nulls, self.reference, found)
+            cluster = self.clusterer(name, seed)
+            scores |= null_scores(z, self.reference, cluster, group=self.group, seed=self.seed)
             judged.append(Judged(name, clustering, np.bincount(clusters[clusters >= 0]).tolist(), scores))
         return judged
 
-    def _null(self, known: dict[int, float], z: AnyArray, k: int) -> float:
-        if k not in known:
-            known[k] = silhouette_null(z, k=k, seed=self.seed)
-        return known[k]
+    def weigh(
+        self, z: AnyArray, clusterer: str, *, seed: int, on_draw: Callable[[int, int], None] = lambda done, total: None
+    ) -> Evidence:
+        """What the clusters of z (N, L) by one clusterer are worth, in the quick form: see `evidence.weigh_latents`."""
+        cluster = self.clusterer(clusterer, seed)
+        return weigh_latents(np.asarray(z), self.reference, cluster, group=self.group, seed=self.seed, on_draw=on_draw)
+
+    def clusterer(self, name: str, seed: int) -> Cluster:
+        """A clusterer as `weigh_latents` takes it: with its k, or as many as there are points, and its seed."""
+        return make_cluster(name, self.k, seed)
 
 
-def flag_partition(scores: dict[str, float], *, collapsed: bool = False, class_seen: bool = False) -> list[str]:
+def make_cluster(name: str, k: int, seed: int) -> Cluster:
+    """A clusterer by its name as the evidence takes it. K-means takes 2 starts in halves, where it takes 10 in all."""
+
+    def whole(points: np.ndarray) -> np.ndarray:
+        return CLUSTERERS[name](points, k=max(2, min(k, len(points))), seed=seed).clusters
+
+    def quick(points: np.ndarray) -> np.ndarray:
+        points = np.asarray(points, np.float64)
+        return quick_kmeans(points - points.mean(axis=0), k=max(2, min(k, len(points))), seed=seed)
+
+    return Cluster(whole, quick if name == "kmeans" else whole)
+
+
+def flag_partition(
+    scores: dict[str, float], *, low_information: bool = False, class_seen: bool = False, mask_seen: bool = False
+) -> list[str]:
     """What keeps a row of a table from being believed or ranked, in the order in which it is shown.
 
     Args:
       scores: those of a `Judged`.
-      collapsed: whether the posterior tells too little of a track; see `latent.is_collapsed`.
+      low_information: whether the code tells little of a track; see `latent.tells_little`. Such a row is ranked all the
+        same: what is clustered are the means, and whether their clusters are real is for the evidence to say.
       class_seen: whether the model was given the classes that it is scored against.
+      mask_seen: whether what was clustered shows which tracks have words, say. Classes may be told by that alone.
 
     Example:
-      >>> flag_partition({"n_clusters": 1.0}, collapsed=True)
-      ['collapsed', 'degenerate']
+      >>> flag_partition({"n_clusters": 1.0}, low_information=True)
+      ['low-information', 'degenerate']
     """
-    flags = {COLLAPSED: collapsed, CLASS_SEEN: class_seen, DEGENERATE: scores["n_clusters"] < 2}
+    flags = {
+        LOW_INFORMATION: low_information,
+        CLASS_SEEN: class_seen,
+        MASK_SEEN: mask_seen,
+        DEGENERATE: scores["n_clusters"] < 2,
+    }
     return [name for name, holds in flags.items() if holds]
 
 
-def choose_replica(negative_elbo: np.ndarray, collapsed: np.ndarray) -> int:
-    """The index of the replica that is shown: of those not collapsed, or of all if all are, the lowest bound.
+def choose_replica(bound: np.ndarray) -> int:
+    """The index of the replica that is shown: the one with the highest bound of the log-likelihood.
 
-    Replicas of different beta can be compared by their negative ELBO at beta 1. No class is seen.
+    The importance-weighted bound (`training.iwae`) of tracks that were held out, where there are any, can compare
+    replicas of different beta, since it tends to log p(x) whatever the posterior. No class and no k is seen.
 
     Args:
-      negative_elbo: (R,) from `training.negative_elbo`, lower is better. collapsed: (R,) bool.
+      bound: (R,) nats a track, higher is better; NaN counts as the lowest.
 
     Example:
-      >>> choose_replica(np.array([9.0, 5.0, 7.0]), np.array([False, True, False]))
-      2
+      >>> choose_replica(np.array([-9.0, -5.0, -7.0]))
+      1
     """
-    healthy = np.flatnonzero(~collapsed) if not collapsed.all() else np.arange(len(negative_elbo))
-    return int(healthy[np.argmin(negative_elbo[healthy])])
+    return int(np.argmax(np.where(np.isnan(bound), -np.inf, bound)))

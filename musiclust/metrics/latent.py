@@ -119,24 +119,6 @@ def tells_little(mean: AnyArray, logvar: AnyArray) -> bool:
     return bool(information_per_dim(mean, logvar).sum() < np.log(2))
 
 
-def is_collapsed(mean: AnyArray, logvar: AnyArray, *, k: int = 8) -> bool:
-    """Whether the posterior says too little of a track for its latents to be worth clustering into k.
-
-    It is collapsed if either
-    - it has at most one active unit. All tracks then lie on a line, where k-means has a high silhouette (0.53 with
-      k = 8) and a low Davies-Bouldin for want of dimensions, not for clusters; or
-    - its total KL is less than ln k nats. The mean KL is an upper bound on the mutual information of track and code
-      (Hoffman & Johnson 2016), and to tell k equal clusters apart takes ln k: 2.08 nats for k = 8. This also catches
-      a posterior that uses two or more dimensions, each so weakly that the sample drowns its mean. The published row
-      with 0.56 nats over 32 dimensions could not tell two clusters apart (0.69).
-
-    Args:
-      mean, logvar: (N, L).
-      k: the clusters wanted, >= 2.
-    """
-    return bool(total_kl(mean, logvar) < np.log(k)) or active_units(mean) <= 1
-
-
 def _check_posterior(mean: AnyArray, logvar: AnyArray) -> tuple[np.ndarray, np.ndarray]:
     mean, logvar = check_points(mean, "the posterior means"), check_points(logvar, "the posterior log-variances")
     if mean.shape != logvar.shape:

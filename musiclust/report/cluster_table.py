@@ -1,10 +1,12 @@
 """The clusters of a run as sentences and as a table: their names, the reasons, and songs that stand for them.
 
 Conventions: `results` is the dict of a run's metrics.json, and its "clusters" hold a dict for each cluster: "cluster"
-(its number), "name", "size", "reasons" (dicts with the fields of `names.Reason`), "typical" and "oddest" (dicts with
-"track_id", "title", and "distance" of the oddest). Runs of earlier versions have no "clusters".
+(its number), "name", "size", "jaccard" (how well it comes back), "reasons" (dicts with the fields of `names.Reason`),
+"typical" and "oddest" (dicts with "track_id", "title", and "distance" of the oddest). Runs of earlier versions have no
+"clusters".
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +16,21 @@ from rich.table import Table
 from musiclust.report.names import NO_CHARACTER, quote
 from musiclust.report.reading import number
 
+STABLE, DISSOLVED = 0.75, 0.5  # mean Jaccard of a cluster (Hennig, Computational Statistics & Data Analysis 2007)
 _SONGS = 3  # that the table names
 _REASONS = 3
+
+
+def recovery(jaccard: float | None) -> str:
+    """Returns in a word whether a cluster of this mean Jaccard comes back; "" where that is not known.
+
+    >>> recovery(0.9), recovery(0.6), recovery(0.3)
+    ('comes back (0.90)', 'comes back in part (0.60)', 'falls apart (0.30)')
+    """
+    if jaccard is None or math.isnan(jaccard):
+        return ""
+    much = "comes back" if jaccard >= STABLE else "comes back in part" if jaccard >= DISSOLVED else "falls apart"
+    return f"{much} ({jaccard:.2f})"
 
 
 def cluster_title(code: int, name: str = NO_CHARACTER) -> str:
@@ -68,6 +83,7 @@ def clusters_table(results: Mapping[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("cluster", justify="right")
     table.add_column("songs", justify="right")
+    table.add_column("comes\nback", justify="right")
     table.add_column("name", overflow="fold", ratio=3)
     why = any(one["reasons"] for one in described)
     if why:
@@ -76,7 +92,8 @@ def clusters_table(results: Mapping[str, Any]) -> Table:
     for one in described:
         songs = "; ".join(song["title"] for song in one["typical"][:_SONGS])
         reasons = [", ".join(map(_shorten, one["reasons"][:_REASONS]))] if why else []
-        table.add_row(str(one["cluster"]), f"{one['size']:,}", one["name"], *reasons, songs)
+        back = number(one.get("jaccard"))
+        table.add_row(str(one["cluster"]), f"{one['size']:,}", back, one["name"], *reasons, songs)
     return table
 
 

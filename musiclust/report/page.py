@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musiclust import store
-from musiclust.report.cluster_table import cluster_titles, explain
+from musiclust.report.cluster_table import cluster_titles, explain, recovery
 from musiclust.report.map import has_audio, song_map, song_titles
 from musiclust.report.plots import GREY, PALETTE, png
 from musiclust.report.reading import number, reading
 from musiclust.report.summary import summary
-from musiclust.report.tables import MAX_ROWS, results_sheet, summary_sheet
+from musiclust.report.tables import KINDS, MAX_ROWS, results_sheet, summary_sheet
+from musiclust.report.trust import answers
 from musiclust.types import Tracks
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def write_page(
     xy: np.ndarray,
     classes: str | None,
     song_tags: Sequence[str],
+    certainty: Sequence[str],
 ) -> None:
     """Writes the report, whole or not at all.
 
@@ -80,6 +82,7 @@ def write_page(
       xy: (N, 2) their places on the map.
       classes: name of the classes of `tracks` to show beside the clusters, or None.
       song_tags: the strongest tags of N songs, "" where none are known.
+      certainty: how sure the cluster of each of N songs is, in a word or two.
 
     Raises:
       ValueError: if tracks, clusters and xy differ in length.
@@ -89,6 +92,7 @@ def write_page(
 
     template = (files("musiclust.report") / "page.html").read_text(encoding="utf-8")
     names = cluster_titles(results["clusters"], int(clusters.max(initial=-1)) + 1)
+    known = [" · ".join(filter(None, one)) for one in zip(certainty, song_tags, strict=True)]
     several_seeds = len(results["rows"]) <= MAX_ROWS and any(entry["n"] > 1 for entry in summary(results))
     text = (
         Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -98,12 +102,14 @@ def write_page(
             reading=reading(results),
             created=_date(results["created"]),
             tiles=_tiles(results),
-            map=Markup(song_map(xy, tracks, clusters, classes, path.parent, names=names, tags=song_tags)),
+            map=Markup(song_map(xy, tracks, clusters, classes, path.parent, names=names, tags=known)),
             audio=has_audio(tracks),
             sheets=[results_sheet(results), *([summary_sheet(results)] if several_seeds else [])],
-            clusters=_clusters(results["clusters"], tracks, clusters, classes, song_tags),
+            clusters=_clusters(results["clusters"], tracks, clusters, classes, known),
+            trust=answers(results),
             figures=[_figure(name, figure) for name, figure in figures.items()],
             settings=_settings(results),
+            kinds=KINDS,
         )
     )
     with store.atomic(path, "wb") as file:
@@ -159,6 +165,7 @@ def _clusters(
                 "title": f"Cluster {one['cluster']}: {one['name']}",
                 "colour": PALETTE[one["cluster"] % len(PALETTE)],
                 "size": len(rows),
+                "recovery": recovery(one.get("jaccard")),
                 "holds": _commonest(_values(tracks, rows, classes), len(rows)),
                 "reasons": [explain(reason) for reason in one["reasons"]],
                 "heading": "Most typical",
@@ -174,6 +181,7 @@ def _clusters(
                 "title": "Noise",
                 "colour": GREY,
                 "size": len(noise),
+                "recovery": "",
                 "holds": _commonest(_values(tracks, noise, classes), len(noise)),
                 "reasons": [],
                 "heading": "Some of them",

@@ -4,10 +4,13 @@ Conventions: as in `tables`. A difference between silhouettes under `margin` is 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 MARGIN = 0.02  # of silhouettes and ARI, however many tracks there are
+# Flags of rows that are shown but neither ranked nor marked best; the last ones first to be believed. What a code keeps
+# of a song ("low-information") says nothing of the clusters, so such a row is ranked.
+UNRANKED = ("class-seen", "mask-seen", "degenerate")
 SIGNIFICANT = 0.05  # the largest p at which agreement with classes counts
 
 
@@ -57,7 +60,8 @@ def estimate(mean: float, interval: float, form: str = "fixed") -> str:
 def ranked(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Returns the positions of `rows`, best first.
 
-    Rows are ordered by their reference silhouette. Flagged rows come after the rest, class-seen ones last.
+    Rows are ordered by their reference silhouette. Rows with a flag of `UNRANKED` come after the rest, class-seen ones
+    last.
 
     >>> ranked([{"flags": flags, "scores": {"reference_silhouette": 0.1}} for flags in (["class-seen"], [])])
     [1, 0]
@@ -65,18 +69,27 @@ def ranked(rows: Sequence[Mapping[str, Any]]) -> list[int]:
 
     def key(index: int) -> tuple[int, float]:
         flags, reference = rows[index]["flags"], rows[index]["scores"]["reference_silhouette"]
-        tier = 2 if "class-seen" in flags else 1 if flags else 0
+        tier = 2 if "class-seen" in flags else 1 if is_unranked(flags) else 0
         return tier, math.inf if reference is None or math.isnan(reference) else -reference
 
     return sorted(range(len(rows)), key=key)
 
 
+def is_unranked(flags: Collection[str]) -> bool:
+    """Returns whether a row with these flags is neither ranked nor marked best.
+
+    >>> is_unranked(["low-information"]), is_unranked(["mask-seen"])
+    (False, True)
+    """
+    return any(flag in UNRANKED for flag in flags)
+
+
 def reading(results: Mapping[str, Any]) -> str:
     """Writes one or two plain sentences on the chosen row.
 
-    They say how many tracks fell into how many clusters, whether these are tighter than structureless data of that
-    shape (their own silhouette and the reference one, each against its null), whether they agree with the classes
-    beyond chance, and then either the warning that its flags call for or how it stands to the best baseline.
+    They say how many tracks fell into how many clusters, whether these show more than structureless data would (by the
+    evidence in results["trust"], where it was weighed), whether they agree with the classes beyond chance, and then
+    either why the row is not ranked or how it stands to the best baseline.
     """
     row = results["rows"][results["chosen"]]
     scores = {key: math.nan if value is None else value for key, value in row["scores"].items()}
@@ -88,17 +101,17 @@ def reading(results: Mapping[str, Any]) -> str:
         tracks += f" ({number(scores['coverage'], 'percent')} of them; the rest is noise)"
     seen = "class-seen" in row["flags"]
     corpus = results["corpus"]
-    first = f"{tracks}, {_tightness(scores, corpus['tracks'])}, {_agreement(scores, corpus['classes'], seen)}."
-    if "collapsed" in row["flags"]:
-        active, dimensions = number(row["active_units"], "count"), results["model"]["latent_dim"]
+    evidence = (results.get("trust") or {}).get("evidence")
+    first = f"{tracks}, {_structure(evidence)}, {_agreement(scores, corpus['classes'], seen)}."
+    if "low-information" in row["flags"]:
         kl = number(row["total_kl"], "significant")
-        return (
-            f"{first} Warning: the posterior has collapsed ({active} of {dimensions} latent dimensions active, "
-            f"{kl} nats of KL), so the "
-            "silhouette shows the shape of a Gaussian, not of the music, and the row is not ranked."
-        )
+        first += f" The code keeps next to nothing of a song ({kl} nats of KL)."
+        if evidence and not evidence["structured"]:
+            first += " So the silhouette shows the shape of the cloud, not of the music."
     if seen:
         return f"{first} It is not ranked for that reason."
+    if "mask-seen" in row["flags"]:
+        return f"{first} It is not ranked, because it can see which songs lack a block, such as words."
     return f"{first}{_standing(row, results['rows'], results['corpus']['tracks'])}"
 
 
@@ -111,19 +124,20 @@ def margin(tracks: int) -> float:
     return max(MARGIN, 0.5 / math.sqrt(tracks))
 
 
-def _tightness(scores: Mapping[str, float], tracks: int) -> str:
-    own = _exceeds(scores["silhouette"], scores["silhouette_null"], tracks)
-    reference = _exceeds(scores["reference_silhouette"], scores["reference_null"], tracks)
+def _structure(evidence: Mapping[str, Any] | None) -> str:
+    if not evidence:
+        return "not held against structureless data"
     numbers = (
-        f"silhouette {number(scores['silhouette'])}, null {number(scores['silhouette_null'])}; "
-        f"in the reference space {number(scores['reference_silhouette'])}, null {number(scores['reference_null'])}"
+        f"silhouette {number(evidence['silhouette']['value'])}, null {number(evidence['silhouette']['null'])}; "
+        f"stability {number(evidence['stability']['value'])}, null {number(evidence['stability']['null'])}"
     )
-    if own is None and reference is None:
-        return "not to be compared with structureless data, a silhouette or its null being undefined"
-    if own is None or reference is None or own == reference:
-        return f"{'tighter' if own or reference else 'no tighter'} than structureless data of that shape ({numbers})"
-    where = "their own space" if own else "the reference space"
-    return f"tighter than structureless data of that shape only in {where} ({numbers})"
+    if evidence["how"] == "latents":
+        shape = "a structureless cloud of the same shape as the latents"
+    else:
+        shape = "structureless songs that were trained on and clustered alike"
+    if evidence["structured"]:
+        return f"tighter and more stable than {shape} ({numbers})"
+    return f"not more tight and stable than {shape} ({numbers})"
 
 
 def _exceeds(value: float, other: float, tracks: int) -> bool | None:

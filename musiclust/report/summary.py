@@ -9,12 +9,12 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
+from musiclust.metrics.intervals import over_seeds
 from musiclust.report.reading import ranked
 
 # What a row measures, and so what does not tell two settings apart.
-MEASURED = ("loss", "reconstruction", "active_units", "total_kl")
+MEASURED = ("loss", "reconstruction", "active_units", "informative_units", "total_kl")
 _SETTINGS = ("name", "kind", "beta", "learning_rate")  # beside the seed, all that tells one row from another
 
 
@@ -23,9 +23,8 @@ def summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Rows that differ in nothing but seed and what was measured form one entry: their settings
     ("name", "kind", "beta", "learning_rate"), "n", "flags" (flag -> how many of the n have it), "active_units",
-    "total_kl", "loss", "reconstruction" and "scores" (name -> ...), each {"mean", "interval"}: the
-    interval is the half-width by Student's t with n - 1 degrees of freedom, NaN for n = 1. Seeds where a score is
-    undefined are left out of it.
+    "total_kl", "loss", "reconstruction" and "scores" (name -> ...), each {"mean", "interval", "n"}: the
+    interval is the half-width by Student's t, as `mean_interval` has it. Seeds where a score is undefined are left out.
     """
     settings: dict[tuple, list[Mapping[str, Any]]] = {}
     for row in results["rows"]:
@@ -50,18 +49,17 @@ def summarise_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def mean_interval(values: Sequence[float | int | None]) -> dict[str, float]:
-    """Returns {"mean", "interval"} of what is defined among the values.
+def mean_interval(values: Sequence[float | int | None]) -> dict[str, Any]:
+    """Returns {"mean", "interval", "n"} of what is defined among the values: how another training would come out.
 
-    The interval is the half-width at 95 % by Student's t, NaN for one value.
+    The interval is the half-width at 95 % by Student's t (`metrics.intervals.over_seeds`), NaN where the seed plays no
+    part: for one value, and where all are the same. n counts the values that are defined.
 
     >>> {name: round(value, 3) for name, value in mean_interval([1.0, 2.0, 3.0, None]).items()}
-    {'mean': 2.0, 'interval': 2.484}
+    {'mean': 2.0, 'interval': 2.484, 'n': 3}
     """
     known = np.array([value for value in values if value is not None and math.isfinite(value)])
     if not len(known):
-        return {"mean": math.nan, "interval": math.nan}
-    if len(known) == 1:
-        return {"mean": float(known[0]), "interval": math.nan}
-    half = stdtrit(len(known) - 1, 0.975) * known.std(ddof=1) / math.sqrt(len(known))
-    return {"mean": float(known.mean()), "interval": float(half)}
+        return {"mean": math.nan, "interval": math.nan, "n": 0}
+    found = over_seeds(known)
+    return {"mean": found.mean, "interval": found.high - found.mean, "n": len(known)}

@@ -1,10 +1,11 @@
 """The scores of a run as tables. Drawing them needs rich alone.
 
-Conventions: `results` is the dict of a run's metrics.json: rows of scores, model replicas and baselines; null and NaN
-both mean "not defined" and are shown as an en dash. A flagged row ("collapsed", "class-seen", "degenerate") is shown,
-never marked best and never ranked above a row without a flag. Order is by the silhouette in the fixed reference
-space, the one score that needs no classes and that every row shares. A cell has two lines: the score, and below it
-what says how far to trust it (its null, its chance level, its flag).
+Conventions: `results` is the dict of a run's metrics.json: rows of scores, model replicas, controls and baselines; null
+and NaN both mean "not defined" and are shown as an en dash. A row with a flag of `reading.UNRANKED` is shown, never
+marked best and never ranked above a row without one. Order is by the silhouette in the fixed reference space, the one
+score that needs no classes and that every row shares. Only scores that can be compared between rows have a best one:
+silhouettes, Calinski-Harabasz and Davies-Bouldin belong to the space that was clustered. A cell has two lines: the
+score, and below it what says how far to trust it (its null, its chance level, its flag).
 """
 
 import math
@@ -16,9 +17,10 @@ from rich.console import Console, ConsoleOptions
 from rich.table import Table
 from rich.text import Text
 
-from musiclust.report.reading import estimate, number, ranked
+from musiclust.report.reading import estimate, is_unranked, number, ranked
 from musiclust.report.summary import MEASURED, summarise_rows, summary
 
+KINDS = ("baseline", "control")  # of rows, told where a row has no flag
 MAX_ROWS = 20  # more rows than this are summarised over seeds, and more settings than this are not shown
 
 
@@ -30,7 +32,7 @@ class Score(NamedTuple):
       title: first line of the header.
       below: name of what stands on the second line of a cell, "" for nothing.
       below_title: second line of the header.
-      better: +1 where more is better, -1 where less is, 0 where neither is.
+      better: +1 where more is better, 0 where neither is, or where rows cannot be compared.
       form: format of the first line, as in `reading.number`.
     """
 
@@ -43,18 +45,19 @@ class Score(NamedTuple):
 
 
 _SCORES = (
-    Score("silhouette", "silhouette", "silhouette_null", "null", +1, "fixed"),
-    Score("calinski_harabasz", "CH", "", "", +1, "significant"),
-    Score("davies_bouldin", "DB", "", "", -1, "significant"),
+    Score("silhouette", "silhouette", "silhouette_null", "null", 0, "fixed"),
+    Score("calinski_harabasz", "CH", "", "", 0, "significant"),
+    Score("davies_bouldin", "DB", "", "", 0, "significant"),
     Score("ari", "ARI", "", "", +1, "fixed"),
+    Score("ami", "AMI", "", "", +1, "fixed"),
     Score("nmi", "NMI", "nmi_chance", "chance", +1, "fixed"),
     Score("purity", "purity", "purity_chance", "chance", +1, "fixed"),
     Score("reference_silhouette", "reference\nsilhouette", "reference_null", "null", +1, "fixed"),
-    Score("active_units", "active\nunits", "total_kl", "KL nats", 0, "count"),
+    Score("informative_units", "units\nin use", "total_kl", "KL nats", 0, "count"),
     Score("n_clusters", "clusters", "coverage", "coverage", 0, "count"),
 )
 # What a narrow terminal does without, first to go first.
-_DROP = ("CH", "DB", "learning\nrate", "clusters", "purity", "active\nunits", "silhouette", "ARI", "NMI")
+_DROP = ("CH", "DB", "learning\nrate", "clusters", "purity", "NMI", "units\nin use", "silhouette", "ARI", "AMI")
 
 
 class Cell(NamedTuple):
@@ -112,7 +115,10 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
     headers += [Cell("n")] if over_seeds else []
     headers += [Cell(score.title, score.below_title) for score in scores]
 
-    texts = [[estimate(**value[score.key], form=score.form) for score in scores] for value in values]
+    texts = [
+        [_text(value[score.key], score, entry["n"]) for score in scores]
+        for entry, value in zip(entries, values, strict=True)
+    ]
     best = [_best(entries, values, [text[i] for text in texts], score) for i, score in enumerate(scores)]
     rows = []
     for index, entry in enumerate(shown):
@@ -121,15 +127,21 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
         for i, score in enumerate(scores):
             form = {"coverage": "percent", "total_kl": "significant"}.get(score.below, "fixed")
             below = number(values[index][score.below]["mean"], form) if score.below else ""
-            row.append(Cell(texts[index][i], below, texts[index][i] == best[i] and not entry["flags"]))
+            row.append(Cell(texts[index][i], below, texts[index][i] == best[i] and not is_unranked(entry["flags"])))
         rows.append(row)
-    notes = ["Mean ± 95 % interval over n seeds."] if over_seeds else []
+    notes = ["Mean ± 95 % interval over n seeds: another training on the same songs."] if over_seeds else []
     notes += ["▸ The replica shown."] if chosen is not None else []
-    notes += ["Bold: best without a flag."]
-    notes += ["Under a score: its null (structureless data of that shape) or chance level (shuffled classes)."]
+    notes += ["Bold: best, where rows can be compared and none has a flag that bars it."]
+    notes += ["Under a score: its null (structureless points of that shape) or chance level (shuffled classes)."]
     hidden = len(entries) - len(shown)
     notes += [f"{hidden} more {'row' if hidden == 1 else 'rows'} not shown; metrics.json has all."] if hidden else []
     return Sheet(headers, rows, " ".join(notes))
+
+
+def _text(value: Mapping[str, float], score: Score, rows: int) -> str:
+    """A figure; where some of the rows have no such score, with the number of those that have."""
+    text = estimate(value["mean"], value["interval"], score.form)
+    return f"{text} ({value['n']} of {rows})" if 0 < value["n"] < rows else text
 
 
 def _best(entries: list, values: list, texts: list[str], score: Score) -> str | None:
@@ -137,14 +149,14 @@ def _best(entries: list, values: list, texts: list[str], score: Score) -> str | 
     candidates = [
         (score.better * value[score.key]["mean"], text)
         for entry, value, text in zip(entries, values, texts, strict=True)
-        if score.better and not entry["flags"] and math.isfinite(value[score.key]["mean"])
+        if score.better and not is_unranked(entry["flags"]) and math.isfinite(value[score.key]["mean"])
     ]
     return max(candidates)[1] if candidates else None
 
 
 def _name(entry: Mapping[str, Any], chosen: bool) -> Cell:
     flags = [flag if count == entry["n"] else f"{flag} {count}/{entry['n']}" for flag, count in entry["flags"].items()]
-    below = ", ".join(flags) or ("baseline" if entry["kind"] == "baseline" else "")
+    below = ", ".join(flags) or ("" if entry["kind"] == "model" else entry["kind"])
     return Cell(f"▸ {entry['name']}" if chosen else entry["name"], below)
 
 
@@ -195,5 +207,5 @@ def _without(sheet: Sheet, title: str) -> Sheet:
 def _rich(cell: Cell, flag: bool) -> Text:
     text = Text().append(cell.text, "bold green" if cell.best else "")
     if cell.below:
-        text.append(f"\n{cell.below}", "yellow" if flag and cell.below != "baseline" else "dim")
+        text.append(f"\n{cell.below}", "yellow" if flag and cell.below not in KINDS else "dim")
     return text

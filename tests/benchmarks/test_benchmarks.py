@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from conftest import make_store
 
-from benchmarks import contenders, first_epoch, rendering, replicas, tables
+from benchmarks import contenders, first_epoch, number_of_clusters, rendering, replicas, tables
 from benchmarks.measure import in_turn, machine, summary
+from benchmarks.number_of_clusters import Case
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.population import Footprint, Layout
@@ -134,9 +135,17 @@ def results(folder):
             "stores": {"mine": {"tracks": 1000, "classes": "genre", "k": 4}},
             "rows": [
                 agreement | {"what": "features", "neighbours": None, "latent_dim": None},
-                agreement | {"what": "vae", "neighbours": 1.0, "latent_dim": 32, "collapsed": 2},
+                agreement | {"what": "vae", "neighbours": 1.0, "latent_dim": 32, "low_information": 2},
                 agreement | {"what": "vae", "neighbours": 0.0, "latent_dim": 8, "scaling": "unit", "shuffled": True},
             ],
+        },
+        "number_of_clusters": {
+            "machine": about,
+            "points": 200,
+            "rows": number_of_clusters.summarise(
+                [Case("square", 1, 0.0, seed, 200) for seed in range(4)] + [Case("", 8, 3.0, 0, 300)] * 2,
+                [(1, 1, 1)] * 3 + [(4, 4, 4), (8, 8, 9), (1, 1, 1)],
+            ),
         },
         "start": {"machine": about, "rows": [{"what": "cold", "figure": spread(11.0), "target": "12 at most"}]},
     }
@@ -166,6 +175,9 @@ def test_tables_of_a_folder_of_results(tmp_path):
     assert "float32, PyTorch | 120 GFLOP/s |" in text
     assert "| 30,000 | agglomerative | needs 7 GB |  | 75.0, once | ARI 0.500 |  |" in text
     assert "2026-11-23: Another" in text
+    assert "| square | 4 | 25 % (0.6 to 80.6) |" in text
+    assert "| all | 4 | 25 % (0.6 to 80.6) |" in text
+    assert "| 8 | 3 sd | 2 | 50 % (1.3 to 98.7) | 50 % | 50 % | 4.5 |" in text
     assert "| 256 models | 0.550 (0.495 to 0.605) | 0.6 at most |" in text
     assert "| MB a replica | 12.3 |  |" in text
     assert "| cold | 11.0 (9.90 to 12.1) | 12 at most |" in text
@@ -175,7 +187,7 @@ def test_tables_of_a_folder_of_results(tmp_path):
     assert "**mine: 1,000 tracks, 4 classes of genre; ARI and NMI**" in text
     assert "| features (columns) | scaling | features | VAE 32, neighbours 1 | VAE 8 |" in text
     figures = "0.200 ± 0.248, 0.600"
-    assert f"| msd+mtt (400) | balanced | {figures} | {figures}, 2 collapsed |  |" in text
+    assert f"| msd+mtt (400) | balanced | {figures} | {figures}, 2 of low information |  |" in text
     assert f"| msd+mtt (400), columns shuffled | unit |  |  | {figures} |" in text
     assert f"features: not measured; python -m benchmarks.features --out={tmp_path}/results/features.json" in text
 
@@ -216,6 +228,13 @@ def run(name, out, *arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
 
 
+@pytest.mark.parametrize("shape", number_of_clusters.SHAPES)
+def test_shapes_are_points_of_the_number_asked_for(shape):
+    z = number_of_clusters.SHAPES[shape](np.random.default_rng(0), 50)
+    assert len(z) == 50
+    assert np.isfinite(z).all()
+
+
 def test_clustering_from_points_to_table(tmp_path):
     done = run("clustering", tmp_path, "--points=100,200", "--most_seconds=0.000001")
     assert done.returncode == 0, done.stderr
@@ -244,7 +263,7 @@ def test_a_population_trains_its_chunks_and_each_replica_as_alone(monkeypatch):
     assert alone.told().layout == Layout(1, 1, 1, 1)
     each = alone.told().each
     monkeypatch.setattr(
-        "musiclust.population.memory", lambda devices: devices * (each.data + 3 * each.state + each.step)
+        "musiclust.population.memory", lambda devices: devices * (each.shared + 3 * each.state + each.step)
     )
     together = replicas.Trainer(toy, settings)
     assert together.told().layout == Layout(8, 1, 1, 2)

@@ -53,7 +53,10 @@ def test_the_ten_lines_give_what_the_command_gives(place):
         assert [int(row["cluster"]) for row in csv.DictReader(file)] == groups.clusters.tolist()
     scores = mc.score(z, groups.clusters, truth, seed=0)
     assert scores == {name: shown["scores"][name] for name in scores}
-    assert mc.silhouette_null(z, k=3, seed=0) == shown["scores"]["silhouette_null"]
-    (judged,) = mc.Judge(mc.reference_space([np.load(place / "x.npy")]), truth, k=3, seed=0)(z, seed=shown["seed"])
+    judge = mc.Judge(mc.reference_space([np.load(place / "x.npy")]), truth, k=3, seed=0)
+    (judged,) = judge(z, seed=shown["seed"])
     assert judged.scores == shown["scores"]
-    assert mc.flag_partition(judged.scores) == shown["flags"]
+    low = mc.tells_little(*mc.encode(model, best, data))
+    assert mc.flag_partition(judged.scores, low_information=low) == shown["flags"]
+    found = judge.weigh(z, "kmeans", seed=shown["seed"])
+    assert json.loads(json.dumps(found.to_json())) == metrics["trust"]["evidence"]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import time
@@ -35,7 +36,19 @@ def test_a_run_writes_what_it_promises(finished):
     metrics = json.loads((run_dir / "metrics.json").read_text())
     names = [row["name"] for row in metrics["rows"]]
     baselines = ("features", "unit_features", "pca", "tsne", "autoencoder")
-    assert names == ["cvae + kmeans"] * 4 + [f"{name} + kmeans" for name in baselines for _ in range(2)]
+    controls = ("cvae, words shuffled", "cvae, sound only", "mask only")
+    assert names == ["cvae + kmeans"] * 4 + [f"{name} + kmeans" for name in (*controls, *baselines) for _ in range(2)]
+    # Half of the tracks have words, so that all but the sound alone shows which; none of those is ranked.
+    seen = {row["name"] for row in metrics["rows"] if "mask-seen" in row["flags"]}
+    assert seen == set(names) - {"cvae, sound only + kmeans"}
+    assert [row["kind"] for row in metrics["rows"]] == ["model"] * 4 + ["control"] * 6 + ["baseline"] * 10
+    assert metrics["format"] == 3
+    trust = metrics["trust"]
+    assert trust["evidence"]["how"] == "latents"
+    assert trust["k"]["source"] == "classes"
+    assert len(trust["controls"]) == 3
+    assert trust["mask"]["what"] == "lyrics"
+    assert all(math.isfinite(one["jaccard"]) for one in metrics["clusters"])
     assert [(row["seed"], row["beta"]) for row in metrics["rows"][:4]] == [(0, 0.1), (1, 0.1), (0, 4), (1, 4)]
     assert metrics["k"] == 3
     assert metrics["corpus"]["valid"] == {"mfcc_mean": 60, "lyrics": 30}
@@ -47,6 +60,8 @@ def test_a_run_writes_what_it_promises(finished):
         rows = list(csv.DictReader(file))
     assert len(rows) == 60
     assert {row["cluster"] for row in rows} == {"0", "1", "2"}
+    assert {row["consensus"] for row in rows} == {"0", "1", "2"}
+    assert all(0 < float(row["confidence"]) <= 1 and -1 <= int(row["second"]) <= 2 for row in rows)
     # A store without tags, words and descriptors: nothing to make names of, but typical songs all the same.
     assert {row["cluster_name"] for row in rows} == {"no clear character"}
     assert {row["tags"] for row in rows} == {""}
@@ -65,13 +80,13 @@ def test_a_run_takes_the_taggers_features_where_they_are(place):
         place, "run", f"--store={root}", f"--run_dir={place / 'heard-run'}", "--epochs=2", "--baselines=unit_features"
     )
     assert code == 0, err
-    assert "features: msd, mtt, lyrics\n" in out
+    assert "features: msd, mtt; the words of the store are looked at only by" in out
     config = json.loads((place / "heard-run" / "config.json").read_text())["config"]
-    assert config["features"] == ["msd", "mtt", "lyrics"]
+    assert (config["model"], config["features"], config["controls"]) == ("vae", ["msd", "mtt"], [])
     metrics = json.loads((place / "heard-run" / "metrics.json").read_text())
-    assert metrics["corpus"]["valid"] == {"msd": 60, "mtt": 60, "lyrics": 30}
+    assert metrics["corpus"]["valid"] == {"msd": 60, "mtt": 60}
     assert [row["name"] for row in metrics["rows"]] == [
-        f"{name} + kmeans" for name in ("cvae", "unit_features", "autoencoder")
+        f"{name} + kmeans" for name in ("vae", "unit_features", "autoencoder")
     ]
     code, out, err = script(place, "evaluate", f"--run={place / 'heard-run'}")
     assert code == 0, err
@@ -130,7 +145,7 @@ def test_evaluate_finds_changed_features(place, finished, tmp_path):
     assert code == 1
     assert "1 of " in err
     assert fewer[0] == 1
-    assert "has 13 rows, the run has 14" in fewer[2]
+    assert "has 19 rows, the run has 20" in fewer[2]
     assert "silhouette" in err
 
 
@@ -187,7 +202,9 @@ def test_classes_that_were_seen_are_marked_and_not_ranked_first(place):
     )  # fmt: skip
     assert code == 0, err
     metrics = json.loads((place / "seen" / "metrics.json").read_text())
-    assert metrics["rows"][0]["flags"][-1] == "class-seen"
+    told = [row for row in metrics["rows"] if row["name"].startswith("cvae")]
+    assert [row["kind"] for row in told] == ["model", "control", "control"]  # the controls were told them too
+    assert all("class-seen" in row["flags"] for row in told)
     table = [line for line in out.splitlines() if "+ kmeans" in line]
     assert "cvae" in table[-1]
 

@@ -12,7 +12,7 @@ from musiclust.errors import InputError
 BEFORE = {
     "format": 1,
     "corpus": {"name": "demo", "label": "repertory", "classes": ["fiddle", "chorale"]},
-    "rows": [{"name": "cvae + kmeans", "flags": ["collapsed", "label-seen"], "scores": {"ari": 0.5}}],
+    "rows": [{"name": "cvae + kmeans", "flags": ["collapsed", "label-seen"], "scores": {"ari": 0.5, "nmi_p": 0.01}}],
 }
 
 
@@ -28,8 +28,20 @@ def test_results_of_an_earlier_version_are_read_in_todays_words(tmp_path):
     results = read_metrics(tmp_path)
     assert results["format"] == FORMAT
     assert results["corpus"] == {"name": "demo", "classes": "repertory", "class_names": ["fiddle", "chorale"]}
-    assert results["rows"][0]["flags"] == ["collapsed", "class-seen"]
-    assert results["rows"][0]["scores"] == {"ari": 0.5}
+    assert results["rows"][0]["flags"] == ["class-seen"]
+    assert results["rows"][0]["scores"] == {"ari": 0.5}  # chance was of clips, not of songs
+
+
+def test_what_format_2_held_against_a_plain_gaussian_is_left_out(tmp_path):
+    scores = dict.fromkeys(
+        ("silhouette", "silhouette_null", "reference_null", "nmi", "nmi_chance", "purity_chance"), 0.1
+    )
+    rows = [{"flags": ["collapsed", "degenerate"], "scores": scores}]
+    (tmp_path / "metrics.json").write_text(json.dumps({"format": 2, "corpus": {"classes": "genre"}, "rows": rows}))
+    results = read_metrics(tmp_path)
+    assert results["format"] == FORMAT == 3
+    assert results["corpus"] == {"classes": "genre"}
+    assert results["rows"] == [{"flags": ["degenerate"], "scores": {"silhouette": 0.1, "nmi": 0.1}}]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 99}', '{"format": 1, "corpus": {}}'])

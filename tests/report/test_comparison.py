@@ -3,13 +3,15 @@
 import csv
 
 import numpy as np
+import pytest
 
 from experiments.published import REPORTS, RUNS, tables
 from experiments.published.rows import LATENT_FUSIONS, LATENTS, Row, ScoreTable
 from musiclust.report.comparison import Comparison, Line, Measured, markdown, page, write
+from musiclust.report.summary import MEASURED, summary
 
 LINES = [
-    Line("Beta | VAE", "silhouette", "0.5264", Measured(0.25, 0.01, 10), "0.1 (null 0.2)", "posterior collapsed"),
+    Line("Beta | VAE", "silhouette", "0.5264", Measured(0.25, 0.01, 10), "0.1 (null 0.2)", "low information"),
     Line("Beta | VAE", "Calinski-Harabasz", "12,275.12", Measured(81.234, np.nan, 1, "significant"), "0.1 (null 0.2)"),
     Line("<b>CVAE</b>", "silhouette", "", None, "", "not run: the store has no lyrics"),
 ]
@@ -19,7 +21,7 @@ TABLES = [Comparison("Task 3", "What to know.", LINES)]
 def test_markdown_says_what_repeats_once_and_keeps_its_columns():
     text = markdown("Title", ["Preface."], TABLES)
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert rows[2] == r"| Beta \| VAE | silhouette | 0.5264 | 0.250 ± 0.010 | 0.1 (null 0.2) | posterior collapsed |"
+    assert rows[2] == r"| Beta \| VAE | silhouette | 0.5264 | 0.250 ± 0.010 | 0.1 (null 0.2) | low information |"
     assert rows[3] == "|  | Calinski-Harabasz | 12,275.12 | 81.2 |  |  |"
     assert rows[4].split("|")[3:5] == [" – ", " – "]  # noqa: RUF001
     assert text.startswith("# Title\n\nPreface.\n\n## Task 3\n\nWhat to know.\n\n")
@@ -68,7 +70,7 @@ def test_the_gains_in_print_follow_from_the_scores_in_print():
 def outcome(silhouettes, *, flags=(), corpus="demo"):
     """Results of a run with that silhouette for each seed."""
     keys = (*tables.SCORES, "silhouette_null", "reference_silhouette", "reference_null", "coverage", "n_clusters")
-    undefined = dict.fromkeys(("loss", "reconstruction", "active_units", "total_kl", "learning_rate", "beta"))
+    undefined = dict.fromkeys((*MEASURED, "learning_rate", "beta"))
     rows = []
     for seed, value in enumerate(silhouettes):
         scores = dict.fromkeys((*keys, "nmi_chance", "purity_chance"), 0.5) | {"silhouette": value, "coverage": 1.0}
@@ -83,18 +85,22 @@ def test_a_row_says_why_it_cannot_be_compared():
         "easy",
         (Row("ours", "a", printed={"silhouette": "0.1"}), Row("theirs", "b", printed={"silhouette": "0.2"})),
     )
-    outcomes = {"a": outcome([0.2, 0.4], flags=["collapsed"]), "b": "not run: the store has no lyrics"}
+    outcomes = {"a": outcome([0.2, 0.4], flags=["low-information"]), "b": "not run: the store has no lyrics"}
     lines = tables.scores(REPORTS["fma"], table, outcomes).lines
     assert str(lines[0].measured) == "0.300 ± 1.271"  # Student's t with one degree of freedom: 12.706 x 0.1
-    assert "posterior collapsed" in lines[0].note
+    assert "low information: the code cannot tell one half" in lines[0].note
     assert "not the report's tracks: 320 of demo" in lines[0].note
     assert lines[-1] == Line("theirs", "silhouette", "0.2", None, "", "not run: the store has no lyrics")
 
 
-def test_the_best_is_never_a_flagged_row():
-    rows = (Row("collapsed one", "a"), Row("sound one", "b"))
-    report = REPORTS["fma"]._replace(scores=(ScoreTable("t", "easy", rows),))
-    outcomes = {"a": outcome([0.9, 0.9], flags=["collapsed"]), "b": outcome([0.1, 0.1])}
+@pytest.mark.parametrize(
+    ("flag", "best"),
+    [("class-seen", "other"), ("mask-seen", "other"), ("degenerate", "other"), ("low-information", "flagged")],
+)
+def test_the_best_is_no_row_with_a_flag_that_bars_it(flag, best):
+    report = REPORTS["fma"]._replace(scores=(ScoreTable("t", "easy", (Row("flagged", "a"), Row("other", "b"))),))
+    outcomes = {"a": outcome([0.9, 0.9], flags=[flag]), "b": outcome([0.1, 0.1])}
     silhouette = tables.best(report, outcomes, ["easy"]).lines[0]
     assert silhouette.published == "0.5264 (Beta-VAE)"
-    assert "(sound one)" in str(silhouette.measured)
+    assert f"({best})" in str(silhouette.measured)
+    assert tables.caveats(report, Row("flagged", "a"), summary(outcomes["a"])[0], outcomes["a"])  # each in words

@@ -16,6 +16,7 @@ from musiclust.report import page, plots
 from musiclust.report.map import audio_address, song_map
 from musiclust.report.names import NO_CHARACTER
 from musiclust.report.tables import results_sheet
+from musiclust.report.trust import answers
 from musiclust.types import Tracks
 
 VILE = '</script><script>alert(1)</script> & "Don\'t" <img src=x onerror=alert(2)>'
@@ -60,7 +61,8 @@ def songs(n, folder):
 
 def run_results():
     scores = dict.fromkeys(
-        ["calinski_harabasz", "davies_bouldin", "ari", "nmi", "purity", "nmi_chance", "nmi_p", "purity_chance"], 0.25
+        ["calinski_harabasz", "davies_bouldin", "ari", "ami", "nmi", "purity", "nmi_chance", "nmi_p", "purity_chance"],
+        0.25,
     )
     scores |= {"silhouette": 0.25, "silhouette_null": 0.25, "reference_null": 0.25, "coverage": 0.9, "n_clusters": 2.0}
     rows = [
@@ -73,13 +75,14 @@ def run_results():
             "flags": flags,
             "loss": 1.0,
             "reconstruction": 1.0,
-            "active_units": 3,
+            "active_units": 4,
+            "informative_units": 3,
             "total_kl": 2.5,
             "scores": scores | {"reference_silhouette": reference},
         }
         for name, kind, seed, flags, reference in (
             ("cvae <kmeans>", "model", 0, [], 0.4321),
-            ("cvae <kmeans>", "model", 1, ["collapsed"], 0.9876),
+            ("cvae <kmeans>", "model", 1, ["mask-seen"], 0.9876),
             ("pca + kmeans", "baseline", None, [], 0.1234),
         )
     ]
@@ -129,6 +132,7 @@ def described(tracks, clusters):
             "cluster": code,
             "name": NO_CHARACTER,
             "size": len(rows),
+            "jaccard": None if code else 0.86,
             "reasons": [],
             "typical": [song(row) for row in rows[:8]],
             "oddest": [song(rows[-1]) | {"distance": 2.31}],
@@ -151,8 +155,9 @@ def run(tmp_path):
     path = tmp_path / "report.html"
     xy = np.random.default_rng(0).normal(size=(40, 2))
     page.write_page(
-        path, results, figures=figures, tracks=tracks, clusters=clusters, xy=xy, classes="genre", song_tags=song_tags
-    )
+        path, results, figures=figures, tracks=tracks, clusters=clusters, xy=xy, classes="genre", song_tags=song_tags,
+        certainty=["between 0 and 1", "<u>sure</u>", *["sure"] * 38],
+    )  # fmt: skip
     return path, tracks, clusters
 
 
@@ -180,13 +185,13 @@ def test_page_escapes_what_comes_from_files(run):
     path, _, _ = run
     reader = Reader(path.read_text(encoding="utf-8"))
     tags = {tag for tag, _ in reader.elements}
-    assert not tags & {"b", "i", "kmeans", "cvae", "songs"}
+    assert not tags & {"b", "i", "u", "kmeans", "cvae", "songs"}
     assert "Cluster 1: <b>piano</b>, solo" in reader.said("h3")
-    assert "<i>piano</i> 0.78" in reader.said("span")
+    assert "<u>sure</u> · <i>piano</i> 0.78" in reader.said("span")
     assert len(reader.of("script")) == 3
     assert not any("onerror" in attrs for _, attrs in reader.elements)
     data = song_data(reader)
-    assert data["tags"][1] == "<i>piano</i> 0.78"
+    assert data["tags"][:3] == ["between 0 and 1", "<u>sure</u> · <i>piano</i> 0.78", "sure"]
     assert data["title"] == ["t000", VILE, *(f"Song {i}" for i in range(2, 40))]
     assert VILE in reader.said("span")
     assert reader.said("code") == ["python -m experiments.run --model='<cvae>'"]
@@ -202,11 +207,43 @@ def test_page_shows_the_numbers_of_the_terminal(run):
             assert cell.text in shown
     assert "0.432" in reader.said("strong")  # best without a flag
     assert "0.988" not in reader.said("strong")
-    assert "collapsed" in reader.said("span")
+    assert "mask-seen" in reader.said("span")
     assert reader.said("h2").count("Scores over seeds") == 1
     text = path.read_text(encoding="utf-8")
     assert "40 tracks fall into 2 clusters" in text
     assert "759,508" in text
+
+
+def test_the_page_says_how_far_to_trust_it(run):
+    """In the words of `report.trust`; a run of an earlier version has no such part."""
+    path, tracks, clusters = run
+    assert "How far to trust it" not in path.read_text(encoding="utf-8")
+    measured = {"value": 0.25, "null": 0.2, "p": 0.05}
+    evidence = {"how": "latents", "draws": 19, "structured": True, "silhouette": measured, "stability": measured}
+    results = run_results() | {
+        "clusters": described(tracks, clusters),
+        "trust": {
+            "evidence": evidence,
+            "duplicates": [{"first": "<b>a</b>", "second": "b", "distance": 0.0}],
+            "recovery": {"how": "latents", "partitions": 11, "jaccard": [0.9, None], "sure": 0.8},
+        },
+    }
+    page.write_page(
+        path, results, figures={}, tracks=tracks, clusters=clusters, xy=np.zeros((40, 2)), classes="genre",
+        song_tags=[""] * 40, certainty=["sure"] * 40,
+    )  # fmt: skip
+    reader = Reader(path.read_text(encoding="utf-8"))
+    assert "How far to trust it" in reader.said("h2")
+    told = answers(results)
+    assert [one.question for one in told] == [
+        "Are there groups at all?", "Would the same groups come back?", "Is a song there twice?"
+    ]  # fmt: skip
+    for answer in told:
+        assert answer.question in reader.said("dt")
+        assert answer.verdict in reader.said("span")
+        assert answer.text in reader.said("dd")
+    verdicts = [attrs["class"] for attrs in reader.of("span") if attrs.get("class", "").startswith("verdict")]
+    assert verdicts == ["verdict not", "verdict yes", "verdict yes"]
 
 
 def test_page_lists_the_clusters(run):
@@ -225,6 +262,7 @@ def test_page_lists_the_clusters(run):
     most = np.bincount(codes[codes >= 0]).max()
     assert any(f"({most} of 20)" in text for text in reader.said("div"))
     assert any("20 songs, most often <i>folk</i> (7 of 20)" in text for text in reader.said("div"))
+    assert [text.endswith("; comes back (0.86)") for text in reader.said("div") if " songs" in text] == [True, False]
     assert reader.said("span").count("(no audio file)") == 1  # the one song without
     spoken = [attrs["aria-label"] for attrs in reader.of("button") if "data-song" in attrs]
     assert [text.split()[0] for text in spoken] == ["Play"] * 18 + ["Show"]
@@ -256,8 +294,9 @@ def test_a_page_without_audio_does_not_speak_of_listening(tmp_path):
     clusters, xy, path = np.arange(6) % 2, np.arange(12.0).reshape(6, 2), tmp_path / "report.html"
     results = run_results() | {"clusters": described(tracks, clusters)}
     page.write_page(
-        path, results, figures={}, tracks=tracks, clusters=clusters, xy=xy, classes="genre", song_tags=[""] * 6
-    )
+        path, results, figures={}, tracks=tracks, clusters=clusters, xy=xy, classes="genre", song_tags=[""] * 6,
+        certainty=["sure"] * 6,
+    )  # fmt: skip
     reader = Reader(path.read_text(encoding="utf-8"))
     assert not reader.of("audio")
     assert not [attrs for attrs in reader.of("button") if "data-song" in attrs]
@@ -293,7 +332,7 @@ def test_a_failure_leaves_the_old_page(run, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         page.write_page(
             path, run_results() | {"clusters": []}, figures={}, tracks=tracks, clusters=clusters, xy=np.zeros((40, 2)),
-            classes=None, song_tags=[""] * 40,
+            classes=None, song_tags=[""] * 40, certainty=["sure"] * 40,
         )  # fmt: skip
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
@@ -311,6 +350,7 @@ def test_a_name_that_is_not_utf8_does_not_stop_the_page(tmp_path):
         xy=np.zeros((3, 2)),
         classes=None,
         song_tags=[""] * 3,
+        certainty=["sure"] * 3,
     )
     assert "caf?" in (tmp_path / "r.html").read_text(encoding="utf-8")
 

@@ -33,7 +33,17 @@ def parsed():
 
 
 def test_defaults_presets_and_overrides(parsed):
-    assert parsed() == DEFAULTS["cvae"]
+    assert parsed() == DEFAULTS["vae"]  # whose result does not lean on who has words
+
+
+def test_controls_and_the_null(parsed):
+    assert parsed("--model=cvae").controls == ("words_shuffled", "sound_only")
+    assert parsed("--model=cvae", "--controls=none").controls == ()
+    config = parsed("--controls=noise", "--null=pipeline")
+    assert (config.controls, config.null) == (("noise",), "pipeline")
+    assert all(preset.controls == () and preset.null == "latents" for preset in PRESETS.values())
+    with pytest.raises(InputError, match="--controls=silence: choose from words_shuffled, sound_only"):
+        parsed("--controls=silence")
 
 
 def test_a_model_brings_its_defaults(parsed):
@@ -91,6 +101,29 @@ def test_what_only_the_store_can_tell(tmp_path):
     assert (completed.features, completed.classes, completed.k) == (("mfcc_mean",), "genre", 3)
     with pytest.raises(InputError, match="no block 'lyrics': choose from melspec, mfcc_mean, mfcc_stats"):
         inputs.load(inputs.complete(PRESETS["fma_vae"], without, keep_features=True), without)
+
+
+def test_where_there_are_no_classes_k_is_left_to_the_songs(tmp_path):
+    """It was 8 then, or whatever the classes were; now the job asks the features, and says which it was."""
+    classes, none = make_store(tmp_path / "a"), make_store(tmp_path / "b", classes=1)
+    assert [
+        (done.k, done.k_source)
+        for done in (
+            inputs.complete(DEFAULTS["vae"], classes, keep_features=False),
+            inputs.complete(DEFAULTS["vae"], none, keep_features=False),
+            inputs.complete(replace(DEFAULTS["vae"], k=5), classes, keep_features=False),
+            inputs.complete(replace(DEFAULTS["vae"], k=5), none, keep_features=False),
+        )
+    ] == [(3, "classes"), (0, "suggested"), (5, "given"), (5, "given")]
+
+
+def test_controls_that_would_take_nothing_are_left_out(tmp_path):
+    sung, silent = make_store(tmp_path / "a"), make_store(tmp_path / "b", lyrics=False)
+    config = replace(DEFAULTS["cvae"], controls=("words_shuffled", "sound_only", "noise"))
+    assert inputs.complete(config, sung, keep_features=False).controls == config.controls
+    assert inputs.complete(config, silent, keep_features=False).controls == ("noise",)
+    asked = inputs.complete(config, silent, keep_features=False, keep_controls=True)
+    assert asked.controls == config.controls
 
 
 @pytest.mark.parametrize("name", ["cvae", "poe_vae", "attention_vae"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli.commands import COMMANDS
+from experiments.cli.commands import COMMANDS, command_module
 from experiments.cli.flag_names import RENAMED
 from experiments.cli.flags_page import PAGE, describe_command, write_page
 from experiments.cli.help import FlagHelp, ProgramHelp, describe_in_full, format_flag, format_help
@@ -39,7 +39,7 @@ def test_every_flag_stands_under_one_heading_and_has_a_sentence(programs, name):
     flags = all_flags(programs[name])
     names = [flag.name for flag in flags]
     assert len(set(names)) == len(names)
-    source = (ROOT / "experiments" / f"{name}.py").read_text()
+    source = (ROOT / f"{command_module(name).replace('.', '/')}.py").read_text()
     source += (ROOT / "experiments" / "cli" / "config_flags.py").read_text() if name == "run" else ""
     assert source.count("flags.DEFINE_") == len(names)
     for flag in flags:
