@@ -42,7 +42,7 @@ def page(facts: Mapping[str, Any]) -> str:
         f"most {effort['most']}), {effort['epochs']} epochs each, with its default settings. K-means groups the tracks "
         "of each subsample, with as many clusters as there are classes, and is held against the classes, which nothing "
         'else has seen. "Another training" is the 95 % interval over seeds, "another collection" that over songs and '
-        "seeds together. The last but two columns are the difference to k-means on the same features, pair by pair, "
+        "seeds together. The column on the features is the difference to k-means on the same features, pair by pair, "
         "with an interval that allows for the number of models. A difference whose interval holds 0 is none.",
     ]
     for name, collection in facts["collections"].items():
