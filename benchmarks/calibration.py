@@ -26,6 +26,7 @@ import numpy as np
 from absl import flags
 from joblib import Parallel, delayed
 
+from benchmarks import shapes
 from benchmarks.measure import console, machine, write
 from benchmarks.rendering import show
 from experiments.cli.cores import count_usable_cores
@@ -59,7 +60,6 @@ _COLLECTIONS = flags.DEFINE_list("collections", None, "Names of the collections;
 _OUT = flags.DEFINE_string("out", "benchmarks/results/calibration.json", "Where the figures are written.")
 
 _BATCH = 40  # data sets that are trained as one program
-_CLIPS = 4
 
 # name -> (beta, weight of the neighbour term); "none" is clustered as it is.
 MODELS: dict[str, tuple[float, float] | None] = {
@@ -76,33 +76,6 @@ def gaussian(rng: np.random.Generator, n: int) -> np.ndarray:
     return (rng.normal(size=(n, 20)) * np.geomspace(1, 0.15, 20)) @ turn
 
 
-def log_normal(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Six independent skewed columns."""
-    return np.exp(rng.normal(size=(n, 6)))
-
-
-def square(rng: np.random.Generator, n: int) -> np.ndarray:
-    """A uniform square."""
-    return rng.uniform(size=(n, 2))
-
-
-def ring(rng: np.random.Generator, n: int) -> np.ndarray:
-    """A circle with a little noise: not a cloud, but nothing in it is a cluster."""
-    angle = rng.uniform(0, 2 * np.pi, n)
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, 0.05, (n, 2))
-
-
-def heavy_tails(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Student's t with 3 degrees of freedom in six dimensions."""
-    return rng.normal(size=(n, 6)) / np.sqrt(rng.chisquare(3, (n, 1)) / 3)
-
-
-def songs(rng: np.random.Generator, n: int) -> np.ndarray:
-    """A Gaussian of songs, each of four clips that are alike."""
-    centres = rng.normal(size=(-(-n // _CLIPS), 6))
-    return np.repeat(centres, _CLIPS, axis=0)[:n] + rng.normal(0, 0.3, (n, 6))
-
-
 def mixture(rng: np.random.Generator, n: int, *, separation: float) -> np.ndarray:
     """Four round clusters in eight dimensions, their centres `separation` standard deviations from one another."""
     centres = np.linalg.qr(rng.normal(size=(8, 8)))[0][:4] * separation / np.sqrt(2)
@@ -111,11 +84,11 @@ def mixture(rng: np.random.Generator, n: int, *, separation: float) -> np.ndarra
 
 STRUCTURELESS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "Gaussian": gaussian,
-    "log-normal": log_normal,
-    "square": square,
-    "ring": ring,
-    "heavy tails": heavy_tails,
-    "songs": songs,
+    "log-normal": partial(shapes.log_normal, columns=6),
+    "square": shapes.square,
+    "ring": shapes.ring,
+    "heavy tails": partial(shapes.heavy_tails, columns=6),
+    "songs": partial(shapes.songs, columns=6),
 }
 MIXTURES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     f"mixture, {separation} sd": partial(mixture, separation=separation) for separation in (2, 3, 4, 5, 6)
@@ -127,8 +100,8 @@ def measure_collection(name: str, model: str, clusterers: Sequence[str]) -> list
     n = _TRACKS.value
     count = _SETS.value if name in STRUCTURELESS else _MIXTURES.value
     draw = {**STRUCTURELESS, **MIXTURES}[name]
-    group = np.arange(n) // _CLIPS if name == "songs" else np.arange(n)
-    group = np.array([f"{one:06d}" for one in group])
+    song = shapes.song_of_clip(n) if name == "songs" else np.arange(n)
+    group = np.char.zfill(song.astype(str), 6)
     sets = [draw(np.random.default_rng([number, zlib.crc32(name.encode())]), n) for number in range(count)]
     latents = encode(model, sets, range(count))
     kinds = {"latents": [Surrogates([z], how=kind, group=group) for z in latents for kind in KINDS]}

@@ -11,6 +11,7 @@ The rule was made while looking at 25 Gaussians, a few mixtures with seeds below
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,12 +20,13 @@ import numpy as np
 from absl import flags
 from scipy.stats import beta
 
+from benchmarks import shapes
 from benchmarks.measure import console, machine, write
 from benchmarks.rendering import show
 from experiments.cli.cores import count_usable_cores
 from experiments.cli.interrupt import check_stop
 from experiments.cli.program import run
-from musiclust.metrics.nulls import KINDS, Surrogates
+from musiclust.metrics.nulls import draw_in_turn
 from musiclust.metrics.number_of_clusters import choose_k
 
 _SETS = flags.DEFINE_integer("sets", 100, "Sets without clusters of each shape.", lower_bound=1)
@@ -33,23 +35,12 @@ _FIRST_SEED = flags.DEFINE_integer("first_seed", 1000, "Seed of the first set; t
 _POINTS = flags.DEFINE_integer("points", 200, "Points of a set without clusters.", lower_bound=40)
 _OUT = flags.DEFINE_string("out", "benchmarks/results/number_of_clusters.json", "Where the figures are written.")
 
-_CLIPS = 4  # of a song
 _EVERY = 20  # sets after which the result is written
 
 
 def _turned(rng: np.random.Generator, n: int) -> np.ndarray:
     turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
     return (rng.normal(size=(n, 8)) * [5, 3, 2, 1, 1, 0.5, 0.2, 0.1]) @ turn
-
-
-def _ring(rng: np.random.Generator, n: int) -> np.ndarray:
-    angle = 2 * np.pi * rng.random(n)
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.05 * rng.normal(size=(n, 2))
-
-
-def _songs(rng: np.random.Generator, n: int) -> np.ndarray:
-    songs = -(-n // _CLIPS)
-    return np.repeat(rng.normal(size=(songs, 4)), _CLIPS, axis=0)[:n] + 0.3 * rng.normal(size=(n, 4))
 
 
 def _ball(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -70,11 +61,11 @@ def _roll(rng: np.random.Generator, n: int) -> np.ndarray:
 # name -> points (N, L) without clusters. The last five are the new ones.
 SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "Gaussian, 8-D": lambda rng, n: rng.normal(size=(n, 8)) * [3, 2, 1, 1, 1, 1, 0.5, 0.5],
-    "log-normal, 4-D": lambda rng, n: np.exp(rng.normal(size=(n, 4))),
-    "square": lambda rng, n: rng.random((n, 2)),
-    "ring": _ring,
-    "t with 3 degrees, 8-D": lambda rng, n: rng.normal(size=(n, 8)) / np.sqrt(rng.chisquare(3, size=(n, 1)) / 3),
-    "songs of 4 clips, 4-D": _songs,
+    "log-normal, 4-D": partial(shapes.log_normal, columns=4),
+    "square": shapes.square,
+    "ring": shapes.ring,
+    "t with 3 degrees, 8-D": partial(shapes.heavy_tails, columns=8),
+    "songs of 4 clips, 4-D": partial(shapes.songs, columns=4),
     "new: ball, 5-D": _ball,
     "new: banana": _banana,
     "new: Swiss roll": _roll,
@@ -100,17 +91,6 @@ class Case(NamedTuple):
     points: int
 
 
-def draw_mixture(k: int, columns: int, apart: float, n: int, rng: np.random.Generator) -> np.ndarray:
-    """(n, columns) points of k Gaussians of unit variance; the centres' spread grows until each has its place."""
-    centres, spread = np.empty((0, columns)), 0.7 * apart
-    while len(centres) < k:
-        centre = spread * rng.normal(size=columns)
-        if (np.linalg.norm(centres - centre, axis=1) >= apart).all():
-            centres = np.append(centres, centre[None], axis=0)
-        spread *= 1.005
-    return centres[rng.integers(k, size=n)] + rng.normal(size=(n, columns))
-
-
 def list_cases(first: int, n: int, *, sets: int, mixtures: int) -> list[Case]:
     """Seed by seed, the shapes of n points first, so that what is there after half of the time says half of it all."""
     cases = []
@@ -131,18 +111,12 @@ def ask(case: Case) -> tuple[int, int, int]:
     if case.shape:
         z = SHAPES[case.shape](rng, case.points)
         if case.shape.startswith("songs"):
-            group = (np.arange(case.points) // _CLIPS).astype(str)
+            group = shapes.song_of_clip(case.points).astype(str)
     else:
         k, columns, points, ks = next(mixture for mixture in MIXTURES if mixture[0] == case.k)
-        z, group = draw_mixture(k, columns, case.apart, points, rng), np.arange(points).astype(str)
-    kinds = [Surrogates([z], how=kind, group=group) for kind in KINDS]
-    found = choose_k(
-        z,
-        surrogate=lambda number: kinds[number % len(KINDS)].draw(number // len(KINDS))[0],
-        ks=ks,
-        group=group,
-        seed=case.seed,
-    )
+        z = shapes.mixture(rng, points, k=k, columns=columns, apart=case.apart)
+        group = np.arange(points).astype(str)
+    found = choose_k(z, surrogate=draw_in_turn(z, group=group), ks=ks, group=group, seed=case.seed)
     return found.k, found.low, found.high
 
 

@@ -4,12 +4,13 @@ A published row: `python -m experiments.run --preset=fma_beta --store=stores/fma
 layers of the second one), the value is ours.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from musiclust.errors import InputError
 
 NULLS = ("latents", "pipeline")
+CONTROLS = ("words_shuffled", "sound_only", "classes_shuffled", "noise")  # study.controls makes them
 REPORT_BASELINES = ("features", "pca")
 ALL_BASELINES = ("features", "unit_features", "pca", "tsne")
 # The most tracks that a table has a row of t-SNE for by itself: so many take about a minute on one core.
@@ -34,7 +35,7 @@ class Config:
         model is fitted on; 0 for none.
       subsamples: how many subsamples of the tracks each replica is trained on beside all of them. max_memory: GiB that
         training may take, 0 for the usual share.
-      controls: in study.controls.CONTROLS, trained beside the model with the first beta and learning rate.
+      controls: in CONTROLS, trained beside the model with the first beta and learning rate.
       null: in NULLS, what the shown clusters are held against.
       baselines: in BASELINES; those of the two reports, if none are named.
       clusterer: in CLUSTERERS; each groups every latent space, the first one's groups are shown. k: clusters; 0 for as
@@ -101,37 +102,22 @@ _HEARD = ("msd", "mtt")
 _HEARD_AND_SUNG = (*_HEARD, "lyrics")
 # Who takes words is held against the same without them: who has words may tell the class by itself.
 _WORD_CONTROLS = ("words_shuffled", "sound_only")
+_WITH_WORDS = Config(
+    "cvae",
+    _HEARD_AND_SUNG,
+    scaling="unit",
+    neighbours=1.0,
+    condition="modality",
+    controls=_WORD_CONTROLS,
+    baselines=ALL_BASELINES,
+)
 DEFAULTS: dict[str, Config] = {
     "vae": Config("vae", _HEARD, scaling="unit", neighbours=1.0, baselines=ALL_BASELINES),
     "beta_vae": Config("beta_vae", _HEARD, scaling="unit", neighbours=1.0, beta=(4.0,), baselines=ALL_BASELINES),
     "conv_vae": Config("conv_vae", ("mfcc_stats",), baselines=ALL_BASELINES),
-    "cvae": Config(
-        "cvae",
-        _HEARD_AND_SUNG,
-        scaling="unit",
-        neighbours=1.0,
-        condition="modality",
-        controls=_WORD_CONTROLS,
-        baselines=ALL_BASELINES,
-    ),
-    "poe_vae": Config(
-        "poe_vae",
-        _HEARD_AND_SUNG,
-        scaling="unit",
-        neighbours=1.0,
-        condition="modality",
-        controls=_WORD_CONTROLS,
-        baselines=ALL_BASELINES,
-    ),
-    "attention_vae": Config(
-        "attention_vae",
-        _HEARD_AND_SUNG,
-        scaling="unit",
-        neighbours=1.0,
-        condition="modality",
-        controls=_WORD_CONTROLS,
-        baselines=ALL_BASELINES,
-    ),
+    "cvae": _WITH_WORDS,
+    "poe_vae": replace(_WITH_WORDS, model="poe_vae"),
+    "attention_vae": replace(_WITH_WORDS, model="attention_vae"),
     "autoencoder": Config("autoencoder", _HEARD, scaling="unit", baselines=ALL_BASELINES),
 }
 

@@ -1,12 +1,13 @@
-"""Decodes a song with one latent dimension at a time moved from low to high, and says what the dimensions stand for.
+"""Moves one latent dimension of a song at a time and draws what is decoded.
 
 Examples:
   python -m experiments.traverse --run=runs/...
   python -m experiments.traverse --run=runs/... --track=bach-003
   python -m experiments.traverse --run=runs/... --out=figures/traversals
 
-Of spectrograms it makes sound too, by Griffin-Lim. disentanglement.json says whether a dimension stands for a factor
-that the store knows (its classes), by MIG, SAP and DCI, and whether other seeds found the same dimensions, by UDR.
+Of spectrograms it makes sound too, by Griffin-Lim. disentanglement.json says
+whether a dimension stands for a factor that the store knows (its classes), by
+MIG, SAP and DCI, and whether other seeds found the same dimensions, by UDR.
 """
 
 import json
@@ -27,11 +28,11 @@ from experiments.study import disentangled, inputs
 from experiments.study.jax_setup import set_up_jax
 from experiments.study.plan import read_plan
 from experiments.study.run_files import read_metrics, replace_nan
-from musiclust import checkpoint, training
+from musiclust import checkpoint
 from musiclust.errors import InputError
 from musiclust.metrics.latent import kl_per_dim
-from musiclust.population import select_replica
-from musiclust.types import Data, Posterior
+from musiclust.population import encode_replica, select_replica
+from musiclust.types import Data
 
 _RUN = flags.DEFINE_string("run", None, "Folder of the finished run, under runs/.")
 _TRACK = flags.DEFINE_string(
@@ -62,8 +63,7 @@ def main(argv: list[str]) -> int:
     state = select_replica(model.states, shown)
     data = inputs.load(plan.config, plan.store, model.fusion)
     given = Data(jnp.asarray(data.data.x), jnp.asarray(data.data.cond))
-    posterior = training.encode(model.model, state, given)
-    q = Posterior(np.asarray(posterior.mean), np.asarray(posterior.logvar))
+    q = encode_replica(model.model, model.states, shown, given)
     variational = model.model.variational
     spread = np.sqrt(q.mean.var(axis=0) + (np.exp(q.logvar).mean(axis=0) if variational else 0))
     row = _find_row(data, q.mean)

@@ -5,7 +5,7 @@ features as a model takes them: scaled. The width d that is returned is the one 
 autoencoder, is trained like the models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -131,6 +131,19 @@ BASELINES: dict[str, Callable[..., np.ndarray]] = {
     "tsne": tsne,
 }
 UNSEEDED = ("features", "unit_features", "tsne")  # the same for every seed, and so computed once
+
+
+def over_seeds(name: str, x: np.ndarray, *, latent_dim: int, seeds: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields each seed with the points of a baseline; points that are the same for every seed are computed once.
+
+    >>> [seed for seed, points in over_seeds("features", np.eye(3), latent_dim=2, seeds=(4, 5))]
+    [4, 5]
+    """
+    points = None
+    for seed in seeds:
+        if points is None or name not in UNSEEDED:
+            points = BASELINES[name](x, latent_dim=latent_dim, seed=seed)
+        yield seed, points
 
 
 def _flatten(x: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from jaxtyping import Array, Int, PyTree
 from musiclust import training
 from musiclust.errors import InputError
 from musiclust.models import Model
-from musiclust.types import AnyArray, Data, History, Hyper, TrainState
+from musiclust.types import AnyArray, Data, History, Hyper, Posterior, TrainState
 
 _AXIS = "replica"
 _SHARDED, _SHARED = PartitionSpec(_AXIS), PartitionSpec()
@@ -305,6 +305,12 @@ def from_host(states: TrainState) -> TrainState:
 def select_replica(states: TrainState, index: int) -> TrainState:
     """The state of one replica of a population."""
     return jax.tree.map(lambda leaf: leaf[index], states)
+
+
+def encode_replica(model: Model, states: TrainState, index: int, data: Data) -> Posterior:
+    """The posterior of all tracks by one replica of a population, in the host's memory."""
+    q = training.encode(model, select_replica(states, index), jax.tree.map(jnp.asarray, data))
+    return jax.tree.map(np.asarray, q)
 
 
 def _mesh(layout: Layout) -> Mesh:

@@ -390,7 +390,7 @@ def iwae(model: Model, state: TrainState, data: Data, *, samples: int = 50) -> F
       InputError: if the model is not variational: then it has no bound.
     """
     likelihood, ratio, _ = _bounded(model, state, data, samples)
-    return jax.nn.logsumexp(likelihood + ratio, axis=1) - math.log(samples)
+    return _weigh_draws(likelihood, ratio)
 
 
 def comparable_bound(model: Model, state: TrainState, data: Data) -> float:
@@ -415,9 +415,13 @@ def held_out_scores(model: Model, state: TrainState, data: Data) -> dict[str, fl
     bounds = {"elbo": math.nan, "iwae": math.nan}
     if model.variational:
         likelihood, ratio, kl = _bounded(model, state, data, 50)
-        weighted = jax.nn.logsumexp(likelihood + ratio, axis=1) - math.log(50)
+        weighted = _weigh_draws(likelihood, ratio)
         bounds = {"elbo": float((likelihood.mean(axis=1) - kl).mean()), "iwae": float(weighted.mean())}
     return bounds | {"reconstruction": float(_errors(model, state, data).mean())}
+
+
+def _weigh_draws(likelihood: Float[Array, "N K"], ratio: Float[Array, "N K"]) -> Float[Array, " N"]:
+    return jax.nn.logsumexp(likelihood + ratio, axis=1) - math.log(likelihood.shape[1])
 
 
 def _bounded(

@@ -74,7 +74,7 @@ def test_one_large_group_is_not_taken_for_the_held_out_part():
             r"in 2 groups, the largest \(b\) of 2: this leaves",
         ),
         (lambda: split_held_out(GROUP, share=1.0), "choose `share` above 0 and below 1"),
-        (lambda: draw_subsamples(GROUP, count=0), "choose `count` of at least 1"),
+        (lambda: draw_subsamples(GROUP, count=0), "choose a count of at least 1"),
         (lambda: draw_subsamples(GROUP, count=1, share=1.5), "`share` above 0 and at most 1"),
         (lambda: draw_subsamples(GROUP[:1], count=1), "subsamples need at least 2"),
     ],

@@ -1,13 +1,13 @@
 """The flags of run.py that make a Config: a preset or a model's defaults, and what overrides them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from absl import flags
 
 from experiments.cli.numbers import parse_numbers
-from experiments.configs import DEFAULTS, NULLS, PRESETS, Config
+from experiments.configs import CONTROLS, DEFAULTS, NULLS, PRESETS, Config
 from musiclust.errors import InputError
 from musiclust.fusion import FUSIONS, SCALINGS
 from musiclust.models import MODELS
@@ -157,8 +157,6 @@ def config_from_flags() -> Config:
 
         given["baselines"] = _names_of("baselines", BASELINES)
     if FLAGS["controls"].present:
-        from experiments.study.controls import CONTROLS  # brings JAX and scikit-learn
-
         given["controls"] = () if FLAGS.controls == ["none"] else _names_of("controls", CONTROLS)
     for name, kind in _LISTS.items():
         if FLAGS[name].present:
@@ -166,7 +164,7 @@ def config_from_flags() -> Config:
     return replace(config, **given)
 
 
-def _names_of(flag: str, registry: Mapping[str, Any]) -> tuple[str, ...]:
+def _names_of(flag: str, registry: Collection[str]) -> tuple[str, ...]:
     given = FLAGS[flag].value or []
     unknown = [name for name in given if name not in registry]
     if unknown or not given:

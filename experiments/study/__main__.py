@@ -23,6 +23,7 @@ from experiments.cli.console import console, print_line
 from experiments.cli.program import run
 from experiments.cli.progress import show_progress
 from experiments.study import inputs, models
+from experiments.study.controls import shows_mask
 from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
 from musiclust import store
@@ -105,8 +106,7 @@ def _measure(
         found = models.measure_model(
             config, given, effort, lambda stage, done, total: report(f"{collection.name}: {stage}", done, total)
         )
-        mask = models.mask_pattern(given.blocks) is not None
-        rows.append({"name": name, "kind": "model", **about, "mask_seen": mask, **found})
+        rows.append({"name": name, "kind": "model", **about, "mask_seen": shows_mask(given), **found})
 
 
 def _facts_so_far(path: Path, effort: models.Effort) -> dict[str, Any]:

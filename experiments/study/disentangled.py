@@ -7,16 +7,13 @@ import numpy as np
 from rich.table import Table
 
 from experiments.study.inputs import Inputs
-from musiclust import training
 from musiclust.checkpoint import Checkpoint
 from musiclust.metrics.disentangle import DRAWS, disentanglement, udr, udr_null
+from musiclust.metrics.evidence import rows_to_test
 from musiclust.metrics.latent import kl_per_dim
-from musiclust.population import select_replica
-from musiclust.splits import draw_subsamples
+from musiclust.population import encode_replica
 from musiclust.types import Data
 
-# Of more tracks, so many are drawn, for each score is taken again for every shuffle.
-LIMIT = 2_000
 TOGETHER = "all together"
 # name of a score -> header of its column
 _SCORES = {
@@ -40,9 +37,7 @@ def measure_disentanglement(model: Checkpoint, data: Inputs, given: Data, shown:
         `metrics.disentangle.disentanglement`). Classes of which fewer than two values are known are left out.
       "udr": "seeds", "score" and "null" of each replica of the shown one's setting; None where the run has one seed.
     """
-    rows = np.arange(len(data.tracks))
-    if len(rows) > LIMIT:
-        rows = draw_subsamples(data.tracks.group, count=1, share=1.0, most=LIMIT)[0]
+    rows = rows_to_test(data.tracks.group)  # each score is taken again for every shuffle
     group = data.tracks.group[rows]
     setting = model.settings[shown]
     alike = [r for r, other in enumerate(model.settings) if other._replace(seed=setting.seed) == setting]
@@ -90,8 +85,8 @@ def tell_udr(several: dict[str, Sequence[float]] | None) -> str:
 
 def _encode(model: Checkpoint, given: Data, replica: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means (rows, L), and nats of KL per dimension (L,); of an autoencoder every dimension counts."""
-    q = training.encode(model.model, select_replica(model.states, replica), given)
-    mean, logvar = np.asarray(q.mean)[rows], np.asarray(q.logvar)[rows]
+    q = encode_replica(model.model, model.states, replica, given)
+    mean, logvar = q.mean[rows], q.logvar[rows]
     return mean, kl_per_dim(mean, logvar) if model.model.variational else np.ones(mean.shape[1])
 
 

@@ -58,6 +58,10 @@ class Inputs(NamedTuple):
         rows = np.arange(len(self.tracks), dtype=np.int32)
         return rows if self.held_out is None else np.setdiff1d(rows, self.held_out)
 
+    def stacked_rows(self, copies: int) -> np.ndarray:
+        """(copies, n) the trained rows of so many data sets of these tracks, laid one after the other."""
+        return self.trained_rows() + len(self.tracks) * np.arange(copies)[:, None]
+
     def unconditioned(self) -> Data:
         """The data without conditions, as the autoencoder sees them."""
         return Data(self.data.x)

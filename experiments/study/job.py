@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from experiments.study.scoring import Scored
     from musiclust.metrics.evidence import Evidence
     from musiclust.metrics.judge import Judge
+    from musiclust.metrics.number_of_clusters import Choice
 
 
 class Done(NamedTuple):
@@ -39,6 +40,17 @@ class Done(NamedTuple):
     inputs: inputs.Inputs
     fitted: Fitted
     scored: "Scored"
+
+
+class _Work(NamedTuple):
+    """A population to train: rows and held_out are as in `sweep.prepare`."""
+
+    model: Model
+    recipe: Recipe
+    data: Data
+    settings: list[Setting]
+    rows: np.ndarray | None = None
+    held_out: np.ndarray | None = None
 
 
 def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_seconds: float = 20.0) -> Done:
@@ -53,13 +65,15 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     """
     check(plan.config)
     data = inputs.load(plan.config, plan.store)
-    plan = plan._replace(config=with_number(plan.config, data, report))
+    choice = None if plan.config.k else look_for_number(data, report)
+    if choice is not None:
+        plan = plan._replace(config=replace(plan.config, k=number_of_groups(choice, data)))
     fitted = _train(plan, data, report, resume, checkpoint_seconds)
     from experiments.study import results, run_files  # with scikit-learn and more, loaded while training was under way
 
     trained = {name: one.checkpoint for name, one in fitted.items()}
     model = trained["model"]
-    scored = judge_trained(plan, data, trained, report, resume=resume)
+    scored = judge_trained(plan, data, trained, report, resume=resume, choice=choice)
     checkpoint.save_arrays(plan.run_dir / "checkpoints" / "clusters", scored.clustering.state)
     seconds = {"compile": fitted["model"].compile_seconds, "training": fitted["model"].training_seconds}
     outcome = results.assemble_results(plan.config, data, model, scored, command=plan.command, seconds=seconds)
@@ -67,16 +81,21 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     return Done(outcome, data, fitted["model"], scored)
 
 
-def with_number(config: Config, data: inputs.Inputs, report: Report) -> Config:
-    """The configuration with the number of clusters that the songs suggest, where it has none yet."""
-    if config.k:
-        return config
-    from experiments.study.number import SHELVES, suggest_number
+def look_for_number(data: inputs.Inputs, report: Report) -> "Choice":
+    """The number of clusters that the songs suggest."""
+    from experiments.study.number import suggest_number
 
     report("looking for the number of clusters", 0, 1)
-    k = suggest_number(data).k
+    choice = suggest_number(data)
     report("looking for the number of clusters", 1, 1)
-    return replace(config, k=k if k > 1 else max(2, min(SHELVES, len(data.tracks) // 3)))
+    return choice
+
+
+def number_of_groups(choice: "Choice", data: inputs.Inputs) -> int:
+    """The k of a run that was told none: the number chosen, or some shelves where no number is better than one."""
+    from experiments.study.number import SHELVES
+
+    return choice.k if choice.k > 1 else max(2, min(SHELVES, len(data.tracks) // 3))
 
 
 def judge_trained(
@@ -87,6 +106,7 @@ def judge_trained(
     *,
     resume: bool,
     own: bool = True,
+    choice: "Choice | None" = None,
 ) -> "Scored":
     """Clusters and scores what a run trained, and weighs it by the null that the run asks for.
 
@@ -94,6 +114,7 @@ def judge_trained(
       trained: the populations by name.
       resume: whether the null goes on from the run's checkpoints of structureless data.
       own: whether `data` are the tracks that were trained on. Of others, nothing is said that needs training on them.
+      choice: the number of clusters that the songs suggest, where it is known.
     """
     from experiments.study.scoring import Populations, score_all
     from experiments.study.structureless import weigh_pipeline
@@ -115,6 +136,7 @@ def judge_trained(
             trained.get("controls") if own else None,
         ),
         weigh=weigh if config.null == "pipeline" and own else None,
+        choice=choice,
         on_row=lambda done, total: report("clustering and scoring", done, total),
     )
 
@@ -181,41 +203,39 @@ def _train(
     )
     model = build_model(config, fusion, x.shape[1:])
     settings = product(config.seed, config.beta, config.learning_rate)
-    works: dict[str, tuple[Model, Recipe, Data, list[Setting], np.ndarray | None]] = {
-        "model": (model, recipe, data, settings, None)
-    }
+    works = {"model": _Work(model, recipe, data, settings, held_out=given.held_out)}
     if rows is not None:
         settings = product(config.seed, config.beta, config.learning_rate, range(len(rows)))
-        works["subsamples"] = model, recipe, data, settings, rows
+        works["subsamples"] = _Work(model, recipe, data, settings, rows, given.held_out)
     if config.controls:
         each = [make_control(name, config.condition, given) for name in config.controls]
         together = Data(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
         settings = product(config.seed, config.beta[:1], config.learning_rate[:1], range(len(each)))
-        lines = given.trained_rows() + len(x) * np.arange(len(each))[:, None]
         # Each control has tracks of its own, and so none of them looks at the held-out ones.
-        works["controls"] = model, replace(recipe, patience=0), together, settings, lines
+        untimed = replace(recipe, patience=0)
+        works["controls"] = _Work(model, untimed, together, settings, given.stacked_rows(len(each)))
     if config.model != "autoencoder":
         # An image has tens of thousands of columns: the baseline's first layer is kept narrow.
         hidden = (512, 256, 128) if x.ndim == 2 else (128, 64)
         baseline = MODELS["autoencoder"](input_shape=x.shape[1:], latent_dim=config.latent_dim, hidden=hidden)
         settings = product(config.seed, config.beta[:1], config.learning_rate[:1])
         plain = replace(recipe, neighbours=0.0, free_bits=0.0, capacity=0.0)
-        works["autoencoder"] = baseline, plain, Data(x), settings, None
+        works["autoencoder"] = _Work(baseline, plain, Data(x), settings, held_out=given.held_out)
 
-    def ready(model: Model, recipe: Recipe, seen: Data, settings: list[Setting], rows: np.ndarray | None) -> Prepared:
+    def ready(work: _Work) -> Prepared:
         return prepare(
-            model,
-            recipe,
-            seen,
-            settings=settings,
+            work.model,
+            work.recipe,
+            work.data,
+            settings=work.settings,
             epochs=config.epochs,
-            rows=rows,
-            held_out=given.held_out if len(seen.x) == len(x) else None,
+            rows=work.rows,
+            held_out=work.held_out,
             max_memory=limit,
         )
 
     report("compiling", 0, 1)
-    first = ready(*works["model"])
+    first = ready(works["model"])
     report("compiling", 1, 1)
     if not resume:
         write_plan(plan)  # only now: a run that cannot start leaves nothing behind
@@ -223,10 +243,10 @@ def _train(
     # The other programs are compiled, and what scoring needs is loaded, while the model trains.
     with ThreadPoolExecutor(2) as pool:
         pool.submit(import_module, "experiments.study.results")
-        coming = {name: pool.submit(ready, *work) for name, work in works.items() if name != "model"}
+        coming = {name: pool.submit(ready, work) for name, work in works.items() if name != "model"}
         for name, work in works.items():
             title = f"training on {name}" if name in ("subsamples", "controls") else f"training {name}"
-            title += f" x {len(work[3])}" if len(work[3]) > 1 else ""
+            title += f" x {len(work.settings)}" if len(work.settings) > 1 else ""
             report(title, 0, config.epochs)
             fitted[name] = fit(
                 coming[name].result() if name in coming else first,

@@ -9,18 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from experiments.configs import DEFAULTS, Config
 from experiments.study import inputs
-from experiments.study.controls import mask_pattern
+from experiments.study.controls import shows_mask
 from experiments.study.inputs import Inputs
 from experiments.study.job import build_model
-from musiclust import store, training
-from musiclust.baselines import BASELINES, UNSEEDED
+from musiclust import store
+from musiclust.baselines import over_seeds
 from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
 from musiclust.metrics import latent
@@ -28,7 +26,7 @@ from musiclust.metrics.partition import ami
 from musiclust.metrics.reference import reference_silhouette
 from musiclust.metrics.stability import pairwise_ari
 from musiclust.models import MODELS
-from musiclust.population import select_replica
+from musiclust.population import encode_replica
 from musiclust.splits import draw_subsamples
 from musiclust.sweep import product, train_settings
 from musiclust.training import Recipe
@@ -79,9 +77,9 @@ def configure(model: str, collection: Collection, effort: Effort) -> Config:
     """
     config = replace(DEFAULTS[model], epochs=effort.epochs, controls=(), seed=tuple(range(effort.seeds)))
     if collection.features:
-        words = tuple(name for name in ("lyrics",) if name in config.features and name not in collection.features)
-        there = store.block_names(collection.root)
-        config = replace(config, features=(*collection.features, *(name for name in words if name in there)))
+        sung = "lyrics" in config.features and "lyrics" in store.block_names(collection.root)
+        features = (*collection.features, "lyrics") if sung else collection.features
+        config = replace(config, features=tuple(dict.fromkeys(features)))
     return inputs.complete(config, collection.root, keep_features=bool(collection.features))
 
 
@@ -90,7 +88,7 @@ def why_not(config: Config, given: Inputs) -> str:
     kind = MODELS[config.model]
     if kind.multimodal and len(given.blocks) < 2:
         return "it has an encoder for each block, and there is one block"
-    if kind.conditional and mask_pattern(given.blocks) is None:
+    if kind.conditional and not shows_mask(given):
         return "it is told which blocks a track has, and all tracks have the same"
     return ""
 
@@ -121,8 +119,7 @@ def measure_model(
     low = []
     for r, setting in enumerate(settings):
         rows = lines[setting.rows]
-        seen = Data(jnp.asarray(given.data.x[rows]), jnp.asarray(given.data.cond[rows]))
-        q = jax.tree.map(np.asarray, training.encode(model, select_replica(trained.states, r), seen))
+        q = encode_replica(model, trained.states, r, Data(given.data.x[rows], given.data.cond[rows]))
         low.append(bool(model.variational and latent.tells_little(q.mean, q.logvar)))
         score(q.mean, setting.seed, setting.rows)
         on_step(f"scoring {config.model}", r + 1, len(settings))
@@ -135,10 +132,7 @@ def measure_baseline(name: str, config: Config, given: Inputs, effort: Effort) -
     score = _Scorer(given, lines, config.k)
     flat = given.columns.reshape(len(given.columns), -1)
     for line, rows in enumerate(lines):
-        points = None
-        for seed in config.seed:
-            if points is None or name not in UNSEEDED:
-                points = BASELINES[name](flat[rows], latent_dim=config.latent_dim, seed=seed)
+        for seed, points in over_seeds(name, flat[rows], latent_dim=config.latent_dim, seeds=config.seed):
             score(points, seed, line)
     return score.result(effort.seeds) | {"low_information": 0.0}
 

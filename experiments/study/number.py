@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 
 from experiments.study.inputs import Inputs
 from musiclust.metrics.evidence import rows_to_test
-from musiclust.metrics.nulls import KINDS, Surrogates
+from musiclust.metrics.nulls import draw_in_turn
 from musiclust.metrics.number_of_clusters import Choice, choose_k
 
 # Clusters that are made where no number is better than one: enough to find one's way in a collection.
@@ -25,9 +25,4 @@ def suggest_number(inputs: Inputs) -> Choice:
     z = flat[rows].astype(np.float64)
     if z.shape[1] > _COMPONENTS:
         z = PCA(min(_COMPONENTS, *z.shape), random_state=0).fit_transform(z)
-    surrogates = [Surrogates([z], how=kind, group=group[rows]) for kind in KINDS]
-    return choose_k(
-        z,
-        surrogate=lambda number: surrogates[number % len(KINDS)].draw(number // len(KINDS))[0],
-        group=group[rows],
-    )
+    return choose_k(z, surrogate=draw_in_turn(z, group=group[rows]), group=group[rows])

@@ -13,14 +13,16 @@ import numpy as np
 from experiments.configs import Config
 from experiments.study.controls import MASK_ONLY, make_control, mask_pattern, shows_mask
 from experiments.study.inputs import Inputs, conditioned_on_classes
+from experiments.study.number import suggest_number
 from experiments.study.trust import Votes, assess, count_votes
 from musiclust import training
-from musiclust.baselines import BASELINES, UNSEEDED, pca_reconstruction
+from musiclust.baselines import over_seeds, pca_reconstruction
 from musiclust.checkpoint import Checkpoint
 from musiclust.metrics import latent
 from musiclust.metrics.evidence import Evidence
 from musiclust.metrics.judge import Judge, Judged, choose_replica, flag_partition
-from musiclust.population import select_replica
+from musiclust.metrics.number_of_clusters import Choice
+from musiclust.population import encode_replica, select_replica
 from musiclust.types import Clustering, Data, Posterior
 
 Row = dict[str, Any]
@@ -59,6 +61,7 @@ def score_all(
     trained: Populations,
     *,
     weigh: Callable[[Judge, int, np.ndarray], Evidence] | None = None,
+    choice: Choice | None = None,
     on_row: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scored:
     """Scores every replica of the model, then controls and baselines with the same k and seeds, and weighs the result.
@@ -66,16 +69,16 @@ def score_all(
     Args:
       weigh: the test of the shown clusters, told the judge, the index of the replica and its latents; the quick form
         if None.
+      choice: the number of clusters that the features suggest, where it is known; it is looked for if None.
       on_row: told (rows done, rows in all).
     """
     model, autoencoder = trained.model, trained.autoencoder
     data = jax.tree.map(jnp.asarray, inputs.data)
     compared = data if inputs.held_out is None else Data(*(part[inputs.held_out] for part in data))
     judge = make_judge(config, inputs)
-    replicas, seeds = len(model.settings), config.seed
-    pattern = mask_pattern(inputs.blocks)
+    replicas, seeds = len(model.settings), len(config.seed)
     total = len(config.clusterer) * (
-        replicas + len(config.controls) * len(seeds) + len(seeds) * (len(config.baselines) + (autoencoder is not None))
+        replicas + len(config.controls) * seeds + seeds * (len(config.baselines) + (autoencoder is not None))
     )
     done = 0
 
@@ -86,56 +89,24 @@ def score_all(
         on_row(done, total)
         return found
 
-    sees_classes = model.model.conditional and conditioned_on_classes(config.condition)
-    posteriors, clusterings, bounds, by_replica = [], [], [], []
+    told = model.model.conditional and conditioned_on_classes(config.condition)
+    mask_seen = shows_mask(inputs)
+    posteriors, clusterings, by_replica = [], [], []
     for r, setting in enumerate(model.settings):
-        state = select_replica(model.states, r)
-        q = jax.tree.map(np.asarray, training.encode(model.model, state, data))
-        bounds.append(training.comparable_bound(model.model, state, compared))
-        bound = {"negative_elbo": float(training.negative_elbo(model.model, state, data)), "bound": bounds[-1]}
-        row = _settings_of(config, model, r, q) | bound
+        q = encode_replica(model.model, model.states, r, data)
+        row = _settings_of(config, model, r, q) | _bounds(model, r, data, compared)
         low = model.model.variational and latent.tells_little(q.mean, q.logvar)
         found = judged(q.mean, setting.seed)
+        flags = [flag_partition(one.scores, low_information=low, class_seen=told, mask_seen=mask_seen) for one in found]
         by_replica.append(
-            [
-                describe(config.model, one)
-                | row
-                | {
-                    "flags": flag_partition(
-                        one.scores, low_information=low, class_seen=sees_classes, mask_seen=pattern is not None
-                    )
-                }
-                for one in found
-            ]
+            [describe(config.model, one) | row | {"flags": of_one} for one, of_one in zip(found, flags, strict=True)]
         )
         posteriors.append(q)
         clusterings.append(found[0].clustering)
     rows = [row for same in zip(*by_replica, strict=True) for row in same]
-    chosen = choose_replica(np.array(bounds))
+    chosen = choose_replica(np.array([row["bound"] for row in rows[:replicas]]))
     rows += _control_rows(config, inputs, trained.controls, judged)
-    flat = inputs.columns.reshape(len(inputs.columns), -1)
-    for name in config.baselines:
-        points = None
-        for seed in seeds:
-            if points is None or name not in UNSEEDED:
-                points = BASELINES[name](flat, latent_dim=config.latent_dim, seed=seed)
-            rows += [
-                _other_row("baseline", name, seed, one, mask_seen=shows_mask(inputs)) for one in judged(points, seed)
-            ]
-    if autoencoder is not None:
-        plain = jax.tree.map(jnp.asarray, inputs.unconditioned())
-        for r, setting in enumerate(autoencoder.settings):
-            code = training.encode(autoencoder.model, select_replica(autoencoder.states, r), plain).mean
-            more = {
-                "learning_rate": setting.learning_rate,
-                "loss": float(autoencoder.history.loss[r, -1]),
-                "reconstruction": float(autoencoder.history.reconstruction[r, -1]),
-            }
-            found = judged(np.asarray(code), setting.seed)
-            rows += [
-                _other_row("baseline", "autoencoder", setting.seed, one, mask_seen=shows_mask(inputs)) | more
-                for one in found
-            ]
+    rows += _baseline_rows(config, inputs, autoencoder, judged)
     posterior, clustering, shown = posteriors[chosen], clusterings[chosen], model.settings[chosen]
     same = [r for r, one in enumerate(model.settings) if one[1:3] == shown[1:3]]
     parts = _cluster_subsamples(judge, inputs, trained.subsamples, shown)
@@ -150,15 +121,6 @@ def score_all(
         evidence = judge.weigh(posterior.mean, config.clusterer[0], seed=shown.seed)
     else:
         evidence = weigh(judge, chosen, posterior.mean)
-    held_out = None
-    if inputs.held_out is not None and model.model.variational:
-        state = select_replica(model.states, chosen)
-        held_out = training.held_out_scores(model.model, state, compared) | {
-            "tracks": len(inputs.held_out),
-            "pca": pca_reconstruction(
-                inputs.data.x[inputs.trained_rows()], inputs.data.x[inputs.held_out], config.latent_dim
-            ),
-        }
     trust = assess(
         config,
         inputs,
@@ -169,8 +131,8 @@ def score_all(
         evidence,
         votes,
         parts,
-        held_out,
-        variational=model.model.variational,
+        _held_out(config, inputs, model, chosen, compared),
+        choice or suggest_number(inputs),
     )
     return Scored(rows, chosen, posterior, clustering, votes, trust)
 
@@ -197,25 +159,68 @@ def describe(name: str, judged: Judged) -> Row:
     }
 
 
+def _bounds(model: Checkpoint, r: int, data: Data, compared: Data) -> Row:
+    """The negative ELBO of a replica over all tracks, and the bound by which it is chosen over those compared."""
+    state = select_replica(model.states, r)
+    bound = training.comparable_bound(model.model, state, compared)
+    return {"negative_elbo": float(training.negative_elbo(model.model, state, data)), "bound": bound}
+
+
+def _held_out(config: Config, inputs: Inputs, model: Checkpoint, chosen: int, held: Data) -> dict[str, float] | None:
+    """What the shown replica makes of the tracks held out, beside PCA; None where there are none, or no bound."""
+    if inputs.held_out is None or not model.model.variational:
+        return None
+    x = inputs.data.x
+    return training.held_out_scores(model.model, select_replica(model.states, chosen), held) | {
+        "tracks": len(inputs.held_out),
+        "pca": pca_reconstruction(x[inputs.trained_rows()], x[inputs.held_out], config.latent_dim),
+    }
+
+
+def _baseline_rows(
+    config: Config,
+    inputs: Inputs,
+    autoencoder: Checkpoint | None,
+    judged: Callable[[np.ndarray, int], list[Judged]],
+) -> list[Row]:
+    rows, mask_seen = [], shows_mask(inputs)
+    flat = inputs.columns.reshape(len(inputs.columns), -1)
+    for name in config.baselines:
+        for seed, points in over_seeds(name, flat, latent_dim=config.latent_dim, seeds=config.seed):
+            rows += [_other_row("baseline", name, seed, one, mask_seen=mask_seen) for one in judged(points, seed)]
+    if autoencoder is None:
+        return rows
+    for r, setting in enumerate(autoencoder.settings):
+        code = encode_replica(autoencoder.model, autoencoder.states, r, inputs.unconditioned()).mean
+        more = {
+            "learning_rate": setting.learning_rate,
+            "loss": float(autoencoder.history.loss[r, -1]),
+            "reconstruction": float(autoencoder.history.reconstruction[r, -1]),
+        }
+        rows += [
+            _other_row("baseline", "autoencoder", setting.seed, one, mask_seen=mask_seen) | more
+            for one in judged(code, setting.seed)
+        ]
+    return rows
+
+
 def _control_rows(
     config: Config, inputs: Inputs, controls: Checkpoint | None, judged: Callable[[np.ndarray, int], list[Judged]]
 ) -> list[Row]:
-    rows = []
+    rows, pattern, told = [], mask_pattern(inputs.blocks), conditioned_on_classes(config.condition)
     if controls is not None:
         datasets = {name: make_control(name, config.condition, inputs) for name in config.controls}
         for r, setting in enumerate(controls.settings):
             name = config.controls[setting.rows]
-            seen = Data(*(jnp.asarray(part) for part in datasets[name]))
-            code = training.encode(controls.model, select_replica(controls.states, r), seen).mean
+            code = encode_replica(controls.model, controls.states, r, datasets[name]).mean
             title = f"{config.model}, {name.replace('_', ' ')}"
             silent = name == "sound_only" and config.condition in ("none", "modality")
-            mask_seen, told = shows_mask(inputs) and not silent, conditioned_on_classes(config.condition)
+            mask_seen = pattern is not None and not silent
             rows += [
                 _other_row("control", title, setting.seed, one, mask_seen=mask_seen, class_seen=told)
                 | {"control": name, "beta": setting.beta, "learning_rate": setting.learning_rate}
-                for one in judged(np.asarray(code), setting.seed)
+                for one in judged(code, setting.seed)
             ]
-    pattern = mask_pattern(inputs.blocks)
     if config.controls and pattern is not None:
         # k-means of so few different points is their pattern, whatever k is.
         points = np.eye(int(pattern.max()) + 1)[pattern]
@@ -240,8 +245,8 @@ def _cluster_subsamples(
         if setting[1:3] != shown[1:3]:
             continue
         rows = table[setting.rows]
-        part = Data(jnp.asarray(inputs.data.x[rows]), jnp.asarray(inputs.data.cond[rows]))
-        code = np.asarray(training.encode(trained.model, select_replica(trained.states, r), part).mean)
+        part = Data(inputs.data.x[rows], inputs.data.cond[rows])
+        code = encode_replica(trained.model, trained.states, r, part).mean
         place = seeds.index(setting.seed), setting.rows
         found[place][rows] = judge.clusterer(judge.clusterers[0], setting.seed).whole(code)
     return found

@@ -8,19 +8,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs import Config
 from experiments.study.inputs import Inputs
-from musiclust import fusion, training
+from musiclust import fusion
 from musiclust.checkpoint import Checkpoint
 from musiclust.fit import fit
 from musiclust.metrics.evidence import DRAWS, Evidence, Structure, measure_structure, rows_to_test, weigh
 from musiclust.metrics.judge import Judge
 from musiclust.metrics.nulls import KINDS, Surrogates
 from musiclust.metrics.reference import reference_space
-from musiclust.population import select_replica
+from musiclust.population import encode_replica
 from musiclust.sweep import prepare
 from musiclust.types import Data
 
@@ -57,8 +56,7 @@ def weigh_pipeline(
     def measure(z: np.ndarray, space: np.ndarray) -> Structure:
         return measure_structure(z[rows], space[rows], cluster, group=group[rows], seed=judge.seed)
 
-    own = training.encode(model.model, select_replica(model.states, chosen), Data(*map(jnp.asarray, data)))
-    observed = measure(np.asarray(own.mean), judge.reference)
+    observed = measure(encode_replica(model.model, model.states, chosen, data).mean, judge.reference)
     nulls: dict[str, list[Structure]] = {kind: [] for kind in KINDS}
     asked = [(kind, number) for kind in KINDS for number in range(draws)]
     size = max(1, min(len(asked), _BYTES // data.x.nbytes))
@@ -80,7 +78,7 @@ def weigh_pipeline(
             replace(model.recipe, patience=0),
             together,
             settings=[setting._replace(rows=line) for line in range(size)],
-            rows=inputs.trained_rows() + len(group) * np.arange(size)[:, None],
+            rows=inputs.stacked_rows(size),
             epochs=model.epoch,
             max_memory=int(config.max_memory * 2**30) or None,
         )
@@ -94,9 +92,8 @@ def weigh_pipeline(
             on_epochs=lambda done, _, title=title: report(title, done, model.epoch),
         ).checkpoint
         for line, (kind, _) in enumerate(batch):
-            seen = Data(jnp.asarray(features[line]), jnp.asarray(data.cond))
-            q = training.encode(model.model, select_replica(trained.states, line), seen)
-            nulls[kind].append(measure(np.asarray(q.mean), reference_space(drawn[line][len(blocks) :])))
+            z = encode_replica(model.model, trained.states, line, Data(features[line], data.cond)).mean
+            nulls[kind].append(measure(z, reference_space(drawn[line][len(blocks) :])))
             report("judging structureless data", start + line + 1, len(asked))
     return weigh(observed, nulls, how="pipeline")
 

@@ -10,12 +10,12 @@ from sklearn.metrics import adjusted_rand_score
 from experiments.configs import Config
 from experiments.study.controls import MASK_ONLY, mask_pattern
 from experiments.study.inputs import Inputs
-from experiments.study.number import suggest_number
 from musiclust.metrics import latent
 from musiclust.metrics.duplicates import join_groups, near_duplicates
 from musiclust.metrics.evidence import Evidence, cluster_halves, draw_structureless, rows_to_test
 from musiclust.metrics.intervals import over_seeds, over_songs
 from musiclust.metrics.judge import Judge
+from musiclust.metrics.number_of_clusters import Choice
 from musiclust.metrics.partition import agreement_with_mask
 from musiclust.metrics.probes import probe
 from musiclust.metrics.stability import Consensus, cluster_stability, consensus
@@ -90,8 +90,7 @@ def assess(
     votes: Votes,
     parts: np.ndarray | None,
     held_out: Mapping[str, float] | None,
-    *,
-    variational: bool,
+    choice: Choice,
 ) -> dict[str, Any]:
     """Returns what "trust" holds in the results; see `musiclust.report.trust`. What does not apply is None.
 
@@ -99,7 +98,9 @@ def assess(
       parts: (S, B, N) partitions of each seed on each subsample, -2 where a track is not in it; None without these.
       held_out: `training.held_out_scores` of the shown replica, with "tracks" and "pca", the error of as many principal
         components; None where nothing was held out.
+      choice: the number of clusters that the features suggest.
     """
+    variational = rows[chosen]["total_kl"] is not None
     flat = inputs.columns.reshape(len(inputs.columns), -1)
     pairs = near_duplicates(flat) if len(flat) <= _DUPLICATES_LIMIT else []
     group = join_groups(inputs.tracks.group, pairs)
@@ -113,7 +114,7 @@ def assess(
             "jaccard_null": votes.jaccard_null,
             "sure": float(np.mean(votes.consensus.confidence >= SURE)),
         },
-        "k": _number(config, inputs),
+        "k": _number(config, choice),
         "information": _information(posterior) | {"held_out": held_out} if variational else None,
         "mask": _mask(inputs, clusters),
         "controls": _controls(rows, chosen),
@@ -129,8 +130,7 @@ def assess(
     }
 
 
-def _number(config: Config, inputs: Inputs) -> dict[str, Any]:
-    choice = suggest_number(inputs)
+def _number(config: Config, choice: Choice) -> dict[str, Any]:
     table = {name: column.tolist() for name, column in choice.table.items()}
     suggested = {"k": choice.k, "low": choice.low, "high": choice.high, "reason": choice.reason, "table": table}
     return {"k": config.k, "source": config.k_source, "suggested": suggested}
@@ -157,14 +157,10 @@ def _mask(inputs: Inputs, clusters: np.ndarray) -> dict[str, Any] | None:
 
 def _controls(rows: Sequence[Mapping[str, Any]], chosen: int) -> list[dict[str, Any]]:
     """Each control beside the rows of the shown setting: the same seeds, the first clusterer."""
-    shown = rows[chosen]
-    settings = ("clusterer", "beta", "learning_rate")
-    ours = {
-        row["seed"]: row["scores"]["ari"] for row in rows if row["kind"] == "model" and _alike(row, shown, settings)
-    }
+    ours = {row["seed"]: row["scores"]["ari"] for row in _of_shown_setting(rows, chosen)}
     controls: dict[str, dict[int, float]] = {}
     for row in rows:
-        if row["kind"] == "control" and row["clusterer"] == shown["clusterer"]:
+        if row["kind"] == "control" and row["clusterer"] == rows[chosen]["clusterer"]:
             controls.setdefault(row["control"], {})[row["seed"]] = row["scores"]["ari"]
     found = []
     for name, theirs in controls.items():
@@ -195,8 +191,10 @@ _WHAT = {
 }
 
 
-def _alike(row: Mapping[str, Any], other: Mapping[str, Any], keys: Sequence[str]) -> bool:
-    return all(row[key] == other[key] for key in keys)
+def _of_shown_setting(rows: Sequence[Mapping[str, Any]], chosen: int) -> list[Mapping[str, Any]]:
+    """The rows of the model that differ from the shown one in the seed alone."""
+    settings = ("clusterer", "beta", "learning_rate")
+    return [row for row in rows if row["kind"] == "model" and all(row[key] == rows[chosen][key] for key in settings)]
 
 
 def _agreement(
@@ -205,15 +203,14 @@ def _agreement(
     """The ARI of the shown setting, and what another training and another collection would give."""
     if parts is None or inputs.truth is None:
         return None
-    known, shown = inputs.truth >= 0, rows[chosen]
+    known = inputs.truth >= 0
     values = np.array(
         [
             [adjusted_rand_score(inputs.truth[known & (one > -2)], one[known & (one > -2)]) for one in of_seed]
             for of_seed in parts
         ]
     )
-    settings = ("clusterer", "beta", "learning_rate")
-    full = [row["scores"]["ari"] for row in rows if row["kind"] == "model" and _alike(row, shown, settings)]
+    full = [row["scores"]["ari"] for row in _of_shown_setting(rows, chosen)]
     seeds = over_seeds(np.array(full))
     songs = over_songs(values, float(np.mean(parts[0, 0] > -2)), full=np.array(full))
     return {"ari": seeds.mean, "training": [seeds.low, seeds.high], "collection": [songs.low, songs.high]}
@@ -224,6 +221,8 @@ def _classes(inputs: Inputs, flat: np.ndarray, z: np.ndarray, group: np.ndarray)
         return None
     probes = {"features": probe(flat, inputs.truth, group=group), "latents": probe(z, inputs.truth, group=group)}
     codes = sorted({code for found in probes.values() for code in found["told"]})
+    if not codes:  # too few songs of each class to ask
+        return None
     told = [code for code in codes if any(found["told"].get(code) for found in probes.values())]
     return {
         "told": [inputs.class_names[code] for code in told],

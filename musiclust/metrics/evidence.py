@@ -83,8 +83,8 @@ class Evidence(NamedTuple):
     def structured(self) -> bool:
         """Whether the clusters are tighter and come back better than those of structureless data, and come back at
         all (`stability.DISSOLVED`)."""
-        stability = next(iter(self.tests["stability"].values()))["value"]
-        return max(self.p("silhouette"), self.p("stability")) <= SIGNIFICANT and stability >= DISSOLVED
+        unlike = max(self.p("silhouette"), self.p("stability")) <= SIGNIFICANT
+        return unlike and self.value("stability") >= DISSOLVED
 
     def to_json(self) -> dict[str, Any]:
         """What metrics.json holds of it."""

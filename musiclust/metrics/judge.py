@@ -105,14 +105,13 @@ class Judge:
 
 
 def make_cluster(name: str, k: int, seed: int) -> Cluster:
-    """A clusterer by its name as the evidence takes it. K-means takes 2 starts in halves, where it takes 10 in all."""
+    """A clusterer by its name as the evidence takes it: halves get `quick_kmeans` in place of k-means."""
 
     def whole(points: np.ndarray) -> np.ndarray:
         return CLUSTERERS[name](points, k=max(2, min(k, len(points))), seed=seed).clusters
 
     def quick(points: np.ndarray) -> np.ndarray:
-        points = np.asarray(points, np.float64)
-        return quick_kmeans(points - points.mean(axis=0), k=max(2, min(k, len(points))), seed=seed)
+        return quick_kmeans(points, k=max(2, min(k, len(points))), seed=seed)
 
     return Cluster(whole, quick if name == "kmeans" else whole)
 

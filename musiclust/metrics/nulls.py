@@ -100,6 +100,12 @@ def draw_surrogate(values: AnyArray, *, how: str = "copula", seed: int, group: n
     return Surrogates([values], how=how, group=group).draw(seed)[0]
 
 
+def draw_in_turn(values: AnyArray, *, group: np.ndarray | None = None) -> Callable[[int], np.ndarray]:
+    """The structureless versions of values (N, *D) by number, of the kinds in turn: what exceeds all exceeds either."""
+    surrogates = [Surrogates([values], how=kind, group=group) for kind in KINDS]
+    return lambda number: surrogates[number % len(KINDS)].draw(number // len(KINDS))[0]
+
+
 def _centre(x: np.ndarray) -> np.ndarray:
     return x - x.mean(axis=0)
 

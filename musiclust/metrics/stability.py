@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
-
-from musiclust.types import AnyArray
 
 # Mean Jaccard of a cluster, by Hennig (Computational Statistics & Data Analysis 52, 2007): from the first on it is a
 # valid, stable cluster; under the second it is dissolved.
@@ -40,7 +39,7 @@ class Consensus(NamedTuple):
     second: np.ndarray
 
 
-def pairwise_ari(partitions: AnyArray) -> np.ndarray:
+def pairwise_ari(partitions: ArrayLike) -> np.ndarray:
     """Adjusted Rand index (Hubert & Arabie 1985) of every two partitions, over the tracks that both have.
 
     Args:
@@ -70,7 +69,7 @@ def pairwise_ari(partitions: AnyArray) -> np.ndarray:
     return ari
 
 
-def cluster_stability(reference: AnyArray, partitions: AnyArray) -> np.ndarray:
+def cluster_stability(reference: ArrayLike, partitions: ArrayLike) -> np.ndarray:
     """How well each cluster of one partition comes back in others: its mean Jaccard with the cluster most like it.
 
     By Hennig (2007), whose verdicts are `STABLE` and `DISSOLVED`. A cluster is compared over the tracks that the other
@@ -104,7 +103,7 @@ def cluster_stability(reference: AnyArray, partitions: AnyArray) -> np.ndarray:
     return np.where(counted, jaccard, 0).sum(axis=0) / np.where(counted.any(axis=0), counted.sum(axis=0), np.nan)
 
 
-def consensus(partitions: AnyArray, *, k: int, seed: int) -> Consensus:
+def consensus(partitions: ArrayLike, *, k: int, seed: int) -> Consensus:
     """The partition that the others vote for, with each track's share of the votes.
 
     It starts from the partition with the highest mean ARI to the others among those with k clusters (among all where
@@ -153,7 +152,7 @@ def consensus(partitions: AnyArray, *, k: int, seed: int) -> Consensus:
 
 
 def adjust_for_null(
-    observed: float, null_values: Sequence[float] | AnyArray, *, lowest: float = 0.0
+    observed: float, null_values: Sequence[float] | ArrayLike, *, lowest: float = 0.0
 ) -> dict[str, float]:
     """A score beside what structureless data have of it, drawn B times.
 
@@ -179,7 +178,7 @@ def adjust_for_null(
     return {"value": float(observed), "null": mean, "gap": float(observed) - mean, "p": (1 + reached) / (1 + len(null))}
 
 
-def _check_partitions(partitions: AnyArray) -> np.ndarray:
+def _check_partitions(partitions: ArrayLike) -> np.ndarray:
     partitions = np.asarray(partitions)
     if partitions.ndim != 2 or partitions.dtype.kind not in "iu" or partitions.min(initial=0) < _ABSENT:
         raise ValueError(

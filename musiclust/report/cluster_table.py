@@ -13,10 +13,10 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from musiclust.metrics.stability import DISSOLVED, STABLE
 from musiclust.report.names import NO_CHARACTER, quote
 from musiclust.report.reading import number
 
-STABLE, DISSOLVED = 0.75, 0.5  # mean Jaccard of a cluster (Hennig, Computational Statistics & Data Analysis 2007)
 _SONGS = 3  # that the table names
 _REASONS = 3
 

@@ -193,10 +193,19 @@ def reconstructions(
     axes[0].legend(frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     axes[-1].set_xlabel("feature")
     if columns is not None:
-        starts = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(columns)) if a != b)]
+        starts = block_starts(columns)
         starts = starts if len(starts) <= 24 else starts[:: math.ceil(len(starts) / 24)]
         axes[-1].set_xticks(starts, [_plain(columns[i]) for i in starts], rotation=35, ha="right", fontsize=7)
     return figure
+
+
+def block_starts(columns: Sequence[str]) -> list[int]:
+    """Returns the columns at which another name begins, the first one among them.
+
+    >>> block_starts(["msd", "msd", "mtt"])
+    [0, 2]
+    """
+    return [0, *(i + 1 for i, (a, b) in enumerate(pairwise(columns)) if a != b)]
 
 
 def png(figure: "Figure") -> bytes:

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musiclust.report.plots import new_figure
+from musiclust.report.plots import block_starts, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +35,7 @@ def traversal(values: np.ndarray, steps: Sequence[int | float], title: str, bloc
     shades = colormaps["coolwarm"](np.linspace(0, 1, len(steps)))
     for row, step, shade in zip(values, steps, shades, strict=True):
         ax.plot(row, color=shade, lw=1.3, marker="o" if len(row) <= 40 else None, ms=3, label=f"{step:+g} sd")
-    starts = [0, *(i + 1 for i, (one, other) in enumerate(pairwise(blocks)) if one != other)] if blocks else []
+    starts = block_starts(blocks) if blocks else []
     for start in starts[1:]:
         ax.axvline(start - 0.5, color="#888888", lw=0.8)
     if blocks:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from musiclust.report.cluster_table import DISSOLVED, STABLE
+from musiclust.metrics.stability import DISSOLVED, STABLE
 from musiclust.report.reading import number
 
 

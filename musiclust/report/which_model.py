@@ -20,7 +20,7 @@ _HEADER = (
     *("row", "features", "ARI", "another training", "another collection", "against the features"),
     *("AMI", "stability", "low information"),
 )
-UNSEEDED_ROW = "features"  # what every row is held against
+_PLAIN = "features"  # the row that every model is held against
 
 
 def write_study(out: Path, facts: Mapping[str, Any]) -> Path:
@@ -42,23 +42,24 @@ def page(facts: Mapping[str, Any]) -> str:
         f"most {effort['most']}), {effort['epochs']} epochs each, with its default settings. K-means groups the tracks "
         "of each subsample, with as many clusters as there are classes, and is held against the classes, which nothing "
         'else has seen. "Another training" is the 95 % interval over seeds, "another collection" that over songs and '
-        "seeds together. The column on the features is the difference to k-means on the same features, pair by pair, "
+        'seeds together. "Against the features" is the difference to k-means on the same features, pair by pair, '
         "with an interval that allows for the number of models. A difference whose interval holds 0 is none.",
     ]
     for name, collection in facts["collections"].items():
-        parts += [f"## {name}", _about(collection), _table(collection, effort), _sentences(collection, effort)]
+        found = differences(collection)
+        parts += [f"## {name}", _about(collection), _table(collection, found), _sentences(collection, found)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def differences(collection: Mapping[str, Any], share: float) -> dict[str, Difference]:
+def differences(collection: Mapping[str, Any]) -> dict[str, Difference]:
     """The difference in ARI of each model and k-means on its features, by the model's name."""
     models = [row for row in collection["rows"] if row["kind"] == "model"]
     found = {}
     for row in models:
-        plain = _row(collection["rows"], UNSEEDED_ROW, row["features"])
+        plain = _row(collection["rows"], _PLAIN, row["features"])
         if plain is not None:
             ours, theirs = np.array(row["ari"]), np.array(plain["ari"])
-            found[row["name"]] = paired_difference(ours, theirs, share, comparisons=len(models))
+            found[row["name"]] = paired_difference(ours, theirs, _share(collection), comparisons=len(models))
     return found
 
 
@@ -77,8 +78,7 @@ def _about(collection: Mapping[str, Any]) -> str:
     return text
 
 
-def _table(collection: Mapping[str, Any], effort: Mapping[str, Any]) -> str:
-    found = differences(collection, _share(collection))
+def _table(collection: Mapping[str, Any], found: Mapping[str, Difference]) -> str:
     lines = ["| " + " | ".join(_HEADER) + " |", "|" + " --- |" * len(_HEADER)]
     rows = sorted(collection["rows"], key=lambda row: -np.nanmean(row["ari"]))
     for row in rows:
@@ -101,8 +101,7 @@ def _table(collection: Mapping[str, Any], effort: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _sentences(collection: Mapping[str, Any], effort: Mapping[str, Any]) -> str:
-    found = differences(collection, _share(collection))
+def _sentences(collection: Mapping[str, Any], found: Mapping[str, Difference]) -> str:
     better = [name for name, one in found.items() if one.low > 0]
     worse = [name for name, one in found.items() if one.high < 0]
     same = [name for name in found if name not in better and name not in worse]
@@ -128,25 +127,25 @@ def _answer(facts: Mapping[str, Any]) -> str:
     losses: dict[str, list[str]] = {}
     gains: dict[str, list[float]] = {}
     for name, collection in facts["collections"].items():
-        for model, one in differences(collection, _share(collection)).items():
+        for model, one in differences(collection).items():
             gains.setdefault(model, []).append(one.mean)
             if one.low > 0:
                 wins.setdefault(model, []).append(name)
             if one.high < 0:
                 losses.setdefault(model, []).append(name)
     count = len(facts["collections"])
-    sound = {model: values for model, values in gains.items() if model not in losses}
-    if not wins or not sound:
+    if not wins:
         return (
             f"**None is shown to be better than k-means on the features** on any of {count} collections, once another "
             "choice of songs is allowed for. Take `vae` for a map and for new songs, and do not expect better clusters."
         )
-    best = max(sound, key=lambda model: (len(wins.get(model, ())), float(np.mean(sound[model]))))
-    if best not in wins:
+    sound = [model for model in wins if model not in losses]
+    if not sound:
         return (
             "**No model is both better than the features somewhere and worse nowhere.** "
             f"Better: {_list(wins)}. Worse: {_list(losses)}."
         )
+    best = max(sound, key=lambda model: (len(wins[model]), float(np.mean(gains[model]))))
     text = (
         f"**Take `{best}`.** It agrees with the classes better than k-means on the same features on "
         f"{len(wins[best])} of {count} collections ({', '.join(wins[best])}), by {np.mean(gains[best]):+.3f} of ARI on "

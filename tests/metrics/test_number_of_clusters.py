@@ -4,6 +4,7 @@ from scipy.stats import norm
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
+from benchmarks import shapes
 from musiclust.errors import InputError
 from musiclust.metrics.number_of_clusters import HALFWAY, REFERENCES, choose_k, quick_kmeans
 
@@ -30,14 +31,7 @@ def copula(z, song=None):
 
 def mixture(k, dimensions, apart, n, seed=0):
     """k Gaussians of unit variance whose centres are at least so far apart."""
-    rng = np.random.default_rng(seed)
-    centres, spread = np.empty((0, dimensions)), 0.7 * apart
-    while len(centres) < k:
-        centre = spread * rng.normal(size=dimensions)
-        if (np.linalg.norm(centres - centre, axis=1) >= apart).all():
-            centres = np.append(centres, centre[None], axis=0)
-        spread *= 1.005
-    return centres[rng.integers(k, size=n)] + rng.normal(size=(n, dimensions))
+    return shapes.mixture(np.random.default_rng(seed), n, k=k, columns=dimensions, apart=apart)
 
 
 @pytest.mark.parametrize(

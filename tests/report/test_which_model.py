@@ -73,7 +73,7 @@ def test_what_another_choice_of_songs_may_undo_is_no_difference():
     lucky = row("vae", "model", spread=0.001)
     lucky["ari"] = (np.array(lucky["ari"]) + 0.02 + noise - noise.mean()).tolist()
     given = collection(lucky)
-    found = differences(given, 0.8)["vae"]
+    found = differences(given)["vae"]
     difference = np.array(lucky["ari"]) - np.array(given["rows"][0]["ari"])
     pooled = 1.96 * difference.std(ddof=1) / np.sqrt(difference.size)
     assert difference.mean() - pooled > 0
@@ -83,8 +83,8 @@ def test_what_another_choice_of_songs_may_undo_is_no_difference():
 
 
 def test_the_interval_allows_for_the_number_of_models():
-    one = differences(collection(BETTER), 0.8)["vae"]
-    many = differences(collection(BETTER, *(row(f"m{i}", "model", number=i) for i in range(9))), 0.8)["vae"]
+    one = differences(collection(BETTER))["vae"]
+    many = differences(collection(BETTER, *(row(f"m{i}", "model", number=i) for i in range(9))))["vae"]
     assert many.mean == one.mean
     assert many.high - many.low > one.high - one.low
 
@@ -104,7 +104,7 @@ def test_a_row_that_no_seed_changes_has_no_interval_of_another_training():
 
 def test_a_model_without_its_features_row_is_held_against_nothing():
     alone = row("vae", "model", 0.1, features="msd")
-    assert differences(collection(alone), 0.8) == {}
+    assert differences(collection(alone)) == {}
     assert "No model is better than the features here." in page(facts(demo=collection(alone)))
 
 
