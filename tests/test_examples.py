@@ -22,6 +22,7 @@ def test_notebooks_are_small_and_were_run_in_order(notebook):
     assert not [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error"]
 
 
+@pytest.mark.slow
 def test_own_array_finds_the_groups_that_are_there(monkeypatch, optimised):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     pytest.importorskip("matplotlib").use("Agg")

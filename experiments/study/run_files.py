@@ -107,3 +107,35 @@ def replace_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [replace_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def compare_with_written(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Holds rows that were made again against those of the run's metrics.json; returns how many figures are equal.
+
+    None where the run has written no metrics.json.
+
+    Raises:
+      InputError: if a figure differs, or there are more rows or fewer.
+    """
+    path = run_dir / "metrics.json"
+    if not path.exists():
+        return None
+    before = read_metrics(run_dir)["rows"]
+    now = json.loads(json.dumps(replace_nan(rows)))
+    if len(before) != len(now):
+        raise InputError(
+            f"{path} has {len(before)} rows, the run has {len(now)}: is it another run's, or an older one?"
+        )
+    figures = sum(isinstance(value, float | int) for row in now for value in {**row, **row["scores"]}.values())
+    differing = [
+        f"{new['name']} {key}: {old_value} then, {value} now"
+        for old, new in zip(before, now, strict=True)
+        for key, value in {**new, **new["scores"]}.items()
+        if key != "scores" and (old_value := {**old, **old["scores"]}.get(key)) != value
+    ]
+    if differing:
+        raise InputError(
+            f"{len(differing)} of {figures} figures differ from metrics.json, the first is {differing[0]}: "
+            "has the store been preprocessed again, or is this another machine?"
+        )
+    return figures

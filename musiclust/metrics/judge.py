@@ -77,6 +77,8 @@ class Judge:
         # As strings in the order of the tracks, for the draws of halves depend on the order of the groups.
         own = np.char.zfill(np.arange(len(reference)).astype(str), 12)
         self.group = own if group is None else np.asarray(group)
+        self._last: np.ndarray | None = None
+        self._nulls: dict[str, dict[str, float]] = {}
 
     def __call__(self, z: AnyArray, *, seed: int) -> list[Judged]:
         """The partition of z (N, L) by each clusterer; `seed` is the clusterers'."""
@@ -87,10 +89,18 @@ class Judge:
             clusters = clustering.clusters
             scores = score(z, clusters, self.truth, group=self.group, seed=self.seed)
             scores["reference_silhouette"] = reference_silhouette(self.reference, clusters, seed=self.seed)
-            cluster = self.clusterer(name, seed)
-            scores |= null_scores(z, self.reference, cluster, group=self.group, seed=self.seed)
+            scores |= self._null_of(z, name)
             judged.append(Judged(name, clustering, np.bincount(clusters[clusters >= 0]).tolist(), scores))
         return judged
+
+    def _null_of(self, z: np.ndarray, name: str) -> dict[str, float]:
+        """It is the same for every seed of a clusterer, so rows of one array, a baseline's, share it."""
+        if self._last is not z:
+            self._last, self._nulls = z, {}
+        if name not in self._nulls:
+            cluster = self.clusterer(name, self.seed)
+            self._nulls[name] = null_scores(z, self.reference, cluster, group=self.group, seed=self.seed)
+        return self._nulls[name]
 
     def weigh(
         self, z: AnyArray, clusterer: str, *, seed: int, on_draw: Callable[[int, int], None] = lambda done, total: None

@@ -1,11 +1,15 @@
 """Structureless collections of the shape of a given one, and what a score is worth beside theirs.
 
 A surrogate has no clusters, yet the covariance of the data, or even its marginals. What is done to the data is done to
-surrogates too, and what they score is what a structureless collection of this shape gets. Two kinds:
+surrogates too, and what they score is what a structureless collection of this shape gets. Three kinds:
 
 - "gaussian": the data turned at random in the space of the tracks. Its mean and covariance are those of the data, to
   the last digit. Where the data is Gaussian, it is as likely as the data itself, so that a test by it is exact (a
   rotation test: Langsrud, Statistics and Computing 2005).
+- "elliptical": turned likewise, and the distances of the tracks from the mean (Mahalanobis) are those of the data, in
+  another order. So a core with far tails and a hollow shell, which are dense here and thin there in every direction
+  alike, stay what they are, and clusters go. Mean and covariance are kept exactly, the distances nearly. A Gaussian's
+  surrogate is one of "gaussian" but for chance.
 - "copula": each column has the very values of the data, in another order. The orders come from a Gaussian with the
   correlations of the data's normal scores. So skewed columns, heavy tails and bounds stay, and clusters go.
 
@@ -17,13 +21,16 @@ groups are turned apart, so that clips of one group are as alike in a surrogate 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from musiclust.errors import InputError
 from musiclust.types import AnyArray
 
-KINDS = ("gaussian", "copula")
+HOW = ("gaussian", "elliptical", "copula")
+KINDS = ("elliptical", "copula")  # what a claim is held against: "gaussian" is within the first
+_ROUNDS = 5  # of fitting distances and covariance in turn
 
 
 class Surrogates:
@@ -31,7 +38,7 @@ class Surrogates:
 
     Args:
       blocks: arrays (N, *D) of the same tracks, finite.
-      how: a name in KINDS.
+      how: a name in HOW.
       group: (N,) the song or artist that tracks share; None where every track is its own.
       valid: (N,) bool for each block: rows that count. The others stay as they are, and so does the pattern of them. A
         block that a share s of the tracks has keeps its covariance; its correlations with others shrink by sqrt(s).
@@ -54,8 +61,8 @@ class Surrogates:
         group: np.ndarray | None = None,
         valid: Sequence[np.ndarray] | None = None,
     ) -> None:
-        if how not in KINDS:
-            raise InputError(f"unknown kind of surrogate {how!r}: choose from {', '.join(KINDS)}")
+        if how not in HOW:
+            raise InputError(f"unknown kind of surrogate {how!r}: choose from {', '.join(HOW)}")
         self.blocks = [np.asarray(block) for block in blocks]
         n = len(self.blocks[0])
         if n < 3 or any(len(block) != n for block in self.blocks):
@@ -132,7 +139,8 @@ class _Layer:
     ) -> None:
         self._blocks, self._valid, self._how, self._centre = blocks, valid, how, centre
         prepared = [self._prepared(*one) for one in zip(blocks, valid, strict=True)]
-        self._turned = _Turned(centre(np.concatenate(prepared, axis=1))) if len(blocks[0]) else None
+        joined = centre(np.concatenate(prepared, axis=1))
+        self._turned = _Turned(joined, how == "elliptical") if len(joined) else None
 
     def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
         if self._turned is None:
@@ -167,9 +175,12 @@ class _Layer:
 
 
 class _Turned:
-    """Rows (M, D) whose columns sum to 0, turned at random among themselves: the inner products of the columns stay."""
+    """Rows (M, D) whose columns sum to 0, turned at random among themselves: the inner products of the columns stay.
 
-    def __init__(self, x: np.ndarray) -> None:
+    distances: whether the rows' Mahalanobis distances stay too, in another order.
+    """
+
+    def __init__(self, x: np.ndarray, distances: bool) -> None:
         # An orthonormal basis (M, r) of what the columns span, by the smaller of the two products.
         if x.shape[0] <= x.shape[1]:
             values, vectors = np.linalg.eigh(x @ x.T)
@@ -180,9 +191,16 @@ class _Turned:
             basis = x @ (vectors[:, kept] / np.sqrt(values[kept]))
         self._rows = len(x)
         self._coordinates = basis.T @ x
+        self._distances = np.linalg.norm(basis, axis=1) if distances else None
 
     def draw(self, rng: np.random.Generator, centre: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        frame = centre(rng.normal(size=(self._rows, len(self._coordinates))))
-        turned, triangle = np.linalg.qr(frame)
+        frame, triangle = np.linalg.qr(centre(rng.normal(size=(self._rows, len(self._coordinates)))))
         signs = np.sign(np.diagonal(triangle))  # without them the frame would not be uniform (Mezzadri 2007)
-        return (turned * np.where(signs == 0, 1.0, signs)) @ self._coordinates
+        frame = frame * np.where(signs == 0, 1.0, signs)
+        # As many columns as rows have room for: then all distances are the same.
+        if self._distances is not None and np.ptp(self._distances) > 1e-9:
+            wanted = rng.permutation(self._distances)[:, None]
+            for _ in range(_ROUNDS):
+                frame = centre(frame * wanted / np.maximum(np.linalg.norm(frame, axis=1, keepdims=True), 1e-300))
+                frame = solve_triangular(np.linalg.cholesky(frame.T @ frame), frame.T, lower=True).T
+        return frame @ self._coordinates

@@ -357,6 +357,7 @@ def test_the_tagger_and_its_peers_say_the_same(tmp_path):
     assert "| ours |" in tables.markdown(tmp_path)
 
 
+@pytest.mark.slow
 def test_defaults_from_stores_to_table(tmp_path):
     root = make_store(tmp_path / "mine", tagger=True)
     small = (f"--store={root}", "--epochs=2", "--seeds=2", "--scaling=unit", "--neighbours=0")

@@ -24,6 +24,7 @@ def table(place, report):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_one_level_runs_is_written_and_is_not_run_twice(place):
     code, out, err = reproduce(place, "--report=fma", "--level=easy")
     assert code == 0, err

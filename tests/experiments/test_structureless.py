@@ -57,7 +57,7 @@ def test_the_songs_are_held_against_two_kinds_of_structureless_ones(whole):
     assert (whole.how, whole.draws) == ("pipeline", 2)
     assert set(whole.tests) == {"silhouette", "reference_silhouette", "stability"}
     for test in whole.tests.values():
-        assert set(test) == {"gaussian", "copula"}
+        assert set(test) == {"elliptical", "copula"}
         assert all(np.isfinite(list(one.values())).all() for one in test.values())
     assert not whole.structured  # of two draws the smallest p is 1/3
     assert whole.value("reference_silhouette") > whole.null("reference_silhouette")  # three classes lie far apart

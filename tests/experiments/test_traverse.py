@@ -109,6 +109,7 @@ def sounding(tmp_path_factory):
     return root, values
 
 
+@pytest.mark.slow  # two minutes of compilation
 def test_spectrograms_are_in_decibels_and_can_be_heard(sounding):
     import soundfile
 

@@ -14,6 +14,7 @@ from musiclust.metrics.evidence import (
     weigh_latents,
 )
 from musiclust.metrics.judge import make_cluster
+from musiclust.metrics.nulls import KINDS
 from musiclust.metrics.partition import silhouette
 from musiclust.metrics.reference import silhouette_null
 
@@ -83,17 +84,17 @@ def test_clips_that_are_alike_are_no_clusters():
 
 
 def test_one_measure_alone_is_not_enough():
-    nulls = {kind: [Structure(0.2, 0.1, 0.5)] * 19 for kind in ("gaussian", "copula")}
+    nulls = {kind: [Structure(0.2, 0.1, 0.5)] * 19 for kind in KINDS}
     known = partial(weigh, nulls=nulls, how="latents")
     assert known(Structure(0.5, 0.1, 0.9)).structured
     assert not known(Structure(0.5, 0.1, 0.5)).structured
     assert not known(Structure(0.2, 0.1, 0.9)).structured
-    low = {kind: [Structure(0.2, 0.1, 0.1)] * 19 for kind in ("gaussian", "copula")}
+    low = {kind: [Structure(0.2, 0.1, 0.1)] * 19 for kind in KINDS}
     assert not weigh(Structure(0.5, 0.1, 0.4), low, how="latents").structured  # it falls apart all the same
 
 
 def test_the_harder_kind_of_surrogate_counts():
-    nulls = {"gaussian": [Structure(0.1, 0.1, 0.1)] * 19, "copula": [Structure(0.6, 0.1, 0.1)] * 19}
+    nulls = {"elliptical": [Structure(0.1, 0.1, 0.1)] * 19, "copula": [Structure(0.6, 0.1, 0.1)] * 19}
     found = weigh(Structure(0.5, 0.2, 0.9), nulls, how="latents")
     assert found.p("silhouette") == 1.0
     assert found.null("silhouette") == pytest.approx(0.6)

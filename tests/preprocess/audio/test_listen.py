@@ -59,6 +59,13 @@ def test_the_taggers_blocks_join_a_store_and_leave_what_is_there(music, tmp_path
         for name in TAGGED:
             np.testing.assert_allclose(store.load_block(root, name).values[row], expected[name], rtol=1e-3, atol=1e-4)
     assert make(music, root, tagger_weights=wheel).computed == 0
+
+
+@pytest.mark.slow
+def test_the_taggers_blocks_follow_the_songs(music, tmp_path):
+    wheel, root = weights_or_skip(), tmp_path / "store"
+    assert make(music, root, tagger_weights=wheel).computed == 3
+    tags = store.load_block(root, "tags")
     # without the tagger its blocks keep the songs that are as they were
     song(music / "1.wav", 9, seconds=11.0)
     song(music / "new.wav", 10)
