@@ -15,7 +15,7 @@ from experiments.study.run_files import replace_nan, write_latents, write_tracks
 from experiments.study.scoring import Scored
 from musiclust import training
 from musiclust.checkpoint import Checkpoint
-from musiclust.metrics.latent import kl_per_dim
+from musiclust.metrics import latent
 from musiclust.population import select_replica
 from musiclust.types import Data
 
@@ -43,11 +43,11 @@ def write_report(
     xy = embedding.embed_2d(scored.posterior.mean, seed=0)
     write_tracks(run_dir, inputs, clusters, agreed, xy, names, tags)
     figures = _make_figures(results, inputs, model, scored, xy)
-    plots.save_figures(run_dir / "figures", figures)
+    paths = plots.save_figures(run_dir / "figures", figures)
     page.write_page(
         run_dir / "report.html",
         replace_nan(results),
-        figures=figures,
+        figures={path.stem: path.read_bytes() for path in paths},
         tracks=inputs.tracks,
         clusters=clusters,
         xy=xy,
@@ -81,7 +81,9 @@ def _make_figures(
     if inputs.truth is not None:
         figures["contingency"] = plots.contingency(clusters, inputs.truth, inputs.class_names, names)
     if model.model.variational:
-        figures["kl_per_dim"] = plots.kl_per_dim(kl_per_dim(scored.posterior.mean, scored.posterior.logvar))
+        mean, logvar = scored.posterior
+        used = latent.information_per_dim(mean, logvar) >= latent.IN_USE
+        figures["kl_per_dim"] = plots.kl_per_dim(latent.kl_per_dim(mean, logvar), used)
     rows = np.linspace(0, len(inputs.tracks) - 1, min(_SHOWN, len(inputs.tracks))).astype(int)
     some = Data(jnp.asarray(inputs.data.x[rows]), jnp.asarray(inputs.data.cond[rows]))
     restored = np.asarray(training.reconstruct(model.model, select_replica(model.states, scored.chosen), some))

@@ -12,6 +12,8 @@ import numpy as np
 from musiclust.points import check_points
 from musiclust.types import AnyArray
 
+IN_USE = 0.1  # nats that a dimension in use tells of a track
+
 
 def active_units(mean: AnyArray, threshold: float = 0.01) -> int:
     """Dimensions whose posterior mean has a variance over the tracks above the threshold (Burda et al. 2016).
@@ -77,7 +79,7 @@ def information_per_dim(mean: AnyArray, logvar: AnyArray) -> np.ndarray:
     return np.maximum(0.5 * (np.log(overall) - logvar.mean(axis=0)), 0.0)
 
 
-def informative_units(mean: AnyArray, logvar: AnyArray, threshold: float = 0.1) -> int:
+def informative_units(mean: AnyArray, logvar: AnyArray, threshold: float = IN_USE) -> int:
     """Dimensions that can tell at least `threshold` nats of a track, by `information_per_dim`.
 
     0.1 nats is a mean that varies by 0.47 of the posterior's own standard deviation. (Burda's threshold of 0.01 takes a

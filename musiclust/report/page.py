@@ -9,22 +9,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from musiclust import store
 from musiclust.report.cluster_table import cluster_titles, explain, recovery
 from musiclust.report.map import has_audio, song_map, song_titles
-from musiclust.report.plots import GREY, PALETTE, png
+from musiclust.report.plots import DPI, GREY, PALETTE
 from musiclust.report.reading import number, reading
 from musiclust.report.summary import summary
 from musiclust.report.tables import KINDS, MAX_ROWS, results_sheet, summary_sheet
 from musiclust.report.trust import answers
 from musiclust.types import Tracks
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _MEMBERS = 8  # songs listed of the noise
 _OFTEN = 0.25  # share of a cluster from which on its commonest class is named
@@ -50,7 +47,7 @@ CAPTIONS = {
     ),
     "kl_per_dim": (
         "Use of the latent space",
-        "What each latent dimension tells of a song; dimensions in grey tell nothing.",
+        "What each latent dimension costs to tell; those in grey tell less than 0.1 nats of a song, next to nothing.",
     ),
     "reconstructions": (
         "Reconstructions",
@@ -63,7 +60,7 @@ def write_page(
     path: Path,
     results: Mapping[str, Any],
     *,
-    figures: "Mapping[str, Figure]",
+    figures: Mapping[str, bytes],
     tracks: Tracks,
     clusters: np.ndarray,
     xy: np.ndarray,
@@ -76,7 +73,7 @@ def write_page(
     Args:
       path: where report.html is to lie. Audio files below its folder are linked by relative path.
       results: what metrics.json holds, "clusters" with their names among it.
-      figures: the figures by name, in the order of the page. CAPTIONS has the names that the page can explain.
+      figures: PNG images of 150 dpi by name, in the order of the page; CAPTIONS has the names that it can explain.
       tracks: N songs.
       clusters: (N,) their clusters, -1 noise.
       xy: (N, 2) their places on the map.
@@ -107,7 +104,7 @@ def write_page(
             sheets=[results_sheet(results), *([summary_sheet(results)] if several_seeds else [])],
             clusters=_clusters(results["clusters"], tracks, clusters, classes, known),
             trust=answers(results),
-            figures=[_figure(name, figure) for name, figure in figures.items()],
+            figures=[_figure(name, image) for name, image in figures.items()],
             settings=_settings(results),
             kinds=KINDS,
         )
@@ -221,11 +218,10 @@ def _commonest(values: np.ndarray, songs: int) -> str:
     return f"{'mostly' if most > songs / 2 else 'most often'} {names[counts.argmax()]} ({most} of {songs})"
 
 
-def _figure(name: str, figure: "Figure") -> dict[str, Any]:
+def _figure(name: str, image: bytes) -> dict[str, Any]:
     title, how = CAPTIONS.get(name, (name.replace("_", " ").capitalize(), ""))
-    image = base64.b64encode(png(figure)).decode()
-    wide = figure.get_figwidth() >= 9  # inches; too small to read in half a page
-    return {"title": title, "how": how, "png": image, "wide": wide}
+    wide = int.from_bytes(image[16:20]) >= 9 * DPI  # 9 inches; too small to read in half a page
+    return {"title": title, "how": how, "png": base64.b64encode(image).decode(), "wide": wide}
 
 
 def _settings(results: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F4F2A")
 GREY = "#9A9A9A"
 _MARKERS = ("o", "^", "s", "D", "P")
+DPI = 150
 _INK = "#333333"
 
-USED_NATS = 0.01  # a dimension with less KL than this tells its decoder nothing
 _MAX_LINES = 8  # more replicas than this are drawn as a median and a band
 
 
@@ -142,15 +142,17 @@ def contingency(
     return figure
 
 
-def kl_per_dim(kl: np.ndarray) -> "Figure":
-    """Draws the KL of each latent dimension (L,) in nats, largest first; those over USED_NATS are marked as in use."""
+def kl_per_dim(kl: np.ndarray, used: np.ndarray) -> "Figure":
+    """Draws the KL of each latent dimension (L,) in nats, largest first.
+
+    used: (L,) bool, those that are in use, which can be fewer than those with some KL (`latent.informative_units`).
+    """
     figure, (ax,) = new_figure(7, 3.2)
     order = np.argsort(-kl, kind="stable")
-    used = kl[order] > USED_NATS
-    for which, colour, what in ((used, PALETTE[0], f"in use (over {USED_NATS} nats)"), (~used, GREY, "unused")):
+    used = used[order]
+    for which, colour, what in ((used, PALETTE[0], "in use"), (~used, GREY, "unused")):
         if which.any():
             ax.bar(np.flatnonzero(which), kl[order][which], color=colour, width=0.8, label=f"{which.sum()} {what}")
-    ax.axhline(USED_NATS, color=PALETTE[5], lw=1, ls="--")
     ax.legend(frameon=False, fontsize=8)
     ticks = np.unique(np.linspace(0, len(kl) - 1, min(len(kl), 32)).astype(int))
     ax.set_xticks(ticks, [str(order[tick]) for tick in ticks], fontsize=7)
@@ -214,7 +216,7 @@ def png(figure: "Figure") -> bytes:
     with warnings.catch_warnings():
         # A title in a script that the font lacks is drawn as boxes: not worth a warning a letter.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
-        figure.savefig(buffer, format="png", dpi=150)
+        figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
 
 

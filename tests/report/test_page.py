@@ -151,7 +151,10 @@ def run(tmp_path):
         "reasons": [REASON | {"word": f"tag {i}"} for i in range(5)],
     }
     song_tags = ["", "<i>piano</i> 0.78", *[""] * 38]
-    figures = {"cluster_sizes": plots.cluster_sizes(clusters), "my_own": plots.kl_per_dim(np.ones(3))}
+    figures = {
+        "cluster_sizes": plots.png(plots.cluster_sizes(clusters)),
+        "my_own": plots.png(plots.kl_per_dim(np.ones(3), np.ones(3, bool))),
+    }
     path = tmp_path / "report.html"
     xy = np.random.default_rng(0).normal(size=(40, 2))
     page.write_page(

@@ -82,10 +82,10 @@ def test_contingency_counts_and_orders_the_diagonal():
 
 
 def test_kl_per_dim_sorts_and_marks():
-    ax = plots.kl_per_dim(np.array([0.001, 0.5, 0.2, 0.0])).axes[0]
+    ax = plots.kl_per_dim(np.array([0.001, 0.5, 0.2, 0.0]), np.array([False, True, True, False])).axes[0]
     assert [bar.get_height() for bar in ax.patches] == [0.5, 0.2, 0.001, 0.0]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "0", "3"]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["2 in use (over 0.01 nats)", "2 unused"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["2 in use", "2 unused"]
     assert "0.70 nats" in ax.get_title()
 
 
