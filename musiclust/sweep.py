@@ -11,6 +11,7 @@
 The chunks run the same program. Between two of them the losses are looked at, and progress is told.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product as combinations
@@ -29,6 +30,8 @@ from musiclust.types import AnyArray, Data, History, TrainState
 
 _CHUNK_EPOCHS = 10
 _CHUNK_VALUES = 10_000_000  # of features seen in a chunk: a second or so for vectors, ten for spectrograms on a CPU
+# Steps of a replica in a chunk, where that takes up to so many times longer: states are copied once a chunk.
+_CHUNK_STEPS, _LONGER = 5, 6
 
 
 class Prepared(NamedTuple):
@@ -227,16 +230,23 @@ def product(
     return [Setting(int(s), float(b), float(rate), int(line)) for rate, b, line, s in every]
 
 
-def chunk_epochs(values: int) -> int:
+def chunk_epochs(values: int, steps: int) -> int:
     """Epochs between two looks at the losses, for a population that sees that many feature values an epoch.
 
     Progress is told, Ctrl-C heard and a checkpoint possible after each chunk, so that it may not last long.
 
+    Args:
+      values: of all replicas together.
+      steps: batches of a replica in an epoch.
+
     Example:
-      >>> chunk_epochs(320 * 404), chunk_epochs(320 * 128 * 431)
+      >>> chunk_epochs(320 * 404, 2), chunk_epochs(320 * 128 * 431, 10)
       (10, 1)
+      >>> chunk_epochs(200 * 128 * 400, 1), chunk_epochs(200 * 128 * 400, 4)  # 200 replicas
+      (5, 2)
     """
-    return max(1, min(_CHUNK_EPOCHS, _CHUNK_VALUES // values))
+    enough = min(math.ceil(_CHUNK_STEPS / steps), _LONGER * _CHUNK_VALUES // values)
+    return max(1, enough, min(_CHUNK_EPOCHS, _CHUNK_VALUES // values))
 
 
 def prepare(
@@ -271,7 +281,8 @@ def prepare(
     shared: population.Shared = jax.tree.map(jnp.asarray, population.Shared(data, table, out))
     each = population.footprint(model, recipe, shared)
     layout = population.arrange(len(settings), jax.local_device_count(), each, max_memory)
-    chunk = chunk_epochs(len(settings) * table.shape[1] * (shared.data.x.size // len(shared.data.x)))
+    tracks = table.shape[1]
+    chunk = chunk_epochs(len(settings) * tracks * data.x[0].size, recipe.batches(tracks)[0])
     started = time.perf_counter()
     program = population.compiled(model, recipe, chunk, layout, shared)
     seconds = time.perf_counter() - started

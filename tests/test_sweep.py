@@ -37,10 +37,18 @@ def test_product_is_every_combination():
 
 
 @pytest.mark.parametrize(
-    ("values", "chunk"), [(320 * 404, 10), (3081 * 404, 8), (320 * 128 * 431, 1), (256 * 3081 * 20, 1)]
+    ("values", "steps", "chunk"),
+    [
+        (320 * 404, 2, 10),
+        (3081 * 404, 13, 8),
+        (320 * 128 * 431, 10, 1),
+        (256 * 3081 * 20, 13, 1),
+        (200 * 128 * 400, 1, 5),  # states are copied once a chunk
+        (20 * 64 * 128 * 431, 1, 1),
+    ],
 )
-def test_chunks_are_short_where_epochs_are_long(values, chunk):
-    assert chunk_epochs(values) == chunk
+def test_chunks_are_short_where_epochs_are_long(values, steps, chunk):
+    assert chunk_epochs(values, steps) == chunk
 
 
 def test_train_is_run_epochs_of_each_setting(trained, data):
