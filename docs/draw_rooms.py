@@ -39,6 +39,7 @@ LIBRARY: dict[str, tuple[str, ...]] = {
     "baselines": ("musiclust.embedding", "musiclust.baselines"),
     "cluster": ("musiclust.cluster",),
     "metrics": ("musiclust.metrics",),
+    "listening": ("musiclust.listening",),
     "sweep": ("musiclust.sweep",),
     "fit": ("musiclust.fit",),
     "report": ("musiclust.report",),

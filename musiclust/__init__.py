@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from musiclust.errors import InputError
     from musiclust.estimator import VAECluster
     from musiclust.fusion import fuse, standardise
+    from musiclust.listening.placing import Placed, Reach, measure_reach, place
+    from musiclust.listening.playlists import Song, format_m3u8, format_xspf, write_playlists
+    from musiclust.listening.sequencing import find_path, order_smoothly, rank_alike
     from musiclust.metrics.duplicates import near_duplicates
     from musiclust.metrics.evidence import Evidence, weigh_latents
     from musiclust.metrics.judge import Judge, choose_replica, flag_partition
@@ -54,6 +57,9 @@ _DOOR = {
     "errors": ("InputError",),
     "estimator": ("VAECluster",),
     "fusion": ("fuse", "standardise"),
+    "listening.placing": ("Placed", "Reach", "measure_reach", "place"),
+    "listening.playlists": ("Song", "format_m3u8", "format_xspf", "write_playlists"),
+    "listening.sequencing": ("find_path", "order_smoothly", "rank_alike"),
     "metrics.duplicates": ("near_duplicates",),
     "metrics.evidence": ("Evidence", "weigh_latents"),
     "metrics.judge": ("Judge", "choose_replica", "flag_partition"),
@@ -88,10 +94,13 @@ __all__ = [
     "InputError",
     "Judge",
     "NamedCluster",
+    "Placed",
     "PoEVAE",
     "Posterior",
+    "Reach",
     "Reason",
     "Recipe",
+    "Song",
     "Surrogates",
     "Tracks",
     "Trained",
@@ -106,7 +115,10 @@ __all__ = [
     "draw_surrogate",
     "encode",
     "find_examples",
+    "find_path",
     "flag_partition",
+    "format_m3u8",
+    "format_xspf",
     "fuse",
     "gmm",
     "hdbscan",
@@ -115,10 +127,14 @@ __all__ = [
     "kmeans",
     "load_block",
     "load_tracks",
+    "measure_reach",
     "name_clusters",
     "near_duplicates",
     "negative_elbo",
+    "order_smoothly",
+    "place",
     "probe",
+    "rank_alike",
     "reconstruct",
     "reference_silhouette",
     "reference_space",
@@ -130,6 +146,7 @@ __all__ = [
     "total_kl",
     "train",
     "weigh_latents",
+    "write_playlists",
 ]
 
 

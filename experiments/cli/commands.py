@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-COMMANDS: tuple[str, ...] = ("preprocess", "run", "evaluate", "reproduce", "study", "traverse", "lessons")
+COMMANDS: tuple[str, ...] = ("preprocess", "run", "evaluate", "organize", "reproduce", "study", "traverse", "lessons")
 
 
 def command_module(name: str) -> str:

@@ -110,12 +110,23 @@ def _measure(
 
 
 def _facts_so_far(path: Path, effort: models.Effort) -> dict[str, Any]:
-    """What an earlier, broken-off command of the same effort has measured."""
-    new = {"effort": effort._asdict(), "collections": {}}
+    """What an earlier command of the same effort has measured.
+
+    Raises:
+      InputError: if the file is of another effort, or damaged.
+    """
+    own = effort._asdict()
     if not path.exists():
-        return new
-    before = json.loads(path.read_text(encoding="utf-8"))
-    return before if before.get("effort") == new["effort"] else new
+        return {"effort": own, "collections": {}}
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        theirs = before["effort"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): delete it, or name another --out") from error
+    if theirs != own:
+        flags_of = " ".join(f"--{name}={value}" for name, value in theirs.items())
+        raise InputError(f"{path} was measured with {flags_of}: give these, name another --out, or delete it")
+    return before
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from musiclust.metrics.stability import Consensus
 FORMAT = 3
 _COLUMNS = (
     *("track_id", "cluster", "cluster_name", "consensus", "confidence", "second"),
-    *("x", "y", "title", "artist", "class", "path", "tags"),
+    *("x", "y", "title", "artist", "class", "path", "tags", "album", "seconds"),
 )
 # Scores that were defined otherwise before format 3: held against a plain Gaussian, and shuffled clip by clip.
 _REDEFINED = ("silhouette_null", "reference_null", "nmi_chance", "nmi_p", "purity_chance")
@@ -97,7 +97,9 @@ def write_tracks(
             cluster = int(clusters[i])
             about = [tracks.meta["title"][i], tracks.meta["artist"][i], name, tracks.path[i]]
             voted = [int(agreed.clusters[i]), f"{agreed.confidence[i]:.3f}", int(agreed.second[i])]
-            writer.writerow([track_id, cluster, names.get(cluster, ""), *voted, *place, *about, tags[i]])
+            seconds = tracks.meta["duration"][i]
+            more = [tracks.meta["album"][i], f"{seconds:.3f}" if np.isfinite(seconds) else ""]
+            writer.writerow([track_id, cluster, names.get(cluster, ""), *voted, *place, *about, tags[i], *more])
 
 
 def replace_nan(value: Any) -> Any:

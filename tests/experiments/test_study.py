@@ -76,11 +76,12 @@ def test_it_goes_on_without_measuring_again(place, begun):
     assert f"written: {place / 'out' / 'which-model.md'}" in out.replace("\n", "")
 
 
-def test_what_was_measured_with_another_effort_is_not_taken(place, begun):
+def test_what_was_measured_with_another_effort_is_kept_apart(place, begun):
+    before = read(place)
     code, _, err = study(place, "--models=autoencoder", "--epochs=1")
-    assert code == 0, err
-    rows = read(place)["collections"]["mine"]["rows"]
-    assert [row["name"] for row in rows] == ["features", "unit_features", "pca", "tsne", "autoencoder"]
+    assert code == 1
+    assert "--epochs=2: give these, name another --out" in " ".join(err.split())
+    assert read(place) == before
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,172 @@
+"""Which songs a playlist takes, and in which order: rows of a collection, by where they lie in the latent space.
+
+Distances are Euclidean. Names of artists and albums that are "" are not known, and set no limit.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from musiclust.errors import InputError
+from musiclust.points import check_points
+from musiclust.types import AnyArray
+
+_EXACT = 600  # songs up to which a way is mended by 2-opt: time grows with the square a round
+_ROUNDS = 20
+_CANDIDATES = 40  # songs near to each step of a path
+_AHEAD = 200  # songs of the way among which one is looked for that may come now
+
+
+def rank_alike(z: AnyArray, seeds: Sequence[int]) -> np.ndarray:
+    """All rows but the seeds, those first that are nearest to any of the seeds: (N - seeds,) int.
+
+    Raises:
+      InputError: if a seed is no row of z, or there is none.
+    """
+    z = check_points(z)
+    if not len(seeds) or min(seeds) < 0 or max(seeds) >= len(z):
+        raise InputError(f"seeds {list(seeds)}: give rows of the {len(z)} songs")
+    nearest = np.full(len(z), np.inf)
+    for seed in seeds:
+        nearest = np.minimum(nearest, ((z - z[seed]) ** 2).sum(axis=1))
+    order = np.argsort(nearest, kind="stable")
+    return order[~np.isin(order, seeds)]
+
+
+def take(
+    order: Iterable[int],
+    *,
+    artist: np.ndarray,
+    album: np.ndarray,
+    seconds: np.ndarray,
+    songs: int = 0,
+    minutes: float | int = 0,
+    per_artist: int = 0,
+    per_album: int = 0,
+) -> list[int]:
+    """The first rows of an order that keep within limits; a limit of 0 is none.
+
+    Args:
+      artist, album: (N,) str. seconds: (N,) durations; one that is not known, NaN, counts as the mean of the others.
+      songs, minutes: what the playlist holds at most. A song that would exceed the minutes is passed over.
+      per_artist, per_album: songs of one artist, of one album of an artist, at most.
+    """
+    known = seconds[np.isfinite(seconds) & (seconds > 0)]
+    length = np.where(np.isfinite(seconds) & (seconds > 0), seconds, known.mean() if len(known) else 0.0)
+    taken: list[int] = []
+    count: dict[tuple[str, ...], int] = {}
+    left = 60 * minutes if minutes else np.inf
+    for row in order:
+        if songs and len(taken) == songs:
+            break
+        keys = [
+            (key, most)
+            for key, most in (((artist[row],), per_artist), ((artist[row], album[row]), per_album))
+            if most and key[-1]
+        ]
+        if length[row] > left or any(count.get(key, 0) >= most for key, most in keys):
+            continue
+        for key, _ in keys:
+            count[key] = count.get(key, 0) + 1
+        left -= length[row]
+        taken.append(int(row))
+    return taken
+
+
+def order_smoothly(z: AnyArray, *, artist: np.ndarray | None = None, apart: int = 0) -> np.ndarray:
+    """An order of all N rows of z in which neighbours are near to each other: (N,) int.
+
+    It is a short way through all of them: from an end of the longest axis to the nearest song not yet played, and up to
+    600 songs with crossings undone (2-opt, Croes 1958). Then songs are put off that would repeat an artist.
+
+    Args:
+      artist: (N,) str, "" where not known. apart: other songs between two of one artist, at least, as long as there are
+        any; then the artist comes who was not heard for longest.
+    """
+    z = check_points(z)
+    way = _short_way(z)
+    if not apart or artist is None:
+        return way
+    return np.array(_keep_apart(way.tolist(), artist, apart))
+
+
+def find_path(z: AnyArray, start: int, end: int, songs: int) -> np.ndarray:
+    """Rows from one song to another by way of those nearest to even steps between them, no song twice: (songs,) int.
+
+    Raises:
+      InputError: if start and end are one song or no rows, or songs is under 2 or more than there are.
+    """
+    z = check_points(z)
+    if start == end or not all(0 <= row < len(z) for row in (start, end)):
+        raise InputError(f"a path from row {start} to {end}: give two different rows of the {len(z)} songs")
+    if not 2 <= songs <= len(z):
+        raise InputError(f"a path of {songs} songs: choose 2 to {len(z)}")
+    steps = np.linspace(z[start], z[end], songs)[1:-1]
+    others = np.setdiff1d(np.arange(len(z)), [start, end])
+    distance = ((z[others] ** 2).sum(axis=1) - 2 * steps @ z[others].T) + (steps**2).sum(axis=1)[:, None]
+    near = np.unique(np.argsort(distance, axis=1, kind="stable")[:, : max(_CANDIDATES, songs)])
+    step, chosen = linear_sum_assignment(distance[:, near])
+    return np.array([start, *others[near[chosen[np.argsort(step)]]], end])
+
+
+def _keep_apart(waiting: list[int], artist: np.ndarray, apart: int) -> list[int]:
+    """The rows in their order, but for those put off that would repeat an artist too early."""
+    played: list[int] = []
+    last: dict[str, int] = {}
+    left = Counter(artist[row] for row in waiting if artist[row])
+    while waiting:
+        # Songs since the artist was heard, as far as it counts; artists with so many songs left that they take all the
+        # places there are come before all others who may come.
+        alike = Counter(left.values())
+        urgency = []
+        for row in waiting[:_AHEAD]:
+            name = artist[row]
+            since = min(apart + 1, len(played) - last[name]) if name in last else apart + 1
+            pressing = since > apart and (left[name] - 1) * (apart + 1) + alike[left[name]] >= len(waiting)
+            urgency.append((since, left[name] if pressing else 0))
+        first = max(range(len(urgency)), key=lambda i: (urgency[i], -i))
+        row = waiting.pop(first)
+        if artist[row]:
+            last[artist[row]] = len(played)
+            left[artist[row]] -= 1
+        played.append(row)
+    return played
+
+
+def _short_way(z: np.ndarray) -> np.ndarray:
+    n = len(z)
+    if n < 3:
+        return np.arange(n)
+    centred = z - z.mean(axis=0)
+    axis = np.linalg.svd(centred[: min(n, 5000)], full_matrices=False)[2][0]
+    way, left = [int(np.argmin(centred @ axis))], np.ones(n, bool)
+    left[way[0]] = False
+    for _ in range(n - 1):
+        rows = np.flatnonzero(left)
+        way.append(int(rows[((z[rows] - z[way[-1]]) ** 2).sum(axis=1).argmin()]))
+        left[way[-1]] = False
+    return _undo_crossings(z, np.array(way)) if n <= _EXACT else np.array(way)
+
+
+def _undo_crossings(z: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """2-opt: turns a stretch of the way round wherever that makes it shorter."""
+    distance = np.sqrt(np.maximum(((z[:, None] - z[None]) ** 2).sum(axis=2), 0))
+    n = len(way)
+    for _ in range(_ROUNDS):
+        changed = False
+        for i in range(n - 2):
+            # Turning way[i + 1 .. j] round replaces two edges; at j = n - 1 there is no second one.
+            a, b = way[i], way[i + 1]
+            ends, after = way[i + 2 :], np.append(way[i + 3 :], -1)
+            gain = distance[a, b] - distance[a, ends]
+            gain += np.where(after >= 0, distance[ends, after] - distance[b, after], 0.0)
+            best = int(gain.argmax())
+            if gain[best] > 1e-9:
+                j = i + 2 + best
+                way[i + 1 : j + 1] = way[i + 1 : j + 1][::-1]
+                changed = True
+        if not changed:
+            break
+    return way

@@ -1,0 +1,146 @@
+"""`python -m experiments.organize`: playlists of a run, from its folder and the music alone."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from command_line import script
+
+NAMES = ["piano, solo", "metal <b>", "no clear character", "no clear character"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """The files that a finished run leaves of 40 songs in four clusters, on a line; ten artists, 100 s each."""
+    music, run_dir = tmp_path / "music", tmp_path / "run"
+    run_dir.mkdir()
+    rows = []
+    for i in range(40):
+        path = music / f"artist {i % 10}" / f"song {i:02d}.mp3"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        about = {"title": f"Song {i}", "artist": f"Artist {i % 10}", "album": "Best of", "seconds": "100.0"}
+        rows.append({"track_id": f"t{i:02d}", "cluster": i // 10, **about, "path": path, "tags": ""})
+    with open(run_dir / "tracks.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    z = np.arange(40)[:, None] + 100.0 * (np.arange(40) // 10)[:, None]
+    np.save(run_dir / "latents.npy", np.hstack([z, np.zeros((40, 1))]).astype(np.float32))
+    clusters = [{"cluster": number, "name": name} for number, name in enumerate(NAMES)]
+    (run_dir / "metrics.json").write_text(json.dumps({"format": 3, "rows": [], "clusters": clusters}))
+    return tmp_path
+
+
+def organize(place, *args, run=None):
+    code, out, err = script(place, "organize", f"--run={run or place / 'run'}", *args)
+    return code, " ".join(out.split()), " ".join(err.split())
+
+
+def songs(path):
+    """The songs of a playlist, by number, each of whose files is there."""
+    lines = path.read_text().splitlines()
+    assert lines[0] == "#EXTM3U"
+    files = [line for line in lines if not line.startswith("#")]
+    assert all((path.parent / file).exists() for file in files)
+    return [int(file[-6:-4]) for file in files]
+
+
+def test_each_cluster_is_a_playlist_by_its_name(place):
+    code, out, err = organize(place)
+    assert code == 0, err
+    folder = place / "run" / "playlists"
+    lists = {path.stem: songs(path) for path in folder.glob("*.m3u8")}
+    assert {name: sorted(rows) for name, rows in lists.items()} == {
+        "piano, solo": list(range(10)),
+        "metal -b-": list(range(10, 20)),
+        "no clear character": list(range(20, 30)),
+        "no clear character (3)": list(range(30, 40)),
+    }
+    assert lists["piano, solo"] in (list(range(10)), list(range(9, -1, -1)))  # a short way through
+    assert "#PLAYLIST:metal <b>\n" in (folder / "metal -b-.m3u8").read_text()
+    assert "10 piano, solo" in out
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert organize(place)[0] == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_edits_stay_until_they_are_given_up(place):
+    assert organize(place)[0] == 0
+    path = place / "run" / "playlists" / "piano, solo.m3u8"
+    path.write_text(path.read_text() + "mine.mp3\n")
+    code, out, _ = organize(place)
+    assert code == 0
+    assert "piano, solo.m3u8 was edited and stays as it is" in out.replace("\n", "")
+    assert path.read_text().endswith("mine.mp3\n")
+    assert organize(place, "--force")[0] == 0
+    assert "mine" not in path.read_text()
+
+
+def test_songs_like_a_song_and_a_path_between_two(place):
+    folder = place / "out"
+    assert organize(place, f"--out={folder}")[0] == 0
+    file = place / "music" / "artist 5" / "song 05.mp3"
+    code, _, err = organize(place, f"--out={folder}", f"--like={file}", "--songs=5")
+    assert code == 0, err
+    assert sorted(songs(folder / "like Song 5.m3u8")) == [3, 4, 5, 6, 7]
+    code, _, err = organize(place, f"--out={folder}", "--from=t00", "--to=Song 39", "--songs=4")
+    assert code == 0, err
+    path = songs(folder / "from Song 0 to Song 39.m3u8")
+    assert (path[0], path[-1], len(path), path == sorted(path)) == (0, 39, 4, True)
+    assert (folder / "piano, solo.m3u8").exists()  # what was there stays
+
+
+def test_limits_and_formats(place):
+    code, _, err = organize(place, "--like=t05", "--songs=30", "--per_artist=1", "--minutes=10", "--format=xspf,m3u8")
+    assert code == 0, err
+    folder = place / "run" / "playlists"
+    rows = songs(folder / "like Song 5.m3u8")
+    assert len(rows) == 6  # of 100 s each
+    assert len({row % 10 for row in rows}) == 6
+    assert "<title>like Song 5</title>" in (folder / "like Song 5.xspf").read_text()
+    code, _, err = organize(place, "--base_path=/storage/Music")
+    assert code == 0, err
+    assert "\n/storage/Music/artist 3/song 03.mp3\n" in (folder / "piano, solo.m3u8").read_text()
+
+
+def test_music_that_has_moved(place):
+    shutil.move(place / "music", place / "elsewhere")
+    code, _, err = organize(place)
+    assert code == 1
+    assert "none of the 40 files of the run is there: name their folder by --music_dir" in err
+    (place / "elsewhere" / "artist 0" / "song 00.mp3").unlink()
+    code, out, err = organize(place, f"--music_dir={place / 'elsewhere'}")
+    assert code == 0, err
+    assert "1 of 40 songs have no file here and are in no playlist" in out
+    assert sorted(songs(place / "run" / "playlists" / "piano, solo.m3u8")) == list(range(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--like=nobody",), "the run has no song 'nobody': give its file, its track_id or its title"),
+        (("--from=t01",), "a path needs both ends"),
+        (("--from=t01", "--to=t01"), "give two different rows"),
+        (("--like=t01", "--from=t01", "--to=t02"), "are two playlists: give one of them"),
+        (("--format=pls",), "--format=pls: choose from m3u8, xspf"),
+        (("--minutes=1",), "no song is left by these limits"),
+        (("--music_dir=/nowhere",), "there is no such folder"),
+    ],
+)
+def test_bad_input_gets_one_line(place, args, message):
+    code, _, err = organize(place, *args)
+    assert code == 1
+    assert message in err
+    assert err.count("error:") == 1
+
+
+def test_what_is_no_finished_run_is_named(place):
+    for name in ("latents.npy", "tracks.csv", "metrics.json"):
+        broken = shutil.copytree(place / "run", place / f"no {name}")
+        (broken / name).unlink()
+        assert f"has no {name}: give the folder of a finished run" in organize(place, run=broken)[2]
+    np.save(place / "run" / "latents.npy", np.zeros((3, 2)))
+    assert "is damaged or of another version (40 songs and latents of shape (3, 2))" in organize(place)[2]
