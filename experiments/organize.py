@@ -5,8 +5,8 @@ Examples:
   python -m experiments.organize --run=runs/... --like=song.mp3 --songs=30
   python -m experiments.organize --run=runs/... --from=a.mp3 --to=b.mp3
 
-Playlists lie in <run>/playlists, or in --out. One that somebody has edited
-since it was written stays as it is, unless --force is given.
+Playlists lie in <run>/playlists, or where --out says. One that somebody has
+edited since it was written stays as it is, unless --force is given.
 """
 
 import os

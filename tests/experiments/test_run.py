@@ -144,6 +144,7 @@ def test_evaluate_finds_changed_features(finished):
         compare_with_written(finished[0], rows)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_numbers(place):
     settings = [
         "--model=beta_vae", f"--store={place / 'store'}", "--epochs=500", "--latent_dim=4", "--schedule=constant"

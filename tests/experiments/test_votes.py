@@ -52,7 +52,7 @@ def test_clusters_that_are_there_come_back_and_all_songs_are_sure(blobs):
     assert ((votes.partitions[2:] == -2).sum(axis=1) == 30).all()
     np.testing.assert_array_equal(votes.consensus.clusters, clusters)
     assert votes.jaccard.min() > 0.95
-    assert votes.jaccard_null < 0.8
+    assert votes.jaccard_null < 0.9  # of a hollow cloud, which is cut in three in the same places now and then
     assert votes.consensus.confidence.min() > 0.9
 
 
