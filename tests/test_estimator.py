@@ -29,6 +29,7 @@ def fitted(blobs):
     return mc.VAECluster(3, **SMALL, **LONGER, n_replicas=2, random_state=5).fit(blobs[0])
 
 
+@pytest.mark.slow  # a training each
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=[check.func.__name__ for _, check in CHECKS])
 def test_scikit_learn_s_own_checks(estimator, check):
     check(estimator)

@@ -203,6 +203,7 @@ def test_a_line_of_rows_is_trained_as_if_it_were_the_tracks(model, data):
     assert (np.asarray(other.loss) != np.asarray(by_line.loss)).all()
 
 
+@pytest.mark.slow
 def test_bfloat16_is_within_one_per_cent(model, data, optimised):
     losses = [
         float(trained(model, training.Recipe(precision=precision), 60, data, [0], hypers([1.0], 1e-2))[1].loss[0, -1])
@@ -246,6 +247,7 @@ def test_the_neighbour_term_moves_the_parameters_and_is_not_in_the_loss():
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(moved.params))
 
 
+@pytest.mark.slow
 def test_neighbours_are_kept_that_a_large_beta_loses():
     """Three clusters in 20 columns, each a cloud in a plane of its own: of a track's 10 nearest neighbours, how many
     are those of its latent?"""
@@ -459,6 +461,7 @@ def low_information():
     return measure
 
 
+@pytest.mark.slow
 def test_free_bits_and_capacity_bring_back_what_beta_takes(low_information):
     kl, agreement = low_information()
     assert kl < 0.7

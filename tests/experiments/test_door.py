@@ -37,6 +37,7 @@ def place(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_ten_lines_give_what_the_command_gives(place):
     truth = store.load_tracks(place / "store").classes["genre"]
     x = mc.standardise(np.load(place / "x.npy"), scaling="unit")

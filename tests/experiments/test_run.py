@@ -91,9 +91,6 @@ def test_a_run_takes_the_taggers_features_where_they_are(place):
     assert [row["name"] for row in metrics["rows"]] == [
         f"{name} + kmeans" for name in ("vae", "unit_features", "autoencoder")
     ]
-    code, out, err = script(place, "evaluate", f"--run={place / 'heard-run'}")
-    assert code == 0, err
-    assert "to the last digit" in out
 
 
 def test_a_run_shows_figures_and_a_page(finished):
@@ -191,6 +188,7 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(place):
     assert 0 < max(saved) < 100000
 
 
+@pytest.mark.slow
 def test_classes_that_were_seen_are_marked_and_not_ranked_first(place):
     code, out, err = script(
         place, "run", "--model=cvae", "--condition=genre", f"--store={place / 'store'}", "--epochs=2",
@@ -256,7 +254,8 @@ def test_a_finished_run_is_not_overwritten(place, finished):
     assert "holds a run already: add --resume" in err
 
 
-@pytest.mark.parametrize("model", [pytest.param("conv_vae", marks=pytest.mark.slow), "autoencoder"])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["conv_vae", "autoencoder"])
 def test_every_model_runs(place, model):
     code, _, err = script(
         place, "run", f"--model={model}", f"--store={place / 'store'}", "--epochs=2", f"--run_dir={place / model}"

@@ -12,6 +12,7 @@ from musiclust import store
 from musiclust.types import Block
 
 librosa = pytest.importorskip("librosa")
+pytestmark = pytest.mark.slow  # four minutes, most of them two trainings
 RATE, N_FFT, HOP = 22_050, 2048, 512
 
 
@@ -109,7 +110,6 @@ def sounding(tmp_path_factory):
     return root, values
 
 
-@pytest.mark.slow  # two minutes of compilation
 def test_spectrograms_are_in_decibels_and_can_be_heard(sounding):
     import soundfile
 
