@@ -45,8 +45,8 @@ class Collection(NamedTuple):
             if len(found) == 1:
                 return found[0]
             if found:
-                some = ", ".join(str(self.track_id[row]) for row in found[:3])
-                raise InputError(f"{wanted!r} is {len(found)} songs of the run ({some}, ...): give the track_id of one")
+                some = ", ".join([*(str(self.track_id[row]) for row in found[:3]), *["..."] * (len(found) > 3)])
+                raise InputError(f"{wanted!r} is {len(found)} songs of the run ({some}): give the track_id of one")
         raise InputError(f"the run has no song {wanted!r}: give its file, its track_id or its title as in tracks.csv")
 
 

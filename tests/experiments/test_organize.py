@@ -137,6 +137,14 @@ def test_bad_input_gets_one_line(place, args, message):
     assert err.count("error:") == 1
 
 
+def test_a_title_that_several_songs_have_is_asked_about(place):
+    table = place / "run" / "tracks.csv"
+    table.write_text(table.read_text().replace("Song 1,", "Song 2,"))
+    code, _, err = organize(place, "--like=Song 2")
+    assert code == 1
+    assert "'Song 2' is 2 songs of the run (t01, t02): give the track_id of one" in err
+
+
 def test_what_is_no_finished_run_is_named(place):
     for name in ("latents.npy", "tracks.csv", "metrics.json"):
         broken = shutil.copytree(place / "run", place / f"no {name}")
