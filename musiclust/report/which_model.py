@@ -1,8 +1,9 @@
 """The page docs/which-model.md: which model to use, how sure that is, and where none is better than the features.
 
 Conventions: `facts` is what `experiments.study` measured: "effort" and "collections", a dict for each collection with
-"rows". A row has "name", "kind", "features" and, for each measure, values (S seeds, B subsamples). A difference is that
-of a row and of k-means on the same features, on the same seeds and subsamples. It is told with an interval for another
+"rows". A row has "name", "kind", "features", "scaling" and, for each measure, values (S seeds, B subsamples). A
+difference is that of a row and of k-means on what the model was given, the same features in the same scaling (rows of
+unit length or not), on the same seeds and subsamples. It is told with an interval for another
 collection, widened for the number of models that are compared (Bonferroni).
 """
 
@@ -20,7 +21,7 @@ _HEADER = (
     *("row", "features", "ARI", "another training", "another collection", "against the features"),
     *("AMI", "stability", "low information"),
 )
-_PLAIN = "features"  # the row that every model is held against
+_PLAIN, _UNIT = "features", "unit_features"  # the rows that models are held against
 
 
 def write_study(out: Path, facts: Mapping[str, Any]) -> Path:
@@ -42,8 +43,9 @@ def page(facts: Mapping[str, Any]) -> str:
         f"most {effort['most']}), {effort['epochs']} epochs each, with its default settings. K-means groups the tracks "
         "of each subsample, with as many clusters as there are classes, and is held against the classes, which nothing "
         'else has seen. "Another training" is the 95 % interval over seeds, "another collection" that over songs and '
-        'seeds together. "Against the features" is the difference to k-means on the same features, pair by pair, '
-        "with an interval that allows for the number of models. A difference whose interval holds 0 is none.",
+        'seeds together. "Against the features" is the difference to k-means on what the model was given, which of '
+        "models with --scaling=unit are rows of unit length (`unit_features`), pair by pair, with an interval that "
+        "allows for the number of models. A difference whose interval holds 0 is none.",
     ]
     for name, collection in facts["collections"].items():
         found = differences(collection)
@@ -52,11 +54,11 @@ def page(facts: Mapping[str, Any]) -> str:
 
 
 def differences(collection: Mapping[str, Any]) -> dict[str, Difference]:
-    """The difference in ARI of each model and k-means on its features, by the model's name."""
+    """The difference in ARI of each model and k-means on what it was given, by the model's name."""
     models = [row for row in collection["rows"] if row["kind"] == "model"]
     found = {}
     for row in models:
-        plain = _row(collection["rows"], _PLAIN, row["features"])
+        plain = _given(collection["rows"], row)
         if plain is not None:
             ours, theirs = np.array(row["ari"]), np.array(plain["ari"])
             found[row["name"]] = paired_difference(ours, theirs, _share(collection), comparisons=len(models))
@@ -67,8 +69,10 @@ def _share(collection: Mapping[str, Any]) -> float:
     return collection["drawn"] / collection["tracks"]
 
 
-def _row(rows: Sequence[Mapping[str, Any]], name: str, features: str) -> Mapping[str, Any] | None:
-    return next((row for row in rows if row["name"] == name and row["features"] == features), None)
+def _given(rows: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The row of k-means on what a model was given; where rows of unit length were not clustered, on its features."""
+    same = {row["name"]: row for row in rows if row["kind"] == "baseline" and row["features"] == model["features"]}
+    return (same.get(_UNIT) if model["scaling"] == "unit" else None) or same.get(_PLAIN)
 
 
 def _about(collection: Mapping[str, Any]) -> str:

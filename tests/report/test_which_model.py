@@ -53,6 +53,15 @@ def test_a_model_that_is_better_is_advised():
     assert "The highest mean has vae on mfcc" in text
 
 
+def test_a_model_is_held_against_what_it_was_given():
+    """Rows of unit length are better than plain ones here; so that is no gain of the model's."""
+    given = collection(BETTER, row("conv_vae", "model", 0.1, number=2, scaling="balanced"))
+    given["rows"].append(row("unit_features", "baseline", 0.1, seeded=False))
+    found = differences(given)
+    assert abs(found["vae"].mean) < 0.01
+    assert found["conv_vae"].mean == pytest.approx(0.1, abs=0.01)
+
+
 def test_where_none_is_better_that_is_the_answer():
     text = page(facts(demo=collection(WORSE, SAME)))
     assert "**None is shown to be better than k-means on the features** on any of 1 collections" in text
