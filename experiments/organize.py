@@ -125,7 +125,7 @@ def _asked_for(songs: Collection, playable: np.ndarray) -> dict[str, list[int]]:
     if not (_FROM.value and _TO.value):
         raise InputError("a path needs both ends: --from=... --to=...")
     ends = [songs.find(_FROM.value), songs.find(_TO.value)]
-    rows = _once(songs, np.unique([*ends, *np.flatnonzero(playable)]))
+    rows = _once(songs, np.union1d(np.array(ends), np.flatnonzero(playable)))
     start, end = (next(i for i, row in enumerate(rows) if songs.song[row].path == songs.song[one].path) for one in ends)
     path = rows[find_path(songs.z[rows], start, end, min(_SONGS.value or _FEW, len(rows)))]
     names = [songs.song[one].title or songs.song[one].path.stem for one in ends]

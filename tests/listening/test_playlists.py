@@ -53,7 +53,7 @@ def test_a_name_that_is_no_utf_8_opens(tmp_path):
     content = format_m3u8("x", [Song(path)], folder=tmp_path)
     assert b"caf\xe9.mp3\n" in content
     root = ElementTree.fromstring(format_xspf("x", [Song(path)], folder=tmp_path))
-    assert root.find(f".//{XSPF}location").text == "caf%E9.mp3"
+    assert root.findtext(f".//{XSPF}location") == "caf%E9.mp3"
 
 
 @pytest.mark.parametrize("text", ["two\nlines", "two\r\nlines", "two\u2028lines", "two\x85lines", "two\x0blines"])
@@ -87,7 +87,7 @@ def test_an_xspf_is_xml_whatever_a_song_is_called(tmp_path):
     root = ElementTree.fromstring(format_xspf("slow & low", [song, Song(tmp_path / "d.mp3")], folder=tmp_path))
     assert root.tag == f"{XSPF}playlist"
     assert root.get("version") == "1"
-    assert root.find(f"{XSPF}title").text == "slow & low"
+    assert root.findtext(f"{XSPF}title") == "slow & low"
     first, second = root.findall(f"{XSPF}trackList/{XSPF}track")
     assert {child.tag.removeprefix(XSPF): child.text for child in first} == {
         "location": "a%20b%20%26%20%3Cc%3E.mp3", "title": "<script>", "creator": "A & B", "duration": "1500",
