@@ -3,8 +3,8 @@
 Conventions: `facts` is what `experiments.study` measured: "effort" and "collections", a dict for each collection with
 "rows". A row has "name", "kind", "features", "scaling" and, for each measure, values (S seeds, B subsamples). A
 difference is that of a row and of k-means on what the model was given, the same features in the same scaling (rows of
-unit length or not), on the same seeds and subsamples. It is told with an interval for another
-collection, widened for the number of models that are compared (Bonferroni).
+unit length or not), on the same seeds and subsamples. It is told with an interval for another collection, widened for
+the number of models that are compared (Bonferroni).
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ def page(facts: Mapping[str, Any]) -> str:
         "of each subsample, with as many clusters as there are classes, and is held against the classes, which nothing "
         'else has seen. "Another training" is the 95 % interval over seeds, "another collection" that over songs and '
         'seeds together. "Against the features" is the difference to k-means on what the model was given, which of '
-        "models with --scaling=unit are rows of unit length (`unit_features`), pair by pair, with an interval that "
+        "models of `scaling=unit` are rows of unit length (`unit_features`), pair by pair, with an interval that "
         "allows for the number of models. A difference whose interval holds 0 is none.",
     ]
     for name, collection in facts["collections"].items():
