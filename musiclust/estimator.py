@@ -38,7 +38,7 @@ class VAECluster(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
       beta: weight of the KL term, >= 0 (Higgins et al., ICLR 2017).
       neighbours: weight of the stochastic-neighbour term; 1 is usual, 0 trains without it.
       n_replicas: models trained from different seeds. The one that is kept has the highest bound of the
-        log-likelihood (`training.comparable_bound`).
+        log-likelihood (`bounds.comparable_bound`).
       epochs, batch_size, learning_rate: of Adam.
       scaling: a name in `fusion.SCALINGS`; "balanced" standardises columns, "none" leaves them.
       clusterer: a name in `cluster.CLUSTERERS`.

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from musiclust import population, training
+from musiclust import bounds, population
 from musiclust.errors import InputError
 from musiclust.models import Model
 from musiclust.points import check_rows
@@ -73,7 +73,7 @@ class Trained(NamedTuple):
         return population.select_replica(self.states, index)
 
     def choose(self, data: Data) -> int:
-        """The index of the replica to show: the one with the highest `training.comparable_bound`. No class is seen.
+        """The index of the replica to show: the one with the highest `bounds.comparable_bound`. No class is seen.
 
         Args:
           data: the tracks that the replicas are judged on. Tracks that were held out are the fair ones.
@@ -81,7 +81,7 @@ class Trained(NamedTuple):
         from musiclust.metrics.judge import choose_replica
 
         states = map(self.replica, range(len(self.settings)))
-        return choose_replica(np.array([training.comparable_bound(self.model, state, data) for state in states]))
+        return choose_replica(np.array([bounds.comparable_bound(self.model, state, data) for state in states]))
 
     def best(self, data: Data) -> TrainState:
         """The state of the replica that `choose` names."""

@@ -15,7 +15,7 @@ from experiments.study.controls import MASK_ONLY, make_control, mask_pattern, sh
 from experiments.study.inputs import Inputs, conditioned_on_classes
 from experiments.study.number import suggest_number
 from experiments.study.trust import Votes, assess, count_votes
-from musiclust import training
+from musiclust import bounds, training
 from musiclust.baselines import over_seeds, pca_reconstruction
 from musiclust.checkpoint import Checkpoint
 from musiclust.metrics import latent
@@ -162,7 +162,7 @@ def describe(name: str, judged: Judged) -> Row:
 def _bounds(model: Checkpoint, r: int, data: Data, compared: Data) -> Row:
     """The negative ELBO of a replica over all tracks, and the bound by which it is chosen over those compared."""
     state = select_replica(model.states, r)
-    bound = training.comparable_bound(model.model, state, compared)
+    bound = bounds.comparable_bound(model.model, state, compared)
     return {"negative_elbo": float(training.negative_elbo(model.model, state, data)), "bound": bound}
 
 
@@ -171,7 +171,7 @@ def _held_out(config: Config, inputs: Inputs, model: Checkpoint, chosen: int, he
     if inputs.held_out is None or not model.model.variational:
         return None
     x = inputs.data.x
-    return training.held_out_scores(model.model, select_replica(model.states, chosen), held) | {
+    return bounds.held_out_scores(model.model, select_replica(model.states, chosen), held) | {
         "tracks": len(inputs.held_out),
         "pca": pca_reconstruction(x[inputs.trained_rows()], x[inputs.held_out], config.latent_dim),
     }

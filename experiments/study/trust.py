@@ -96,7 +96,7 @@ def assess(
 
     Args:
       parts: (S, B, N) partitions of each seed on each subsample, -2 where a track is not in it; None without these.
-      held_out: `training.held_out_scores` of the shown replica, with "tracks" and "pca", the error of as many principal
+      held_out: `bounds.held_out_scores` of the shown replica, with "tracks" and "pca", the error of as many principal
         components; None where nothing was held out.
       choice: the number of clusters that the features suggest.
     """

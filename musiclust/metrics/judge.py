@@ -154,7 +154,7 @@ def flag_partition(
 def choose_replica(bound: np.ndarray) -> int:
     """The index of the replica that is shown: the one with the highest bound of the log-likelihood.
 
-    The importance-weighted bound (`training.iwae`) of tracks that were held out, where there are any, can compare
+    The importance-weighted bound (`bounds.iwae`) of tracks that were held out, where there are any, can compare
     replicas of different beta, since it tends to log p(x) whatever the posterior. No class and no k is seen.
 
     Args:
