@@ -168,10 +168,11 @@ def stays_below(clusterer: str, k: int, group: np.ndarray, given: tuple[np.ndarr
     z, (tight, stable) = given
     cluster = make_cluster(clusterer, k, seed)
     clusters = cluster.whole(z)
-    own = measure_tightness(z, clusters)  # without two clusters there is none, and nothing that could come back
-    if own == LOWEST or own >= tight - 1e-9:
-        return own == LOWEST
-    return measure_stability(z, clusters, cluster, group=group, seed=seed) < stable - 1e-9
+    own = measure_tightness(z, clusters)
+    if own >= tight - 1e-9:
+        return False
+    # Without two clusters there is nothing that could come back.
+    return own == LOWEST or measure_stability(z, clusters, cluster, group=group, seed=seed) < stable - 1e-9
 
 
 def old_rule(clusterer: str, k: int, z: np.ndarray, seed: int) -> bool:

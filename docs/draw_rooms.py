@@ -26,14 +26,21 @@ PICTURE = ROOT / "docs" / "rooms.svg"
 
 # Room -> the modules in it, a folder standing for all that is below; in the order of the flow.
 LIBRARY: dict[str, tuple[str, ...]] = {
-    "types": ("musiclust.types", "musiclust.errors", "musiclust.points", "musiclust.noise", "musiclust.splits"),
+    "types": (
+        "musiclust.types",
+        "musiclust.errors",
+        "musiclust.points",
+        "musiclust.noise",
+        "musiclust.splits",
+        "musiclust.stretches",
+    ),
     "store": ("musiclust.store",),
     "preprocess": ("musiclust.preprocess",),
     "fusion": ("musiclust.fusion",),
     "models": ("musiclust.models",),
     "training": (
         *("musiclust.objectives", "musiclust.neighbours", "musiclust.schedules"),
-        *("musiclust.training", "musiclust.population"),
+        *("musiclust.training", "musiclust.bounds", "musiclust.population"),
     ),
     "checkpoint": ("musiclust.checkpoint",),
     "baselines": ("musiclust.embedding", "musiclust.baselines"),

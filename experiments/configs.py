@@ -10,7 +10,7 @@ from typing import Any
 from musiclust.errors import InputError
 
 NULLS = ("latents", "pipeline")
-CONTROLS = ("words_shuffled", "sound_only", "classes_shuffled", "noise")  # study.controls makes them
+CONTROLS = ("words_shuffled", "sound_only", "classes_shuffled", "noise")  # as study.controls.MAKERS has them
 REPORT_BASELINES = ("features", "pca")
 ALL_BASELINES = ("features", "unit_features", "pca", "tsne")
 # The most tracks that a table has a row of t-SNE for by itself: so many take about a minute on one core.

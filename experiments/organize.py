@@ -17,7 +17,7 @@ from absl import flags
 
 from experiments.cli.console import console, print_line
 from experiments.cli.program import run
-from experiments.study.collection import Collection, read_collection
+from experiments.study.songs import Songs, read_songs
 from musiclust.errors import InputError
 from musiclust.listening.playlists import FORMATS, file_names, write_playlists
 from musiclust.listening.sequencing import find_path, order_smoothly, rank_alike, take
@@ -54,25 +54,25 @@ def main(argv: list[str]) -> int:
     if not _FORMAT.value or not set(_FORMAT.value) <= set(FORMATS):
         raise InputError(f"--format={','.join(_FORMAT.value)}: choose from {', '.join(FORMATS)}")
     run_dir = Path(_RUN.value).expanduser()
-    songs = read_collection(run_dir)
+    songs = read_songs(run_dir)
     root = _music_root(songs)
-    there = _move(songs, root)
-    playable = np.array([song.path != Path() and song.path.exists() for song in there.song])
+    if _MUSIC_DIR.value:
+        songs, root = _move(songs, root)
+    playable = np.array([song.path.is_file() for song in songs.song])
     if not playable.any():
         raise InputError(f"none of the {len(playable)} files of the run is there: name their folder by --music_dir")
     out = Path(_OUT.value or run_dir / "playlists").expanduser()
-    lists = _asked_for(there, playable) if _LIKE.value or _FROM.value or _TO.value else _clusters(there, playable)
+    asked = bool(_LIKE.value or _FROM.value or _TO.value)
+    lists = _asked_for(songs, playable) if asked else _clusters(songs, playable)
     if not any(len(rows) for rows in lists.values()):
         raise InputError("no song is left by these limits: give more --songs or --minutes")
-    base = (Path(_MUSIC_DIR.value).expanduser() if _MUSIC_DIR.value else root, _BASE_PATH.value)
+    base = (root, _BASE_PATH.value) if _BASE_PATH.value else None
     files = {
-        f"{stem}.{kind}": FORMATS[kind](
-            name, [there.song[row] for row in lists[name]], folder=out, base=base if base[1] else None
-        )
+        f"{stem}.{kind}": FORMATS[kind](name, [songs.song[row] for row in lists[name]], folder=out, base=base)
         for name, stem in zip(lists, file_names(list(lists)), strict=True)
         for kind in _FORMAT.value
     }
-    left = write_playlists(out, files, force=_FORCE.value, keep_others=bool(_LIKE.value or _FROM.value))
+    left = write_playlists(out, files, force=_FORCE.value, keep_others=asked)
     for name, rows in lists.items():
         console.print(f"{len(rows):>5}  {name}", markup=False, highlight=False)
     if absent := int((~playable).sum()):
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _music_root(songs: Collection) -> Path:
+def _music_root(songs: Songs) -> Path:
     """The folder that all files of the run lie in."""
     folders = [str(song.path.parent) for song in songs.song if song.path != Path()]
     if not folders:
@@ -91,17 +91,16 @@ def _music_root(songs: Collection) -> Path:
     return Path(os.path.commonpath(folders))
 
 
-def _move(songs: Collection, root: Path) -> Collection:
-    if not _MUSIC_DIR.value:
-        return songs
+def _move(songs: Songs, root: Path) -> tuple[Songs, Path]:
+    """The songs with their paths in --music_dir, and that folder."""
     now = Path(_MUSIC_DIR.value).expanduser().absolute()
     if not now.is_dir():
         raise InputError(f"--music_dir={_MUSIC_DIR.value}: there is no such folder")
     moved = [s._replace(path=now / s.path.relative_to(root)) if s.path != Path() else s for s in songs.song]
-    return songs._replace(song=moved)
+    return songs._replace(song=moved), now
 
 
-def _clusters(songs: Collection, playable: np.ndarray) -> dict[str, list[int]]:
+def _clusters(songs: Songs, playable: np.ndarray) -> dict[str, list[int]]:
     """Rows by the name of each cluster; of several clusters with one name, the later ones have their number too."""
     lists: dict[str, list[int]] = {}
     for number in range(int(songs.clusters.max(initial=-1)) + 1):
@@ -114,13 +113,13 @@ def _clusters(songs: Collection, playable: np.ndarray) -> dict[str, list[int]]:
     return lists
 
 
-def _asked_for(songs: Collection, playable: np.ndarray) -> dict[str, list[int]]:
+def _asked_for(songs: Songs, playable: np.ndarray) -> dict[str, list[int]]:
     if _LIKE.value:
         if _FROM.value or _TO.value:
             raise InputError("--like and --from ... --to are two playlists: give one of them")
         seeds = [songs.find(wanted) for wanted in _LIKE.value]
         rows = _once(songs, np.array([*seeds, *(row for row in rank_alike(songs.z, seeds) if playable[row])]))
-        title = " and ".join(songs.song[seed].title or songs.song[seed].path.stem for seed in seeds)
+        title = " and ".join(songs.song[seed].called for seed in seeds)
         return {f"like {title}": _smooth(songs, _limited(songs, rows, _SONGS.value or _FEW))}
     if not (_FROM.value and _TO.value):
         raise InputError("a path needs both ends: --from=... --to=...")
@@ -128,22 +127,21 @@ def _asked_for(songs: Collection, playable: np.ndarray) -> dict[str, list[int]]:
     rows = _once(songs, np.union1d(np.array(ends), np.flatnonzero(playable)))
     start, end = (next(i for i, row in enumerate(rows) if songs.song[row].path == songs.song[one].path) for one in ends)
     path = rows[find_path(songs.z[rows], start, end, min(_SONGS.value or _FEW, len(rows)))]
-    names = [songs.song[one].title or songs.song[one].path.stem for one in ends]
-    return {f"from {names[0]} to {names[1]}": _limited(songs, path)}
+    return {f"from {songs.song[ends[0]].called} to {songs.song[ends[1]].called}": _limited(songs, path)}
 
 
-def _once(songs: Collection, rows: np.ndarray) -> np.ndarray:
+def _once(songs: Songs, rows: np.ndarray) -> np.ndarray:
     """The rows without further stretches of a file that is there already."""
     paths = np.array([str(songs.song[row].path) for row in rows])
     return rows[np.sort(np.unique(paths, return_index=True)[1])]
 
 
-def _limited(songs: Collection, rows: np.ndarray, most: int = 0) -> list[int]:
+def _limited(songs: Songs, rows: np.ndarray, most: int = 0) -> list[int]:
     return take(
         rows.tolist(),
-        artist=songs.artists(),
-        album=np.array([song.album for song in songs.song]),
-        seconds=np.array([song.seconds for song in songs.song]),
+        artist=songs.artist,
+        album=songs.album,
+        seconds=songs.seconds,
         songs=_SONGS.value or most,
         minutes=_MINUTES.value,
         per_artist=_PER_ARTIST.value,
@@ -151,10 +149,10 @@ def _limited(songs: Collection, rows: np.ndarray, most: int = 0) -> list[int]:
     )
 
 
-def _smooth(songs: Collection, rows: list[int]) -> list[int]:
+def _smooth(songs: Songs, rows: list[int]) -> list[int]:
     if len(rows) < 2:
         return rows
-    order = order_smoothly(songs.z[rows], artist=songs.artists()[rows], apart=_APART.value)
+    order = order_smoothly(songs.z[rows], artist=songs.artist[rows], apart=_APART.value)
     return [rows[place] for place in order]
 
 

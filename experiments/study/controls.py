@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.configs import CONTROLS
 from experiments.study.inputs import Inputs, conditioned_on_classes
 from musiclust import fusion
 from musiclust.errors import InputError
@@ -35,13 +34,13 @@ def make_control(name: str, condition: str, inputs: Inputs) -> Data:
     """The data of a control.
 
     Args:
-      name: in configs.CONTROLS.
+      name: in configs.CONTROLS, which are the names of MAKERS.
       condition: that of the run.
 
     Raises:
       InputError: if the run has nothing that the control could take.
     """
-    return _MAKERS[name](condition, inputs)
+    return MAKERS[name](condition, inputs)
 
 
 def _shuffle_words(condition: str, inputs: Inputs) -> Data:
@@ -101,6 +100,9 @@ def _with_words(inputs: Inputs, change: Callable[[Block], Block]) -> Data:
 
 
 # name -> (the run's condition, its inputs -> the data of the control)
-_MAKERS: dict[str, Callable[[str, Inputs], Data]] = dict(
-    zip(CONTROLS, (_shuffle_words, _take_words, _shuffle_classes, _make_noise), strict=True)
-)
+MAKERS: dict[str, Callable[[str, Inputs], Data]] = {
+    "words_shuffled": _shuffle_words,
+    "sound_only": _take_words,
+    "classes_shuffled": _shuffle_classes,
+    "noise": _make_noise,
+}

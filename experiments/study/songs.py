@@ -1,4 +1,4 @@
-"""A finished run as the collection that it is: its songs, their clusters and places, without the store."""
+"""The songs of a finished run, as its folder alone tells of them."""
 
 import csv
 import math
@@ -10,25 +10,25 @@ import numpy as np
 from experiments.study.run_files import read_metrics
 from musiclust.errors import InputError
 from musiclust.listening.playlists import Song
+from musiclust.stretches import split_stretch
 
 
-class Collection(NamedTuple):
+class Songs(NamedTuple):
     """N songs of a run, in its order.
 
     song: what a playlist says of each; a stretch of a file ("song.wav#t=10,20") stands for the file, and a song without
-    a file has the path "". track_id: (N,) str. clusters: (N,) int, -1 noise. names: of the clusters, by number.
-    z: (N, L) latents.
+    a file has the path "". artist, album: (N,) str, "" where not known; seconds: (N,), NaN likewise. track_id: (N,)
+    str. clusters: (N,) int, -1 noise. names: of the clusters, by number. z: (N, L) latents.
     """
 
     song: list[Song]
+    artist: np.ndarray
+    album: np.ndarray
+    seconds: np.ndarray
     track_id: np.ndarray
     clusters: np.ndarray
     names: dict[int, str]
     z: np.ndarray
-
-    def artists(self) -> np.ndarray:
-        """(N,) str, "" where not known."""
-        return np.array([song.artist for song in self.song])
 
     def find(self, wanted: str) -> int:
         """The row of the song with that file, track_id or title.
@@ -38,7 +38,7 @@ class Collection(NamedTuple):
         """
         path = Path(wanted).expanduser().absolute()
         for found in (
-            [row for row, song in enumerate(self.song) if song.path != Path() and song.path == path],
+            [row for row, song in enumerate(self.song) if song.path == path],
             np.flatnonzero(self.track_id == wanted).tolist(),
             [row for row, song in enumerate(self.song) if wanted in (song.path.name, song.path.stem, song.title)],
         ):
@@ -50,7 +50,7 @@ class Collection(NamedTuple):
         raise InputError(f"the run has no song {wanted!r}: give its file, its track_id or its title as in tracks.csv")
 
 
-def read_collection(run_dir: Path) -> Collection:
+def read_songs(run_dir: Path) -> Songs:
     """Reads tracks.csv, latents.npy and metrics.json of a finished run.
 
     Raises:
@@ -67,7 +67,7 @@ def read_collection(run_dir: Path) -> Collection:
             raise ValueError(f"{len(rows)} songs and latents of shape {z.shape}")
         song = [
             Song(
-                Path(row["path"].partition("#t=")[0]),
+                Path(split_stretch(row["path"])[0]),
                 row["title"],
                 row["artist"],
                 row.get("album", ""),
@@ -80,4 +80,5 @@ def read_collection(run_dir: Path) -> Collection:
     except (ValueError, KeyError, TypeError, EOFError) as error:
         raise InputError(f"{run_dir} is damaged or of another version ({error}): run anew") from error
     names = {one["cluster"]: one["name"] for one in read_metrics(run_dir)["clusters"]}
-    return Collection(song, track_id, clusters, names, z.astype(np.float64))
+    artist, album, seconds = (np.array(column) for column in list(zip(*song, strict=True))[2:])
+    return Songs(song, artist, album, seconds, track_id, clusters, names, z.astype(np.float64))

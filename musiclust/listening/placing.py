@@ -21,14 +21,12 @@ _VOTERS = 10
 class Reach(NamedTuple):
     """How far the songs of a collection are from others of their cluster.
 
-    points: (N, L) the latents, clusters: (N,) int, -1 noise, group: (N,) what clips share. scale: (k,) the usual
-    distance in each cluster, its median; NaN where a cluster has too few songs to say. limit: in units of it, beyond
-    which a song fits none.
+    points: (N, L) the latents. clusters: (N,) int, -1 noise. scale: (k,) the usual distance in each cluster, its
+    median; NaN where a cluster has too few songs to say. limit: in units of it, beyond which a song fits none.
     """
 
     points: np.ndarray
     clusters: np.ndarray
-    group: np.ndarray
     scale: np.ndarray
     limit: float
 
@@ -84,7 +82,7 @@ def measure_reach(z: AnyArray, clusters: np.ndarray, *, group: np.ndarray | None
             "no cluster has songs of two groups, so what is near to it cannot be said: ask for fewer clusters"
         )
     limit = float(ratio[min(int(np.ceil((1 - REFUSED) * (len(ratio) + 1))) - 1, len(ratio) - 1)])
-    return Reach(z, clusters, group, scale, limit)
+    return Reach(z, clusters, scale, limit)
 
 
 def place(reach: Reach, z: AnyArray, assigned: np.ndarray) -> Placed:

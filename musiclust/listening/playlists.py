@@ -39,6 +39,16 @@ class Song(NamedTuple):
     album: str = ""
     seconds: float = math.nan
 
+    @property
+    def called(self) -> str:
+        """Its title, or the name of its file without the ending, in one line."""
+        return _one_line(self.title) or _one_line(self.path.stem)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its length is known."""
+        return math.isfinite(self.seconds) and self.seconds > 0
+
 
 def format_m3u8(name: str, songs: Iterable[Song], *, folder: Path, base: tuple[Path, str] | None = None) -> bytes:
     """Returns the content of an .m3u8.
@@ -64,10 +74,11 @@ def format_m3u8(name: str, songs: Iterable[Song], *, folder: Path, base: tuple[P
         path = _locate(song.path, folder, base)
         if len(path.splitlines()) != 1:
             raise InputError(f"{path!r} has a line break in its name, which no .m3u8 can hold: rename it")
-        known = math.isfinite(song.seconds) and song.seconds > 0
-        seconds = max(1, round(song.seconds)) if known else -1
+        seconds = max(1, round(song.seconds)) if song.lasts else -1
+        artist = _one_line(song.artist)
+        told = f"{artist} - {song.called}" if artist else song.called
         # A line that begins with # is a comment to a player.
-        lines += [f"#EXTINF:{seconds},{_title(song)}", f"./{path}" if path.startswith("#") else path]
+        lines += [f"#EXTINF:{seconds},{told}", f"./{path}" if path.startswith("#") else path]
     return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
 
 
@@ -82,10 +93,10 @@ def format_xspf(name: str, songs: Iterable[Song], *, folder: Path, base: tuple[P
         path = _locate(song.path, folder, base)
         location = quote(path.encode("utf-8", "surrogateescape"), safe="/")
         _add(track, "location", f"file://{location}" if path.startswith("/") else location)
-        _add(track, "title", song.title or song.path.stem)
+        _add(track, "title", song.called)
         _add(track, "creator", song.artist)
         _add(track, "album", song.album)
-        if math.isfinite(song.seconds) and song.seconds > 0:
+        if song.lasts:
             _add(track, "duration", str(round(1000 * song.seconds)))  # milliseconds
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
@@ -141,13 +152,13 @@ def write_playlists(
     left = []
     written = {name: digest for name, digest in before.items() if (folder / name).exists()}
     for name, content in files.items():
-        path = folder / name
-        if not force and path.exists() and _digest(path.read_bytes()) not in (before.get(name), _digest(content)):
+        path, digest = folder / name, _digest(content)
+        if not force and path.exists() and _digest(path.read_bytes()) not in (before.get(name), digest):
             left.append(name)
             continue
         with store.atomic(path, "wb") as file:
             file.write(content)
-        written[name] = _digest(content)
+        written[name] = digest
     for name, digest in before.items():
         path = folder / name
         if not keep_others and name not in files and path.exists() and _digest(path.read_bytes()) == digest:
@@ -176,12 +187,6 @@ def _locate(path: Path, folder: Path, base: tuple[Path, str] | None) -> str:
         ) from error
     mark = "\\" if "\\" in there and "/" not in there else "/"
     return mark.join([there.rstrip("/\\"), *inside.parts])
-
-
-def _title(song: Song) -> str:
-    title = _one_line(song.title) or _one_line(song.path.stem)
-    artist = _one_line(song.artist)
-    return f"{artist} - {title}" if artist else title
 
 
 def _one_line(text: str) -> str:

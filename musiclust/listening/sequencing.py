@@ -13,7 +13,7 @@ from musiclust.errors import InputError
 from musiclust.points import check_points
 from musiclust.types import AnyArray
 
-_EXACT = 600  # songs up to which a way is mended by 2-opt: time grows with the square a round
+_MENDED = 600  # songs up to which a way is mended by 2-opt: time grows with the square a round
 _ROUNDS = 20
 _CANDIDATES = 40  # songs near to each step of a path
 _AHEAD = 200  # songs of the way among which one is looked for that may come now
@@ -53,8 +53,8 @@ def take(
       songs, minutes: what the playlist holds at most. A song that would exceed the minutes is passed over.
       per_artist, per_album: songs of one artist, of one album of an artist, at most.
     """
-    known = seconds[np.isfinite(seconds) & (seconds > 0)]
-    length = np.where(np.isfinite(seconds) & (seconds > 0), seconds, known.mean() if len(known) else 0.0)
+    known = np.isfinite(seconds) & (seconds > 0)
+    length = np.where(known, seconds, seconds[known].mean() if known.any() else 0.0)
     taken: list[int] = []
     count: dict[tuple[str, ...], int] = {}
     left = 60 * minutes if minutes else np.inf
@@ -147,7 +147,7 @@ def _short_way(z: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero(left)
         way.append(int(rows[((z[rows] - z[way[-1]]) ** 2).sum(axis=1).argmin()]))
         left[way[-1]] = False
-    return _undo_crossings(z, np.array(way)) if n <= _EXACT else np.array(way)
+    return _undo_crossings(z, np.array(way)) if n <= _MENDED else np.array(way)
 
 
 def _undo_crossings(z: np.ndarray, way: np.ndarray) -> np.ndarray:

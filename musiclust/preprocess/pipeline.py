@@ -22,7 +22,6 @@ import numpy as np
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess.audio import listen
-from musiclust.preprocess.audio.decode import split_stretch
 from musiclust.preprocess.corpora.base import JOINED, Corpus
 from musiclust.preprocess.lyrics import embed, update, whisper_model
 from musiclust.preprocess.lyrics.gate import Gate
@@ -31,6 +30,7 @@ from musiclust.preprocess.workers import Failed
 from musiclust.preprocess.writing import shards
 from musiclust.preprocess.writing.lock import explain_full_disk, lock_store, record_corpus
 from musiclust.preprocess.writing.swap import replace_files
+from musiclust.stretches import split_stretch
 from musiclust.types import Tracks
 
 _SHARD_TRACKS = 32

@@ -9,7 +9,6 @@ clicked. Where no song has a file there is no player, and the page must have no 
 import html
 import json
 import os
-import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,9 +17,9 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 
 from musiclust.report.plots import GREY, PALETTE
+from musiclust.stretches import split_stretch
 from musiclust.types import Tracks
 
-_STRETCH = re.compile(r"#t=[\d.]+,[\d.]+$")
 # The shapes of `plots` under plotly's names.
 _SYMBOLS = ("circle", "triangle-up", "square", "diamond", "cross")
 
@@ -111,8 +110,8 @@ def audio_address(path: str, page_dir: Path) -> str:
     """
     if not path:
         return ""
-    stretch = _STRETCH.search(path)
-    name, fragment = (path[: stretch.start()], stretch.group()) if stretch else (path, "")
+    name, _ = split_stretch(path)
+    fragment = path[len(name) :]
     file, folder = Path(os.path.abspath(name)), Path(os.path.abspath(page_dir))
     if file.is_relative_to(folder):
         return quote_from_bytes(os.fsencode(file.relative_to(folder).as_posix())) + fragment

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from musiclust import store
+from musiclust.metrics.latent import IN_USE
 from musiclust.report.cluster_table import cluster_titles, explain, recovery
 from musiclust.report.map import has_audio, song_map, song_titles
 from musiclust.report.plots import DPI, GREY, PALETTE
@@ -47,7 +48,7 @@ CAPTIONS = {
     ),
     "kl_per_dim": (
         "Use of the latent space",
-        "What each latent dimension costs to tell; those in grey tell less than 0.1 nats of a song, next to nothing.",
+        f"What each latent dimension costs to tell; those in grey tell next to nothing of a song, under {IN_USE} nats.",
     ),
     "reconstructions": (
         "Reconstructions",

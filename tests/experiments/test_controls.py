@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import make_store
 
-from experiments.configs import Config
+from experiments.configs import CONTROLS, Config
 from experiments.study import inputs
-from experiments.study.controls import make_control, mask_pattern, shows_mask
+from experiments.study.controls import MAKERS, make_control, mask_pattern, shows_mask
 from musiclust import fusion, store
 from musiclust.errors import InputError
 from musiclust.types import Block
@@ -110,6 +110,7 @@ def test_a_control_that_takes_nothing_is_named(root):
             make_control(name, "none", given)
     with pytest.raises(InputError, match="the model is told no classes"):
         make_control("classes_shuffled", "none", given)
+    assert set(MAKERS) == set(CONTROLS) == {"words_shuffled", "sound_only", "classes_shuffled", "noise"}
 
 
 def test_the_mask_is_seen_where_blocks_are_lacking(given, root, sung):

@@ -93,6 +93,17 @@ def test_a_run_takes_the_taggers_features_where_they_are(place):
     ]
 
 
+@pytest.mark.slow
+def test_evaluate_restores_a_run_on_the_taggers_features(place):
+    root = make_store(place / "heard-again", tagger=True)
+    where = f"--run_dir={place / 'heard-again-run'}"
+    code, _, err = script(place, "run", f"--store={root}", where, "--epochs=2", "--baselines=unit_features")
+    assert code == 0, err
+    code, out, err = script(place, "evaluate", f"--run={place / 'heard-again-run'}")
+    assert code == 0, err
+    assert "to the last digit" in out
+
+
 def test_a_run_shows_figures_and_a_page(finished):
     run_dir, _ = finished
     figures = {path.stem for path in (run_dir / "figures").glob("*.png")}
@@ -127,6 +138,26 @@ def test_evaluate_on_another_store(place, finished):
     code, _, err = script(place, "evaluate", f"--run={finished[0]}", f"--store={place / 'deaf'}")
     assert code == 1
     assert "has no block 'lyrics'" in err
+
+
+@pytest.mark.slow
+def test_evaluate_ends_with_an_error_where_features_changed(place, finished):
+    metrics = finished[0] / "metrics.json"
+    before = metrics.read_text()
+    try:
+        record = json.loads(before)
+        record["rows"][0]["scores"]["silhouette"] += 1e-9
+        metrics.write_text(json.dumps(record))
+        code, _, err = script(place, "evaluate", f"--run={finished[0]}")
+        metrics.write_text(json.dumps(record | {"rows": record["rows"][:-1]}))
+        fewer = script(place, "evaluate", f"--run={finished[0]}")
+    finally:
+        metrics.write_text(before)
+    assert code == 1
+    assert "1 of " in err
+    assert fewer[0] == 1
+    assert "has 19 rows, the run has 20" in fewer[2]
+    assert "silhouette" in err
 
 
 def test_evaluate_finds_changed_features(finished):
@@ -255,7 +286,7 @@ def test_a_finished_run_is_not_overwritten(place, finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["conv_vae", "autoencoder"])
+@pytest.mark.parametrize("model", ["vae", "conv_vae", "autoencoder"])
 def test_every_model_runs(place, model):
     code, _, err = script(
         place, "run", f"--model={model}", f"--store={place / 'store'}", "--epochs=2", f"--run_dir={place / model}"

@@ -9,7 +9,6 @@ A path may end in a fragment of time, song.wav#t=10,20 (W3C Media Fragments URI,
 as where several clips are cut from one song; then that stretch is taken, as if it were the file.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from musiclust.errors import InputError
 from musiclust.preprocess.audio.mp3_tags import FilePart, find_sound
+from musiclust.stretches import split_stretch
 
 if TYPE_CHECKING:
     import soundfile
@@ -37,7 +37,6 @@ _BLOCK = 8192  # frames; a damaged FLAC file loses up to so many before the dama
 _PADDING_SECONDS = 0.1  # codecs pad: if more than this is missing, the file's frames are counted
 _SLACK_SECONDS = 0.5  # what may be missing without a warning: clean mp3 files lack a tenth or two,
 _SLACK_SHARE = 0.01  # and long ones whose header has no length up to so much of the length promised
-_FRAGMENT = re.compile(r"(.+)#t=(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", re.DOTALL)
 
 
 class Clip(NamedTuple):
@@ -52,27 +51,6 @@ class Clip(NamedTuple):
     samples: np.ndarray
     duration: float
     warning: str
-
-
-def add_stretch(path: str, start: float, end: float) -> str:
-    """Returns the path of seconds `start` to `end` of a file.
-
-    Example:
-      >>> add_stretch("song.wav", 10.0, 20.0)
-      'song.wav#t=10,20'
-    """
-    return f"{path}#t={start:g},{end:g}"
-
-
-def split_stretch(path: str) -> tuple[str, tuple[float, float] | None]:
-    """Returns the file that a path names, and the stretch of it in seconds (start, end), None for the whole.
-
-    Example:
-      >>> split_stretch("song.wav#t=10,20")
-      ('song.wav', (10.0, 20.0))
-    """
-    match = _FRAGMENT.fullmatch(path)
-    return (match[1], (float(match[2]), float(match[3]))) if match else (path, None)
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from musiclust.errors import InputError
-from musiclust.preprocess.audio.decode import add_stretch
 from musiclust.preprocess.corpora.audio_files import find_audio, resolve_folder
 from musiclust.preprocess.corpora.base import Corpus, Request
 from musiclust.preprocess.corpora.make_tracks import make_tracks, merge_groups
 from musiclust.preprocess.corpora.messages import list_first
+from musiclust.stretches import add_stretch
 
 CLIP_SECONDS = 10.0
 

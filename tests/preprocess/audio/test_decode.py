@@ -10,8 +10,9 @@ import soundfile
 
 from musiclust.errors import InputError
 from musiclust.preprocess.audio import decode as decode_module
-from musiclust.preprocess.audio.decode import add_stretch, open_audio
+from musiclust.preprocess.audio.decode import open_audio
 from musiclust.preprocess.audio.features import SAMPLE_RATE, decode, extract
+from musiclust.stretches import add_stretch
 
 RATE = 44_100
 

@@ -7,6 +7,7 @@ import soundfile
 from musiclust.errors import InputError
 from musiclust.preprocess.audio import decode
 from musiclust.preprocess.audio.tagger import patches
+from musiclust.stretches import add_stretch
 
 RATE = 16_000
 
@@ -78,7 +79,7 @@ def test_before_the_start_there_is_silence_and_the_end_is_the_end(tmp_path):
     before, last = decode.decode_pieces(path, [-0.5, 1.5], sample_rate=RATE, seconds=1.0)
     np.testing.assert_allclose(before, np.concatenate([np.zeros(8000), samples[:8000]]), atol=1e-6)
     np.testing.assert_allclose(last, samples[24_000:], atol=1e-6)
-    start = decode.add_stretch(path, 0.5, 1.5)
+    start = add_stretch(path, 0.5, 1.5)
     [piece] = decode.decode_pieces(start, [0.25], sample_rate=RATE, seconds=0.5)
     np.testing.assert_allclose(piece, samples[12_000:20_000], atol=1e-6)
 
