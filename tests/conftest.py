@@ -22,9 +22,13 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 @pytest.fixture(scope="session", autouse=True)
 def _compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Programs compiled once a session, also by the scripts that tests start."""
-    place = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("xla")))
+    """Programs compiled once a session, by whichever worker needs them first, and also by the scripts that tests
+    start."""
+    own = tmp_path_factory.getbasetemp()
+    session = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    place = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(session / "xla"))
     jax.config.update("jax_compilation_cache_dir", place)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture
