@@ -3,10 +3,14 @@
 Conventions: near places are similar songs. Distances between far patches mean nothing.
 """
 
+import math
+
 import numpy as np
 
 _TSNE_MAX = 10_000
 _LANDMARKS = 5_000
+_COMPARED = 1_000  # songs whose neighbours are looked at
+_AT_ONCE = 10_000_000  # distances held in memory
 
 
 def embed_2d(z: np.ndarray, seed: int) -> np.ndarray:
@@ -48,3 +52,45 @@ def embed_2d(z: np.ndarray, seed: int) -> np.ndarray:
     # Threads that wait for one another cost a small problem ten times what they save when the machine is busy.
     with threadpool_limits(1 if len(z) < 2000 else None):
         return tsne.fit_transform(z).astype(np.float64)
+
+
+def trustworthiness(z: np.ndarray, xy: np.ndarray, seed: int, *, neighbours: int = 10) -> float:
+    """Measures how far the neighbours of a song on the map are its neighbours in z too (Venna and Kaski, ICANN 2001).
+
+    Of N songs more than 1,000, as many are drawn by `seed`, and their neighbours are looked for among all N.
+
+    Args:
+      z: (N, L) points.
+      xy: (N, 2) their places on the map.
+      neighbours: how many neighbours of a song count; less than half of N where that is fewer.
+
+    Returns:
+      A number in [0, 1]: 1 where the nearest on the map are the nearest in z, and the less, the farther away in z those
+      lie that came near on the map. NaN for fewer than 4 songs.
+
+    Raises:
+      ValueError: if z and xy differ in length.
+
+    >>> line = np.arange(20.0)[:, None]
+    >>> trustworthiness(line, np.hstack([line, line]), seed=0)
+    1.0
+    """
+    from scipy.spatial.distance import cdist
+
+    if len(z) != len(xy):
+        raise ValueError(f"{len(z)} points and {len(xy)} places")
+    songs, k = len(z), min(neighbours, (len(z) - 2) // 2)
+    if k < 1:
+        return math.nan
+    rows = np.arange(songs)
+    if songs > _COMPARED:
+        rows = np.sort(np.random.default_rng(seed).choice(songs, _COMPARED, replace=False))
+    too_far = 0
+    for some in np.array_split(rows, math.ceil(len(rows) * songs / _AT_ONCE)):
+        itself = (np.arange(len(some)), some)
+        here, there = cdist(xy[some], xy), cdist(z[some], z)
+        here[itself] = there[itself] = np.inf
+        for neighbour in np.argpartition(here, k, axis=1)[:, :k].T:
+            rank = 1 + (there < there[np.arange(len(some)), neighbour][:, None]).sum(axis=1)
+            too_far += np.maximum(rank - k, 0).sum()
+    return float(1 - 2 * too_far / (len(rows) * k * (2 * songs - 3 * k - 1)))

@@ -54,3 +54,27 @@ def test_embedding_of_many_tracks_goes_by_landmarks(rng, monkeypatch):
     centres = np.array([xy[group == g].mean(axis=0) for g in range(3)])
     nearest = np.linalg.norm(xy[:, None] - centres, axis=2).argmin(axis=1)
     assert (nearest == group).mean() > 0.98
+
+
+def test_trustworthiness_is_scikit_learns(rng):
+    z = rng.normal(size=(90, 6))
+    xy = z[:, :2] + 0.5 * rng.normal(size=(90, 2))
+    measured = embedding.trustworthiness(z, xy, seed=0)
+    assert measured == pytest.approx(trustworthiness(z, xy, n_neighbors=10), abs=1e-12)
+    assert 0.6 < measured < 0.9
+    assert embedding.trustworthiness(z[:7], xy[:7], seed=0) == pytest.approx(
+        trustworthiness(z[:7], xy[:7], n_neighbors=2)
+    )
+
+
+def test_trustworthiness_of_many_is_estimated_by_some(rng):
+    z = rng.normal(size=(3000, 4))
+    measured = embedding.trustworthiness(z, z[:, :2], seed=0)
+    assert measured == pytest.approx(trustworthiness(z, z[:, :2], n_neighbors=10), abs=0.01)
+    assert measured == embedding.trustworthiness(z, z[:, :2], seed=0)
+
+
+def test_trustworthiness_of_too_few_is_not_known():
+    assert np.isnan(embedding.trustworthiness(np.eye(3), np.zeros((3, 2)), seed=0))
+    with pytest.raises(ValueError, match="4 points and 3 places"):
+        embedding.trustworthiness(np.eye(4), np.zeros((3, 2)), seed=0)

@@ -1,92 +1,499 @@
-// The map of a page: dots, their colours, and the player where there is something to play.
-// The page holds #song-map, #song-data (JSON, made by map.py) and, where any song has a file, #song-now and #song-audio.
-(() => {
-  const data = JSON.parse(document.getElementById("song-data").textContent);
-  const plot = document.getElementById("song-map");
-  const audio = document.getElementById("song-audio");  // null where no song has a file
-  const now = document.getElementById("song-now");
-  const narrow = matchMedia("(max-width: 700px)");
+// The map of a page: what is shown, and what follows from a pointer, a key or a button.
+// The page holds the elements of map.html and #song-data (JSON, made by map.py). Any element with `data-song` plays that
+// song where it has a file. Whatever a song is called reaches the page by textContent alone.
+
+const HOVER = 14;  // pixels from a dot at which it still counts as pointed at
+const MOST_KINDS = 200;  // lines of a legend
+const FEW = 2000;  // songs that stand out are drawn larger up to this many
+
+function startMap() {
+  const byId = id => document.getElementById(id);
+  const songs = readSongs(byId("song-data").textContent);
+  const frame = byId("map-frame"), marks = byId("map-marks"), card = byId("map-card"), said = byId("map-said");
+  const search = byId("map-search"), lassoButton = byId("map-lasso");
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  // plotly takes some HTML in its texts for markup.
-  const plain = text => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const called = (colouring, code) => code < 0 ? colouring.none : colouring.names[code];
-  let colouring = data.colourings[0], playing = null;
+  const grid = new DotGrid(songs.x, songs.y);
+  const largest = values => values.reduce((most, value) => Math.max(most, value), 0);
+  const view = new MapView(largest(songs.x), largest(songs.y));
+  const dots = new DotCanvas(byId("map-dots")), pen = marks.getContext("2d");
 
-  const hover = i => [
-    `<b>${plain(data.title[i])}</b>`, plain(data.artist[i]),
-    ...data.colourings.map((c, n) => plain((n ? c.name + ": " : "") + called(c, c.codes[i]))),
-    plain(data.tags[i]),
-    audio && !data.audio[i] ? "no audio file" : "",
-  ].filter(line => line).join("<br>");
+  let colouring = songs.colourings[0];
+  let kept = new Set();  // codes of the legend that are to stand out; none for all
+  let lassoed = null;  // rows within the lasso
+  let out = null, outRows = null;  // who stands out, (count,) of 0 and 1, and their rows; null for all
+  let hovered = -1, focused = -1, line = null, lassoing = false, match = -1;
+  let stamps = new Map(), ratio = 1, colours = {};
+  const standsOut = i => !out || out[i] === 1;
 
-  function traces() {
-    const rowsOf = new Map();
-    colouring.codes.forEach((code, i) => rowsOf.has(code) ? rowsOf.get(code).push(i) : rowsOf.set(code, [i]));
-    const codes = [...rowsOf.keys()].sort((a, b) => (a < 0) - (b < 0) || a - b);
-    const kinds = codes.map(code => {
-      const rows = rowsOf.get(code);
-      return {
-        type: data.x.length > 5000 ? "scattergl" : "scatter", mode: "markers",
-        name: plain(`${called(colouring, code)} (${rows.length})`),
-        x: rows.map(i => data.x[i]), y: rows.map(i => data.y[i]), customdata: rows,
-        text: rows.map(hover), hovertemplate: "%{text}<extra></extra>",
-        marker: {
-          size: data.x.length > 2000 ? 6 : 9, opacity: 0.9, line: {width: 0.6, color: "rgba(128,128,128,0.7)"},
-          color: code < 0 ? data.grey : data.palette[code % data.palette.length],
-          symbol: data.symbols[code < 0 ? 0 : Math.floor(code / data.palette.length) % data.symbols.length],
-        },
-      };
-    });
-    const here = playing === null ? [] : [playing];
-    const ring = {
-      type: "scatter", mode: "markers", x: here.map(i => data.x[i]), y: here.map(i => data.y[i]),
-      hoverinfo: "skip", showlegend: false,
-      marker: {size: 18, symbol: "circle-open", color: getComputedStyle(plot).color, line: {width: 3}},
-    };
-    return [...kinds, ring];
+  // ---- What stands out: in the legend, the search and the lasso at once.
+
+  let searchable = null;
+  const fold = text => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
+  function choose() {
+    const words = fold(search.value).split(/\s+/).filter(word => word);
+    if (words.length && !searchable) {
+      searchable = Array.from({length: songs.count}, (_, i) =>
+        fold([songs.title(i), songs.artist(i), songs.tags(i)].join("\n")));
+    }
+    match = -1;
+    if (!words.length && !lassoed && !kept.size) {
+      out = outRows = null;
+    } else {
+      outRows = [];
+      out = new Uint8Array(songs.count);
+      const rows = lassoed || {length: songs.count};
+      for (let at = 0; at < rows.length; at++) {
+        const i = lassoed ? lassoed[at] : at;
+        if (kept.size && !kept.has(lookOf(colouring, i))) continue;
+        if (words.length && !words.every(word => searchable[i].includes(word))) continue;
+        out[i] = 1;
+        outRows.push(i);
+      }
+    }
+    list.show(outRows, songs.count);
+    tellChosen();
+    draw();
   }
 
-  function draw() {
-    const style = getComputedStyle(plot), clear = "rgba(0,0,0,0)";
-    const axis = {visible: false, zeroline: false};
-    return Plotly.react(plot, traces(), {
-      autosize: true, height: narrow.matches ? 560 : 600, margin: {l: 4, r: 4, t: 30, b: 4}, hovermode: "closest",
-      paper_bgcolor: clear, plot_bgcolor: clear, font: {color: style.color, family: style.fontFamily, size: 13},
-      xaxis: axis, yaxis: axis, dragmode: "pan", hoverlabel: {align: "left"}, uirevision: "keep",
-      modebar: {bgcolor: clear, color: "#888888", activecolor: style.color},
-      legend: narrow.matches ? {orientation: "h", y: 0, yanchor: "top"} : {itemsizing: "constant"},
-    }, {displaylogo: false, responsive: true, modeBarButtons: [["zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]]});
+  function nameOfChosen() {
+    const names = [...kept].sort((a, b) => a - b).map(code => nameOfCode(code));
+    if (search.value.trim()) names.push(`\u201c${search.value.trim()}\u201d`);
+    if (lassoed) names.push("lasso");
+    return names.join(", ");
+  }
+
+  function tellChosen() {
+    const name = nameOfChosen();
+    byId("map-chosen").textContent = outRows
+      ? `${outRows.length.toLocaleString("en")} of ${countSongs(songs.count)}: ${name}` : countSongs(songs.count);
+    byId("map-clear").hidden = !outRows;
+    for (const id of ["map-listen", "map-save"]) byId(id).disabled = !!outRows && !outRows.some(songs.hasFile);
+    byId("map-found").textContent = !search.value.trim() ? "" : !outRows.length ? "none found"
+      : match < 0 ? `${outRows.length.toLocaleString("en")} found` : `${match + 1} of ${outRows.length.toLocaleString("en")}`;
+  }
+
+  function clearChosen() {
+    search.value = "";
+    lassoed = null;
+    kept = new Set();
+    markKept();
+    choose();
+  }
+
+  function nextMatch(step) {
+    if (!outRows || !outRows.length) return;
+    match = match < 0 ? (step > 0 ? 0 : outRows.length - 1) : (match + step + outRows.length) % outRows.length;
+    focusSong(outRows[match], true);
+    list.follow(outRows[match]);
+    tellChosen();
+  }
+
+  // ---- Drawing
+
+  function readColours() {
+    const style = getComputedStyle(frame), of = name => style.getPropertyValue(name).trim();
+    colours = {ground: hexToRgb(of("--map")), ink: of("--ink"), accent: of("--accent"), edge: of("--edge")};
+  }
+
+  function radiusOfDots() {
+    const room = Math.sqrt(view.wide * view.high / Math.max(songs.count, 1));
+    return Math.max(1.7, Math.min(5.5, 0.22 * room)) * Math.min(2.2, view.zoom ** 0.35);
+  }
+
+  function stampFor(code, how, radius) {
+    const key = `${code} ${how}`;
+    if (!stamps.has(key)) {
+      const dress = dressOf(colouring, code, songs.look);
+      stamps.set(key, makeStamp(
+        dress, ratio * radius, colours.edge, how === "faded" ? 0.14 : 0.94, how.endsWith("fresh") ? colours.ink : ""));
+    }
+    return stamps.get(key);
+  }
+
+  function drawDots() {
+    const radius = Math.min(radiusOfDots(), 9);
+    const shownRadius = outRows && outRows.length <= FEW ? Math.max(1.25 * radius, 4) : radius;
+    stamps = new Map();
+    dots.clear(colours.ground);
+    const {x, y, count} = songs, {left, top, scale} = view;
+    const layers = [[], [], []];  // stamps by code: faded, without a kind, and the rest on top
+    for (let layer = 0; layer < 3; layer++) {
+      if (layer === 0 && !out) continue;
+      for (let i = 0; i < count; i++) {
+        const code = lookOf(colouring, i), stands = !out || out[i] === 1;
+        if ((stands ? code < 0 ? 1 : 2 : 0) !== layer) continue;
+        const at = 2 * (code + 1) + (stands ? songs.fresh[i] : 0);
+        const stamp = layers[layer][at] ||= stands
+          ? stampFor(code, songs.fresh[i] ? "fresh" : "plain", shownRadius) : stampFor(code, "faded", radius);
+        dots.stamp(stamp, Math.round(ratio * (left + x[i] * scale)), Math.round(ratio * (top - y[i] * scale)));
+      }
+    }
+    dots.show();
+  }
+
+  function drawMarks() {
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, view.wide, view.high);
+    const radius = Math.min(radiusOfDots(), 9);
+    const ring = (i, far, colour, width) => {
+      if (i < 0) return;
+      tracePath(pen, "circle", ...view.pixelOf(songs.x[i], songs.y[i]), radius + far);
+      pen.lineWidth = width;
+      pen.strokeStyle = colour;
+      pen.stroke();
+    };
+    if (player) ring(player.playing, 7, colours.accent, 3);
+    ring(focused, 4, colours.ink, 2);
+    if (hovered !== focused) ring(hovered, 3, colours.ink, 1.5);
+    if (line && line.length > 1) {
+      pen.beginPath();
+      line.forEach(([right, down]) => pen.lineTo(right, down));
+      pen.closePath();
+      pen.fillStyle = colours.accent;
+      pen.globalAlpha = 0.12;
+      pen.fill();
+      pen.globalAlpha = 1;
+      pen.lineWidth = 1.5;
+      pen.strokeStyle = colours.accent;
+      pen.stroke();
+    }
+  }
+
+  let due = "";
+  function draw(what = "dots") {
+    if (!due) requestAnimationFrame(() => {
+      if (due === "dots") drawDots();
+      drawMarks();
+      placeCard();
+      due = "";
+    });
+    if (due !== "dots") due = what;
+  }
+
+  // ---- What a song is: the card beside its dot, its line in the list, and its words for a screen reader
+
+  const describe = i => [songs.called(i), ...songs.facts(i).map(([name, text]) => name ? `${name}: ${text}` : text)].join(". ");
+  const swatchOf = i => makeSwatch(dressOf(colouring, lookOf(colouring, i), songs.look));
+
+  function showCard(i) {
+    card.hidden = i < 0;
+    if (i < 0) return;
+    const lines = songs.facts(i).map(([name, text]) => makeElement("div", name ? `${name}: ${text}` : text, "fact"));
+    if (lines.length) lines[0].prepend(swatchOf(i));
+    card.replaceChildren(
+      makeElement("strong", songs.title(i)), makeElement("div", songs.artist(i)), ...lines,
+      makeElement("div", songs.anyFile && !songs.hasFile(i) ? "no audio file" : "", "fact"),
+    );
+    placeCard();
+  }
+
+  function placeCard() {
+    const i = hovered >= 0 ? hovered : focused;
+    if (card.hidden || i < 0) return;
+    const [right, down] = view.pixelOf(songs.x[i], songs.y[i]), far = 16;
+    const wide = card.offsetWidth, high = card.offsetHeight;
+    const left = right + far + wide <= view.wide ? right + far : right - far - wide;
+    card.style.left = `${Math.max(4, Math.min(view.wide - wide - 4, left))}px`;
+    card.style.top = `${Math.max(4, Math.min(view.high - high - 4, down - high / 2))}px`;
+  }
+
+  function hover(i) {
+    if (i === hovered) return;
+    hovered = i;
+    marks.style.cursor = lassoing ? "crosshair" : i >= 0 ? "pointer" : "grab";
+    showCard(i >= 0 ? i : focused);
+    draw("marks");
+  }
+
+  // Makes a song the one that the keyboard is at.
+  function focusSong(i, aloud) {
+    focused = i;
+    if (i >= 0) {
+      view.reveal(songs.x[i], songs.y[i]);
+      if (aloud) said.textContent = describe(i);
+    }
+    hovered = -1;
+    showCard(i);
+    draw();
   }
 
   function play(i) {
-    playing = i;
-    const name = [data.title[i], data.artist[i]].filter(part => part).join(" \u2013 ");
-    now.textContent = data.audio[i] ? name : `${name}: no audio file`;
-    audio.pause();
-    if (data.audio[i]) {
-      audio.src = data.audio[i];
-      audio.play().catch(() => {});  // the "error" event below tells of a file that cannot be played
-    } else {
-      audio.removeAttribute("src");
+    focusSong(i, false);
+    list.follow(i);
+    if (player) player.playOne(i);
+    else said.textContent = describe(i);
+  }
+
+  // ---- The list, the player, and what is done with all that stand out
+
+  const list = new SongList(byId("map-list"), i => ({
+    swatch: swatchOf(i),
+    first: songs.called(i),
+    second: [...songs.facts(i).map(([name, text]) => name ? `${name}: ${text}` : text),
+      songs.anyFile && !songs.hasFile(i) ? "no audio file" : ""].filter(text => text).join(" \u00b7 "),
+  }), {move: i => focusSong(i, false), choose: play});
+
+  const player = !songs.anyFile ? null : new Player(songs, byId("song-audio"), byId("song-now"), {
+    bar: byId("song-steps"), back: byId("song-back"), on: byId("song-on"), place: byId("song-place"),
+  }, i => {
+    list.mark(i);
+    draw("marks");
+  });
+
+  const chosenRows = () => outRows || Array.from({length: songs.count}, (_, i) => i);
+
+  if (player) {
+    byId("map-listen").addEventListener("click", () => player.playThrough(chosenRows()));
+    byId("map-save").addEventListener("click", () => {
+      const name = nameOfChosen() || document.querySelector("h1").textContent;
+      const {bytes, written, left} = makePlaylist(name, chosenRows(), songs);
+      saveFile(name, bytes);
+      said.textContent = `${countSongs(written)} saved${left ? `, ${countSongs(left)} left out for want of a file` : ""}. `
+        + "Keep the playlist in the folder of this page: its paths begin there.";
+    });
+  }
+  byId("map-clear").addEventListener("click", clearChosen);
+
+  // ---- The legend
+
+  const nameOfCode = code => code < 0 ? colouring.none : colouring.names[code];
+
+  function showLegend() {
+    const legend = byId("map-legend");
+    if (colouring.numeric) return legend.replaceChildren(makeScale());
+    const counts = new Map();
+    for (const code of colouring.codes) counts.set(code, (counts.get(code) || 0) + 1);
+    let codes = [...counts.keys()].sort((a, b) => (a < 0) - (b < 0) || a - b);
+    const more = codes.length - MOST_KINDS;
+    if (more > 0) codes = codes.sort((a, b) => counts.get(b) - counts.get(a)).slice(0, MOST_KINDS);
+    const items = codes.map(code => {
+      const item = document.createElement("li"), button = document.createElement("button");
+      button.type = "button";
+      button.className = "kind";
+      button.dataset.code = code;
+      button.append(
+        makeSwatch(dressOf(colouring, code, songs.look)), makeElement("span", nameOfCode(code)),
+        makeElement("span", counts.get(code).toLocaleString("en"), "quiet"));
+      item.append(button);
+      if (player) item.append(makeListenButton(code));
+      return item;
+    });
+    if (more > 0) items.push(makeElement("li", `and ${more.toLocaleString("en")} more`, "quiet"));
+    const kinds = document.createElement("ul");
+    kinds.append(...items);
+    legend.replaceChildren(kinds);
+    markKept();
+  }
+
+  function makeListenButton(code) {
+    const button = document.createElement("button"), typical = colouring === songs.colourings[0] && songs.typical[code];
+    button.type = "button";
+    button.className = "listen";
+    button.textContent = "\u25b6";
+    button.setAttribute("aria-label", `Listen to ${typical ? "the most typical of " : ""}${nameOfCode(code)}`);
+    button.title = typical ? "Listen to its most typical songs" : "Listen to its songs";
+    const rows = () => typical || chosenRows().filter(i => lookOf(colouring, i) === code);
+    button.addEventListener("click", () => player.playThrough(rows()));
+    return button;
+  }
+
+  function makeScale() {
+    const scale = document.createElement("div"), bar = document.createElement("div"), ends = document.createElement("div");
+    const steps = Array.from({length: 11}, (_, n) => scaleColour(n / 10));
+    scale.className = "scale";
+    bar.className = "bar";
+    bar.style.background = `linear-gradient(to right, ${steps.join(",")})`;
+    ends.className = "ends";
+    ends.append(
+      makeElement("span", (colouring.cut.low ? "\u2264 " : "") + writeNumber(colouring.low)),
+      makeElement("span", (colouring.cut.high ? "\u2265 " : "") + writeNumber(colouring.high)));
+    scale.append(bar, ends);
+    if (colouring.values.some(Number.isNaN)) {
+      const unknown = makeElement("div", colouring.none, "quiet");
+      unknown.prepend(makeSwatch(dressOf(colouring, -1, songs.look)));
+      scale.append(unknown);
     }
+    return scale;
+  }
+
+  function markKept() {
+    for (const button of document.querySelectorAll("#map-legend .kind")) {
+      button.setAttribute("aria-pressed", kept.has(Number(button.dataset.code)));
+    }
+  }
+
+  byId("map-legend").addEventListener("click", event => {
+    const button = event.target.closest(".kind");
+    if (!button) return;
+    const code = Number(button.dataset.code);
+    if (!kept.delete(code)) kept.add(code);
+    markKept();
+    choose();
+  });
+
+  const colourBy = byId("map-colour");
+  colourBy.append(...songs.colourings.map((one, n) => new Option(one.name, n)));
+  colourBy.addEventListener("change", () => {
+    colouring = songs.colourings[Number(colourBy.value)];
+    kept = new Set();
+    showLegend();
+    choose();
+  });
+
+  // ---- Search
+
+  search.addEventListener("input", choose);
+  search.addEventListener("keydown", event => {
+    if (event.key === "Enter") nextMatch(event.shiftKey ? -1 : 1);
+    else if (event.key === "Escape") clearChosen();
+    else return;
+    event.preventDefault();
+  });
+
+  // ---- Pointers: one drags or draws a lasso, two pinch, and one that stays where it is plays.
+
+  const pointers = new Map();
+  let moved = false, pinch = 0;
+  const placeOf = event => {
+    const box = marks.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  const songUnder = ([right, down], radius) =>
+    grid.nearest(...view.placeAt(right, down), radius / view.scale, standsOut);
+
+  function zoomBy(factor, at = [view.wide / 2, view.high / 2]) {
+    view.zoomAt(...at, factor);
     draw();
   }
 
-  document.addEventListener("click", event => {
-    const button = event.target.closest("[data-song], [data-colouring]");
-    if (!button) return;
-    if ("song" in button.dataset) return play(Number(button.dataset.song));
-    colouring = data.colourings[Number(button.dataset.colouring)];
-    document.querySelectorAll("[data-colouring]").forEach(b => b.setAttribute("aria-pressed", b === button));
+  marks.addEventListener("pointerdown", event => {
+    if (event.button) return;
+    marks.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, placeOf(event));
+    moved = pointers.size > 1;
+    pinch = 0;
+    line = pointers.size === 1 && (lassoing || event.shiftKey) ? [placeOf(event)] : null;
+  });
+
+  marks.addEventListener("pointermove", event => {
+    const place = placeOf(event), before = pointers.get(event.pointerId);
+    if (!before) return hover(songUnder(place, HOVER));
+    if (pointers.size === 2) {
+      const [a, b] = [...pointers.keys()].map(id => id === event.pointerId ? place : pointers.get(id));
+      const wide = Math.hypot(a[0] - b[0], a[1] - b[1]);
+      if (pinch) view.zoomAt((a[0] + b[0]) / 2, (a[1] + b[1]) / 2, wide / pinch);
+      pinch = wide;
+      view.move((place[0] - before[0]) / 2, (place[1] - before[1]) / 2);
+    } else {
+      if (!moved && Math.hypot(place[0] - before[0], place[1] - before[1]) < 5) return;
+      moved = true;
+      hover(-1);
+      if (line) line.push(place);
+      else view.move(place[0] - before[0], place[1] - before[1]);
+    }
+    pointers.set(event.pointerId, place);
+    draw(line ? "marks" : "dots");
+  });
+
+  marks.addEventListener("pointerup", event => {
+    if (!pointers.delete(event.pointerId)) return;
+    if (!moved) {
+      const i = songUnder(placeOf(event), event.pointerType === "touch" ? 1.6 * HOVER : HOVER);
+      if (i >= 0) play(i);
+      else focusSong(-1);
+    } else if (line && line.length > 2) {
+      lassoed = grid.inside(line.map(([right, down]) => view.placeAt(right, down)));
+      choose();
+      said.textContent = `${countSongs(outRows.length)} in the lasso`;
+    }
+    line = null;
+    pinch = 0;
+    draw("marks");
+  });
+  marks.addEventListener("pointercancel", event => {
+    pointers.delete(event.pointerId);
+    line = null;
+    draw("marks");
+  });
+  marks.addEventListener("pointerleave", () => { if (!pointers.size) hover(-1); });
+  marks.addEventListener("wheel", event => {
+    // Once the whole map is in sight, a wheel turned further back scrolls the page.
+    if (event.deltaY > 0 && view.zoom <= 1) return;
+    event.preventDefault();
+    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
+    zoomBy(Math.exp(-Math.max(-240, Math.min(240, event.deltaY * lines)) / (event.ctrlKey ? 100 : 300)), placeOf(event));
+  }, {passive: false});
+
+  byId("map-in").addEventListener("click", () => zoomBy(1.6));
+  byId("map-out").addEventListener("click", () => zoomBy(1 / 1.6));
+  byId("map-whole").addEventListener("click", () => {
+    view.reset();
     draw();
   });
-  narrow.addEventListener("change", draw);
-  dark.addEventListener("change", draw);
-  const drawn = draw();
-  if (audio) {
-    audio.addEventListener("error", () => {
-      if (audio.hasAttribute("src")) now.textContent = `${data.title[playing]}: cannot be played here (${audio.src})`;
-    });
-    drawn.then(() => plot.on("plotly_click", event => play(event.points[0].customdata)));
+  lassoButton.addEventListener("click", () => {
+    lassoing = !lassoing;
+    lassoButton.setAttribute("aria-pressed", lassoing);
+    marks.style.cursor = lassoing ? "crosshair" : "grab";
+  });
+
+  // ---- Keys
+
+  const WAYS = {ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
+
+  function step([dx, dy]) {
+    const [x, y] = view.placeAt(view.wide / 2, view.high / 2);
+    const next = focused < 0 || !standsOut(focused) ? grid.nearest(x, y, 2, standsOut)
+      : grid.neighbour(focused, dx, dy, standsOut);
+    if (next < 0) return;
+    focusSong(next, true);
+    list.follow(next);
   }
-})();
+
+  marks.addEventListener("keydown", event => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (WAYS[event.key]) step(WAYS[event.key]);
+    else if ((event.key === "Enter" || event.key === " ") && focused >= 0) play(focused);
+    else if (event.key === "+" || event.key === "=") zoomBy(1.6);
+    else if (event.key === "-") zoomBy(1 / 1.6);
+    else if (event.key === "0") byId("map-whole").click();
+    else if (event.key === "Escape") {
+      focusSong(-1);
+      if (outRows) clearChosen();
+      said.textContent = "";
+    } else return;
+    event.preventDefault();
+  });
+
+  document.addEventListener("click", event => {
+    const button = event.target.closest("[data-song]");
+    if (button) play(Number(button.dataset.song));
+  });
+
+  // ---- Size and colours of the window
+
+  function resize() {
+    const {clientWidth: wide, clientHeight: high} = frame;
+    if (!wide || !high) return;
+    ratio = Math.min(devicePixelRatio || 1, 2);
+    view.resize(wide, high);
+    dots.resize(Math.round(wide * ratio), Math.round(high * ratio));
+    marks.width = Math.round(wide * ratio);
+    marks.height = Math.round(high * ratio);
+    drawDots();  // at once: a canvas that was resized is empty
+    drawMarks();
+    placeCard();
+  }
+
+  readColours();
+  showLegend();
+  list.show(null, songs.count);
+  tellChosen();
+  resize();
+  performance.mark("map-drawn");
+  new ResizeObserver(resize).observe(frame);
+  dark.addEventListener("change", () => {
+    readColours();
+    draw();
+  });
+}

@@ -1,7 +1,8 @@
 """The report of a run as one HTML file that opens from disk and loads nothing from a network.
 
-Conventions: the template is page.html beside this file, filled by Jinja2 with escaping on. Figures are PNG within the
-page, and plotly.js is within it too. Numbers are those of `tables`, so that the page and the terminal cannot disagree.
+Conventions: the template is page.html beside this file, filled by Jinja2 with escaping on. It opens with the songs: the
+map and the clusters; what the clusters are worth follows. Figures are PNG within the page. Numbers are those of
+`tables`, so that the page and the terminal cannot disagree.
 """
 
 import base64
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,13 @@ import numpy as np
 from musiclust import store
 from musiclust.metrics.latent import IN_USE
 from musiclust.report.cluster_table import cluster_titles, explain, recovery
-from musiclust.report.map import has_audio, song_map, song_titles
+from musiclust.report.map import MapSongs, explain_map, has_audio, map_style, song_map, song_titles
 from musiclust.report.plots import DPI, GREY, PALETTE
 from musiclust.report.reading import number, reading
 from musiclust.report.summary import summary
 from musiclust.report.tables import KINDS, MAX_ROWS, results_sheet, summary_sheet
 from musiclust.report.trust import answers
-from musiclust.types import Tracks
+from musiclust.types import AnyArray, Tracks
 
 _MEMBERS = 8  # songs listed of the noise
 _OFTEN = 0.25  # share of a cluster from which on its commonest class is named
@@ -68,6 +70,8 @@ def write_page(
     classes: str | None,
     song_tags: Sequence[str],
     certainty: Sequence[str],
+    columns: Mapping[str, Sequence[Any] | AnyArray] = MappingProxyType({}),
+    trustworthiness: float | None = None,
 ) -> None:
     """Writes the report, whole or not at all.
 
@@ -81,6 +85,8 @@ def write_page(
       classes: name of the classes of `tracks` to show beside the clusters, or None.
       song_tags: the strongest tags of N songs, "" where none are known.
       certainty: how sure the cluster of each of N songs is, in a word or two.
+      columns: what else the dots can be coloured by, as `map.MapSongs` has it.
+      trustworthiness: of the map, as `embedding.trustworthiness` measures it; None where that is not known.
 
     Raises:
       ValueError: if tracks, clusters and xy differ in length.
@@ -90,6 +96,7 @@ def write_page(
 
     template = (files("musiclust.report") / "page.html").read_text(encoding="utf-8")
     names = cluster_titles(results["clusters"], int(clusters.max(initial=-1)) + 1)
+    songs = _map_songs(results, tracks, clusters, xy, classes, names, song_tags, certainty, columns)
     known = [" · ".join(filter(None, one)) for one in zip(certainty, song_tags, strict=True)]
     several_seeds = len(results["rows"]) <= MAX_ROWS and any(entry["n"] > 1 for entry in summary(results))
     text = (
@@ -97,10 +104,13 @@ def write_page(
         .from_string(template)
         .render(
             results=results,
+            opening=_opening(len(tracks), len(results["clusters"])),
             reading=reading(results),
             created=_date(results["created"]),
             tiles=_tiles(results),
-            map=Markup(song_map(xy, tracks, clusters, classes, path.parent, names=names, tags=known)),
+            style=Markup(map_style()),
+            map=Markup(song_map(songs, path.parent)),
+            about_map=explain_map(trustworthiness),
             audio=has_audio(tracks),
             sheets=[results_sheet(results), *([summary_sheet(results)] if several_seeds else [])],
             clusters=_clusters(results["clusters"], tracks, clusters, classes, known),
@@ -113,6 +123,43 @@ def write_page(
     with store.atomic(path, "wb") as file:
         # A tag or path that was not UTF-8 carries lone surrogates, which no encoding takes.
         file.write(text.encode("utf-8", errors="replace"))
+
+
+def _map_songs(
+    results: Mapping[str, Any],
+    tracks: Tracks,
+    clusters: np.ndarray,
+    xy: np.ndarray,
+    classes: str | None,
+    names: Sequence[str],
+    song_tags: Sequence[str],
+    certainty: Sequence[str],
+    columns: Mapping[str, Sequence[Any] | AnyArray],
+) -> MapSongs:
+    row_of = {track_id: row for row, track_id in enumerate(tracks.track_id.tolist())}
+    known = {} if classes is None else {classes: [*tracks.class_names[classes], ""]}
+    return MapSongs(
+        xy=xy,
+        title=song_titles(tracks),
+        artist=tracks.meta["artist"],
+        path=tracks.path,
+        seconds=tracks.meta["duration"],
+        clusters=clusters,
+        cluster_names=names,
+        certainty=certainty,
+        tags=song_tags,
+        columns={name: [kinds[code] for code in tracks.classes[name]] for name, kinds in known.items()} | {**columns},
+        typical={one["cluster"]: [row_of[song["track_id"]] for song in one["typical"]] for one in results["clusters"]},
+    )
+
+
+def _opening(songs: int, clusters: int) -> str:
+    """Returns the first words of the page.
+
+    >>> _opening(320, 8), _opening(2, 1)
+    ('320 songs in 8 clusters.', '2 songs in 1 cluster.')
+    """
+    return f"{songs:,} {'song' if songs == 1 else 'songs'} in {clusters} {'cluster' if clusters == 1 else 'clusters'}."
 
 
 def _date(created: str) -> str:
