@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from musiclust.metrics.evidence import Evidence, weigh_latents
     from musiclust.metrics.judge import Judge, choose_replica, flag_partition
     from musiclust.metrics.latent import active_units, informative_units, kl_per_dim, tells_little, total_kl
+    from musiclust.metrics.matching import Change, compare_partitions, match_clusters
     from musiclust.metrics.nulls import Surrogates, draw_surrogate
     from musiclust.metrics.number_of_clusters import choose_k
     from musiclust.metrics.partition import score, silhouette
@@ -64,6 +65,7 @@ _DOOR = {
     "metrics.evidence": ("Evidence", "weigh_latents"),
     "metrics.judge": ("Judge", "choose_replica", "flag_partition"),
     "metrics.latent": ("active_units", "informative_units", "kl_per_dim", "tells_little", "total_kl"),
+    "metrics.matching": ("Change", "compare_partitions", "match_clusters"),
     "metrics.nulls": ("Surrogates", "draw_surrogate"),
     "metrics.number_of_clusters": ("choose_k",),
     "metrics.partition": ("score", "silhouette"),
@@ -87,6 +89,7 @@ __all__ = [
     "AttentionVAE",
     "Autoencoder",
     "Block",
+    "Change",
     "Clustering",
     "ConvVAE",
     "Data",
@@ -110,6 +113,7 @@ __all__ = [
     "choose_k",
     "choose_replica",
     "cluster_stability",
+    "compare_partitions",
     "consensus",
     "dbscan",
     "draw_surrogate",
@@ -127,6 +131,7 @@ __all__ = [
     "kmeans",
     "load_block",
     "load_tracks",
+    "match_clusters",
     "measure_reach",
     "name_clusters",
     "near_duplicates",

@@ -2,7 +2,10 @@
 
 from importlib.util import find_spec
 
-COMMANDS: tuple[str, ...] = ("preprocess", "run", "evaluate", "organize", "reproduce", "study", "traverse", "lessons")
+COMMANDS: tuple[str, ...] = (
+    *("preprocess", "run", "evaluate", "organize", "compare"),
+    *("reproduce", "study", "traverse", "lessons"),
+)
 
 
 def command_module(name: str) -> str:

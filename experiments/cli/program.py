@@ -27,6 +27,7 @@ def run(
     *,
     groups: Groups = NO_GROUPS,
     go_on: str = "run the same command again to go on",
+    takes_arguments: bool = False,
 ) -> None:
     """Runs `main(argv)` of a command under absl and ends the process.
 
@@ -35,12 +36,14 @@ def run(
     Args:
       groups: the headings of the help and the flags under each.
       go_on: tells how to continue after an interruption.
+      takes_arguments: whether the command takes arguments beside its flags, before them or after. `main` checks them.
     """
+    flags.FLAGS.set_gnu_getopt(takes_arguments)  # else absl takes what follows the first argument for arguments too
 
     def run_guarded(argv: list[str]) -> int:
         handle_interrupts()
         try:
-            if len(argv) > 1:
+            if len(argv) > 1 and not takes_arguments:
                 return _fail(f"unexpected argument {argv[1]!r}: flags are written --name=value, see --help", 2)
             return main(argv) or 0
         except InputError as error:

@@ -37,6 +37,24 @@ class Flow(NamedTuple):
     jaccard: float
 
 
+class Pair(NamedTuple):
+    """A cluster before and its partner after, or one of the two that has no partner.
+
+    Attributes:
+      before, after: the clusters, -1 noise; None where there is no partner.
+      songs_before, songs_after: how many songs each has, 0 for one that is not there.
+      shared: songs that are in both.
+      jaccard: shared over songs of either, 0 to 1.
+    """
+
+    before: int | None
+    after: int | None
+    songs_before: int
+    songs_after: int
+    shared: int
+    jaccard: float
+
+
 class Change(NamedTuple):
     """What changed between two partitions of the same N songs.
 
@@ -61,6 +79,25 @@ class Change(NamedTuple):
     merges: dict[int, tuple[int, ...]]
     ari: float
     ami: float
+
+    def stays(self, flow: Flow) -> bool:
+        """Tells whether the songs of a flow are still with their cluster: the two are partners, or both noise."""
+        return flow.before == flow.after == NOISE or self.partner.get(flow.after) == flow.before != NOISE
+
+    def list_pairs(self) -> list[Pair]:
+        """Lists the partners by size before, then clusters without a partner, those before first, then the noise."""
+        kept = {flow.before: flow for flow in self.flows if self.stays(flow)}
+        pairs = []
+        for before, songs in sorted(self.sizes_before.items(), key=lambda item: -item[1]):
+            if (flow := kept.get(before)) is not None:
+                after = self.sizes_after[flow.after]
+                pairs.append(Pair(before, flow.after, songs, after, flow.songs, flow.jaccard))
+            else:
+                pairs.append(Pair(before, None, songs, 0, 0, 0.0))
+        found = {pair.after for pair in pairs}
+        alone = sorted(self.sizes_after.items(), key=lambda item: -item[1])
+        pairs += [Pair(None, after, 0, songs, 0, 0.0) for after, songs in alone if after not in found]
+        return sorted(pairs, key=lambda pair: (NOISE in (pair.before, pair.after), not pair.shared))
 
 
 def match_clusters(before: ArrayLike, after: ArrayLike) -> dict[int, int]:

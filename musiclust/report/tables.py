@@ -44,7 +44,7 @@ class Score(NamedTuple):
     form: str
 
 
-_SCORES = (
+SCORES = (
     Score("silhouette", "silhouette", "silhouette_null", "null", 0, "fixed"),
     Score("calinski_harabasz", "CH", "", "", 0, "significant"),
     Score("davies_bouldin", "DB", "", "", 0, "significant"),
@@ -106,7 +106,7 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
     shown = entries[:MAX_ROWS]
     values = [{**{key: entry[key] for key in MEASURED}, **entry["scores"]} for entry in entries]
     # A score that nothing has (ARI without classes) is not a column.
-    scores = [score for score in _SCORES if any(math.isfinite(value[score.key]["mean"]) for value in values)]
+    scores = [score for score in SCORES if any(math.isfinite(value[score.key]["mean"]) for value in values)]
     possible = {"seed": "seed", "beta": "beta", "learning\nrate": "learning_rate"}
     settings = [
         (title, key) for title, key in possible.items() if len({entry.get(key) for entry in entries} - {None}) > 1
