@@ -154,7 +154,7 @@ class Page:
 
     def press(self, key: str, *, shift: bool = False) -> None:
         """Presses and releases a key, by its name in KeyboardEvent.key."""
-        code, text = _KEYS.get(key, (ord(key.upper()), key))
+        code, text = _KEYS[key] if key in _KEYS else (ord(key.upper()), key)
         about = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
         about |= {"code": key if key in _KEYS else ""}
         self.call("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": text} if text else {}))
@@ -163,6 +163,15 @@ class Page:
     def write(self, text: str) -> None:
         """Writes into what has the focus."""
         self.call("Input.insertText", text=text)
+
+    def touch(self, kind: str, places: Sequence[tuple[float, float]]) -> None:
+        """Sends "touchStart", "touchMove" or "touchEnd" with the fingers that are then on the window."""
+        points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
+        self.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    def save_downloads(self, folder: Path) -> None:
+        """Has the browser put what a page saves into a folder."""
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def screenshot(self, *, whole: bool = False) -> bytes:
         """Returns a PNG of what is in sight, or of the whole page."""

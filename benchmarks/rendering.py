@@ -227,6 +227,7 @@ def _beside_targets(title: str) -> Callable[[Result], list[Section]]:
 
 
 population, start = _beside_targets("Populations"), _beside_targets("From the start to the first epoch")
+page = _beside_targets("The page with the map")
 
 
 # name of a benchmark, and of its result -> its tables
@@ -262,6 +263,7 @@ TABLES: dict[str, Callable[[Result], list[Section]]] = {
     "training": training,
     "population": population,
     "start": start,
+    "page": page,
     "features": features,
     "tagger": tagger,
     "clustering": clustering,

@@ -17,12 +17,12 @@ function startMap() {
   const view = new MapView(largest(songs.x), largest(songs.y));
   const dots = new DotCanvas(byId("map-dots")), pen = marks.getContext("2d");
 
-  let colouring = songs.colourings[0];
+  let colouring = songs.colourings[0], looks = looksOf(colouring, songs.count);
   let kept = new Set();  // codes of the legend that are to stand out; none for all
   let lassoed = null;  // rows within the lasso
   let out = null, outRows = null;  // who stands out, (count,) of 0 and 1, and their rows; null for all
   let hovered = -1, focused = -1, line = null, lassoing = false, match = -1;
-  let stamps = new Map(), ratio = 1, colours = {};
+  let ratio = 1, colours = {};
   const standsOut = i => !out || out[i] === 1;
 
   // ---- What stands out: in the legend, the search and the lasso at once.
@@ -30,12 +30,14 @@ function startMap() {
   let searchable = null;
   const fold = text => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
+  function makeSearchable() {
+    searchable ||= Array.from({length: songs.count}, (_, i) =>
+      fold([songs.title(i), songs.artist(i), songs.tags(i)].join("\n")));
+  }
+
   function choose() {
     const words = fold(search.value).split(/\s+/).filter(word => word);
-    if (words.length && !searchable) {
-      searchable = Array.from({length: songs.count}, (_, i) =>
-        fold([songs.title(i), songs.artist(i), songs.tags(i)].join("\n")));
-    }
+    if (words.length) makeSearchable();
     match = -1;
     if (!words.length && !lassoed && !kept.size) {
       out = outRows = null;
@@ -45,7 +47,7 @@ function startMap() {
       const rows = lassoed || {length: songs.count};
       for (let at = 0; at < rows.length; at++) {
         const i = lassoed ? lassoed[at] : at;
-        if (kept.size && !kept.has(lookOf(colouring, i))) continue;
+        if (kept.size && !kept.has(looks[i])) continue;
         if (words.length && !words.every(word => searchable[i].includes(word))) continue;
         out[i] = 1;
         outRows.push(i);
@@ -68,7 +70,9 @@ function startMap() {
     byId("map-chosen").textContent = outRows
       ? `${outRows.length.toLocaleString("en")} of ${countSongs(songs.count)}: ${name}` : countSongs(songs.count);
     byId("map-clear").hidden = !outRows;
-    for (const id of ["map-listen", "map-save"]) byId(id).disabled = !!outRows && !outRows.some(songs.hasFile);
+    if (player) {
+      for (const id of ["map-listen", "map-save"]) byId(id).disabled = !!outRows && !outRows.some(songs.hasFile);
+    }
     byId("map-found").textContent = !search.value.trim() ? "" : !outRows.length ? "none found"
       : match < 0 ? `${outRows.length.toLocaleString("en")} found` : `${match + 1} of ${outRows.length.toLocaleString("en")}`;
   }
@@ -101,31 +105,20 @@ function startMap() {
     return Math.max(1.7, Math.min(5.5, 0.22 * room)) * Math.min(2.2, view.zoom ** 0.35);
   }
 
-  function stampFor(code, how, radius) {
-    const key = `${code} ${how}`;
-    if (!stamps.has(key)) {
-      const dress = dressOf(colouring, code, songs.look);
-      stamps.set(key, makeStamp(
-        dress, ratio * radius, colours.edge, how === "faded" ? 0.14 : 0.94, how.endsWith("fresh") ? colours.ink : ""));
-    }
-    return stamps.get(key);
-  }
-
   function drawDots() {
     const radius = Math.min(radiusOfDots(), 9);
     const shownRadius = outRows && outRows.length <= FEW ? Math.max(1.25 * radius, 4) : radius;
-    stamps = new Map();
     dots.clear(colours.ground);
     const {x, y, count} = songs, {left, top, scale} = view;
-    const layers = [[], [], []];  // stamps by code: faded, without a kind, and the rest on top
-    for (let layer = 0; layer < 3; layer++) {
-      if (layer === 0 && !out) continue;
+    const layers = [[], [], [], []];  // stamps by code: faded, without a kind, the rest, and the new on top of all
+    for (let layer = 0; layer < 4; layer++) {
+      if (layer === 0 && !out || layer === 3 && !songs.anyFresh) continue;
       for (let i = 0; i < count; i++) {
-        const code = lookOf(colouring, i), stands = !out || out[i] === 1;
-        if ((stands ? code < 0 ? 1 : 2 : 0) !== layer) continue;
-        const at = 2 * (code + 1) + (stands ? songs.fresh[i] : 0);
-        const stamp = layers[layer][at] ||= stands
-          ? stampFor(code, songs.fresh[i] ? "fresh" : "plain", shownRadius) : stampFor(code, "faded", radius);
+        const code = looks[i], stands = !out || out[i] === 1;
+        if ((!stands ? 0 : songs.fresh[i] ? 3 : code < 0 ? 1 : 2) !== layer) continue;
+        const stamp = layers[layer][code + 1] ||= makeStamp(
+          dressOf(colouring, code, songs.look), ratio * (stands ? shownRadius : radius), colours.edge,
+          stands ? 1 : 0.14, layer === 3 ? colours.ink : "", dots.width);
         dots.stamp(stamp, Math.round(ratio * (left + x[i] * scale)), Math.round(ratio * (top - y[i] * scale)));
       }
     }
@@ -174,7 +167,8 @@ function startMap() {
   // ---- What a song is: the card beside its dot, its line in the list, and its words for a screen reader
 
   const describe = i => [songs.called(i), ...songs.facts(i).map(([name, text]) => name ? `${name}: ${text}` : text)].join(". ");
-  const swatchOf = i => makeSwatch(dressOf(colouring, lookOf(colouring, i), songs.look));
+  const noteOf = i => songs.anyFile && !songs.hasFile(i) ? "no audio file" : "";
+  const swatchOf = i => makeSwatch(dressOf(colouring, looks[i], songs.look));
 
   function showCard(i) {
     card.hidden = i < 0;
@@ -183,7 +177,7 @@ function startMap() {
     if (lines.length) lines[0].prepend(swatchOf(i));
     card.replaceChildren(
       makeElement("strong", songs.title(i)), makeElement("div", songs.artist(i)), ...lines,
-      makeElement("div", songs.anyFile && !songs.hasFile(i) ? "no audio file" : "", "fact"),
+      makeElement("div", noteOf(i), "fact"),
     );
     placeCard();
   }
@@ -227,12 +221,11 @@ function startMap() {
 
   // ---- The list, the player, and what is done with all that stand out
 
-  const list = new SongList(byId("map-list"), i => ({
-    swatch: swatchOf(i),
-    first: songs.called(i),
-    second: [...songs.facts(i).map(([name, text]) => name ? `${name}: ${text}` : text),
-      songs.anyFile && !songs.hasFile(i) ? "no audio file" : ""].filter(text => text).join(" \u00b7 "),
-  }), {move: i => focusSong(i, false), choose: play});
+  const list = new SongList(byId("map-list"), i => {
+    const [kind, ...others] = songs.facts(i).map(([name, text]) => name ? `${name}: ${text}` : text);
+    const told = texts => texts.filter(text => text).join(" \u00b7 ");
+    return {swatch: swatchOf(i), lines: [songs.title(i), told([songs.artist(i), kind]), told([...others, noteOf(i)])]};
+  }, {move: i => focusSong(i, false), choose: play});
 
   const player = !songs.anyFile ? null : new Player(songs, byId("song-audio"), byId("song-now"), {
     bar: byId("song-steps"), back: byId("song-back"), on: byId("song-on"), place: byId("song-place"),
@@ -273,7 +266,7 @@ function startMap() {
       button.className = "kind";
       button.dataset.code = code;
       button.append(
-        makeSwatch(dressOf(colouring, code, songs.look)), makeElement("span", nameOfCode(code)),
+        makeSwatch(dressOf(colouring, code, songs.look)), makeElement("span", nameOfCode(code), "name"),
         makeElement("span", counts.get(code).toLocaleString("en"), "quiet"));
       item.append(button);
       if (player) item.append(makeListenButton(code));
@@ -293,7 +286,7 @@ function startMap() {
     button.textContent = "\u25b6";
     button.setAttribute("aria-label", `Listen to ${typical ? "the most typical of " : ""}${nameOfCode(code)}`);
     button.title = typical ? "Listen to its most typical songs" : "Listen to its songs";
-    const rows = () => typical || chosenRows().filter(i => lookOf(colouring, i) === code);
+    const rows = () => typical || chosenRows().filter(i => looks[i] === code);
     button.addEventListener("click", () => player.playThrough(rows()));
     return button;
   }
@@ -336,6 +329,7 @@ function startMap() {
   colourBy.append(...songs.colourings.map((one, n) => new Option(one.name, n)));
   colourBy.addEventListener("change", () => {
     colouring = songs.colourings[Number(colourBy.value)];
+    looks = looksOf(colouring, songs.count);
     kept = new Set();
     showLegend();
     choose();
@@ -343,6 +337,7 @@ function startMap() {
 
   // ---- Search
 
+  search.addEventListener("focus", () => setTimeout(makeSearchable));  // before the first letter
   search.addEventListener("input", choose);
   search.addEventListener("keydown", event => {
     if (event.key === "Enter") nextMatch(event.shiftKey ? -1 : 1);

@@ -27,6 +27,7 @@ from musiclust.types import AnyArray, Tracks
 
 # The shapes of `plots` as the program calls them.
 _SHAPES = ("circle", "triangle", "square", "diamond", "cross")
+_TITLE = "\x7f"  # a control character that JSON needs no escape for; twice where a name has it itself
 _PROGRAM = ("map_songs", "map_grid", "map_dots", "map_view", "map_list", "map_player", "map_playlist", "map")
 
 
@@ -83,11 +84,11 @@ def song_map(songs: MapSongs, page_dir: Path) -> str:
     save = '<button type="button" id="map-save">Save .m3u8</button>'
     fragment = Template(_read("map.html")).substitute(actions=listen + save if audio else "")
     player = (
-        '<div class="player"><span id="song-now" aria-live="polite" dir="auto">Click a dot to hear the song.</span>'
+        '<div class="player"><span id="song-now" aria-live="polite" dir="auto">Choose a song to hear it.</span>'
         '<span class="steps" id="song-steps" hidden>'
         '<button type="button" id="song-back" aria-label="Previous song">⏮</button><span id="song-place"></span>'
         '<button type="button" id="song-on" aria-label="Next song">⏭</button></span>'
-        '<audio id="song-audio" controls preload="none"></audio></div>\n'
+        '<audio id="song-audio" controls preload="none" hidden></audio></div>\n'
     )
     return (
         f"{fragment}{player if audio else ''}"
@@ -194,7 +195,7 @@ def _pack(songs: MapSongs, page_dir: Path) -> dict[str, Any]:
         "certainty": _code(songs.certainty),
         "tags": {**words, "ends": _array(np.cumsum([len(one) for one in tags]).astype(np.int32))},
         "folder": _code(folders),
-        "file": names_of_files,
+        "file": [_shorten(name, str(title)) for name, title in zip(names_of_files, songs.title, strict=True)],
         "root": Path(os.path.abspath(page_dir)).as_posix(),
         "seconds": _array(np.asarray(songs.seconds, dtype=np.float32)),
         "fresh": np.flatnonzero(fresh).tolist(),
@@ -247,6 +248,17 @@ def _split_paths(paths: Sequence[str] | AnyArray, page_dir: Path) -> tuple[list[
         folders.append(seen[folder] if path else "")
         names.append(name + path[len(file) :])
     return folders, names
+
+
+def _shorten(name: str, title: str) -> str:
+    """Returns a file's name with _TITLE in place of the song's title, which it most often has within it.
+
+    >>> _shorten("07 - Air.flac", "Air")
+    '07 - \\x7f.flac'
+    """
+    if _TITLE in name or not title:
+        return name.replace(_TITLE, 2 * _TITLE)
+    return name.replace(title, _TITLE, 1)
 
 
 def _from(start: str, folder: str) -> str:

@@ -24,6 +24,10 @@ function lookOf(colouring, i) {
   return Math.round(Math.max(0, Math.min(1, share)) * (STEPS - 1));
 }
 
+function looksOf(colouring, count) {
+  return Int32Array.from({length: count}, (_, i) => lookOf(colouring, i));
+}
+
 // Colour and shape of a look; past the palette's end the colours come again in another shape.
 function dressOf(colouring, code, {palette, shapes, grey}) {
   if (code < 0) return {colour: grey, shape: shapes[0]};
@@ -74,8 +78,9 @@ function makeSwatch({colour, shape}) {
   return svg;
 }
 
-// A dot as pixels: where each lies from the middle, its colour, and how much it covers (0 to 255).
-function makeStamp({colour, shape}, radius, edge, alpha, ring) {
+// A dot as pixels for a canvas `width` pixels wide: how far each lies from the middle, along a row and down the canvas
+// and in pixels of the canvas; its colour as a word; and how much it covers (1 to 255), those that cover all first.
+function makeStamp({colour, shape}, radius, edge, alpha, ring, width) {
   const half = Math.ceil(radius * 1.35 + (ring ? 4.5 : 1.5)), size = 2 * half + 1;
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = size;
@@ -99,11 +104,23 @@ function makeStamp({colour, shape}, radius, edge, alpha, ring) {
   for (let at = 0; at < size * size; at++) {
     const cover = data[4 * at + 3];
     if (cover > 3) {
-      pixels.push(at % size - half, Math.floor(at / size) - half, ...data.subarray(4 * at, 4 * at + 3), cover);
+      const [red, green, blue] = data.subarray(4 * at, 4 * at + 3);
+      pixels.push({right: at % size - half, down: Math.floor(at / size) - half, word: wordOf(red, green, blue), cover});
     }
   }
-  return {half, pixels: Int16Array.from(pixels)};
+  pixels.sort((a, b) => b.cover - a.cover);
+  return {
+    half,
+    solid: pixels.filter(pixel => pixel.cover === 255).length,
+    right: Int16Array.from(pixels, pixel => pixel.right),
+    down: Int16Array.from(pixels, pixel => pixel.down),
+    away: Int32Array.from(pixels, pixel => pixel.down * width + pixel.right),
+    word: Uint32Array.from(pixels, pixel => pixel.word),
+    cover: Uint8Array.from(pixels, pixel => pixel.cover),
+  };
 }
+
+const wordOf = (red, green, blue) => (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
 
 // A canvas that dots are stamped on. Its ground is opaque, so that what is blended needs no alpha of its own.
 class DotCanvas {
@@ -113,31 +130,40 @@ class DotCanvas {
   }
 
   resize(width, height) {
-    this.canvas.width = width;
-    this.canvas.height = height;
+    this.canvas.width = this.width = width;
+    this.canvas.height = this.height = height;
     this.image = this.context.createImageData(width, height);
     this.words = new Uint32Array(this.image.data.buffer);
   }
 
-  clear([red, green, blue]) {
-    this.words.fill((255 << 24 | blue << 16 | green << 8 | red) >>> 0);
+  clear(colour) {
+    this.words.fill(wordOf(...colour));
   }
 
-  stamp({half, pixels}, x, y) {
-    const {width, height} = this.canvas, bytes = this.image.data, words = this.words;
+  stamp(stamp, x, y) {
+    const {width, height, words} = this, {half, solid, away, word} = stamp, count = away.length;
+    if (x < half || y < half || x >= width - half || y >= height - half) return this.stampPart(stamp, x, y);
+    const middle = y * width + x;
+    for (let p = 0; p < solid; p++) words[middle + away[p]] = word[p];
+    for (let p = solid; p < count; p++) this.blend(middle + away[p], word[p], stamp.cover[p]);
+  }
+
+  // A dot that is cut by the canvas's edge, or beyond it.
+  stampPart({half, right, down, away, word, cover}, x, y) {
+    const {width, height} = this;
     if (x < -half || y < -half || x >= width + half || y >= height + half) return;
-    const whole = x >= half && y >= half && x < width - half && y < height - half;
-    for (let p = 0; p < pixels.length; p += 6) {
-      const px = x + pixels[p], py = y + pixels[p + 1];
-      if (!whole && (px < 0 || py < 0 || px >= width || py >= height)) continue;
-      const at = py * width + px, cover = pixels[p + 5];
-      if (cover === 255) {
-        words[at] = 255 << 24 | pixels[p + 4] << 16 | pixels[p + 3] << 8 | pixels[p + 2];
-      } else {
-        const byte = 4 * at;
-        for (let c = 0; c < 3; c++) bytes[byte + c] += (pixels[p + 2 + c] - bytes[byte + c]) * cover / 255;
-      }
+    for (let p = 0; p < away.length; p++) {
+      const px = x + right[p], py = y + down[p];
+      if (px >= 0 && py >= 0 && px < width && py < height) this.blend(py * width + px, word[p], cover[p]);
     }
+  }
+
+  blend(at, word, cover) {
+    const below = this.words[at], part = shift => {
+      const old = below >>> shift & 255;
+      return (old + ((word >>> shift & 255) - old) * cover / 255 | 0) << shift;
+    };
+    this.words[at] = (255 << 24 | part(16) | part(8) | part(0)) >>> 0;
   }
 
   show() {

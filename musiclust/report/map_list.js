@@ -2,7 +2,7 @@
 // A listbox for the keyboard and for screen readers: the arrows move, Enter plays.
 
 class SongList {
-  // box: the element that scrolls; describe(i): {swatch, first, second} of song i; on: {move(i), choose(i)}.
+  // box: the element that scrolls; describe(i): {swatch, lines} of song i; on: {move(i), choose(i)}.
   constructor(box, describe, on) {
     this.box = box;
     this.describe = describe;
@@ -93,7 +93,7 @@ class SongList {
   }
 
   element(at, height) {
-    const song = this.songAt(at), {swatch, first, second} = this.describe(song);
+    const song = this.songAt(at), {swatch, lines} = this.describe(song);
     const option = document.createElement("div"), text = document.createElement("div");
     option.id = `song-${at}`;
     option.dataset.at = at;
@@ -103,7 +103,7 @@ class SongList {
     option.setAttribute("aria-selected", at === this.active);
     if (song === this.playing) option.setAttribute("aria-current", "true");
     option.style.top = `${at * height}px`;
-    text.append(makeElement("div", first, "first"), makeElement("div", second, "second"));
+    text.append(...lines.map(line => makeElement("div", line, "line")));
     option.append(swatch, text);
     return option;
   }

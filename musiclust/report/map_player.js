@@ -43,6 +43,7 @@ class Player {
     audio.pause();
     this.playing = song;
     this.now.textContent = songs.called(song) + (songs.hasFile(song) ? "" : ": no audio file");
+    audio.hidden = !songs.hasFile(song);
     if (songs.hasFile(song)) {
       audio.src = songs.address(song);
       audio.play().catch(() => {});  // the "error" event above tells of a file that cannot be played

@@ -5,6 +5,11 @@ function oneLine(text) {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, " ").split(/\s+/u).filter(word => word).join(" ");
 }
 
+// "a/b.c.wav" -> "b.c"
+function stemOf(file) {
+  return file.replace(/^.*\//s, "").replace(/(.)\.[^.]*$/s, "$1");
+}
+
 // Returns {bytes, written, left}: the file, how many songs it has, and how many have no file or one whose name has a
 // line break, which no playlist can hold. Songs that are stretches of one file stand for it once.
 function makePlaylist(name, rows, songs) {
@@ -17,7 +22,7 @@ function makePlaylist(name, rows, songs) {
       seen.add(file);
       const seconds = songs.seconds(song), lasts = seconds > 0 && Number.isFinite(seconds);
       const artist = oneLine(songs.artist(song));
-      const told = (artist ? `${artist} - ` : "") + oneLine(songs.title(song));
+      const told = (artist ? `${artist} - ` : "") + (oneLine(songs.title(song)) || oneLine(stemOf(file)));
       const line = `#EXTINF:${lasts ? Math.max(1, Math.round(seconds)) : -1},${told}\n`;
       // A line that begins with # is a comment to a player.
       for (const text of [line, file.startsWith("#") ? "./" : "", file, "\n"]) for (const byte of bytesOf(text)) parts.push(byte);

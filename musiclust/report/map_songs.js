@@ -34,6 +34,8 @@ function readSongs(text) {
     return words.join(", ");
   };
   const hasFile = i => data.file[i] !== "";
+  // A delete character stands for the title, two for itself.
+  const nameOf = i => data.file[i].replace(/\x7f\x7f?/g, found => found.length > 1 ? "\x7f" : data.title[i]);
   const colourings = data.colourings.map(one => one.codes
     ? {...one, numeric: false, codes: unpackArray(one.codes)}
     : scaleOf(one.name, unpackArray(one.values)));
@@ -47,13 +49,13 @@ function readSongs(text) {
     look: {palette: data.palette, shapes: data.shapes, grey: data.grey},
     called: i => [data.title[i], artist(i)].filter(part => part).join(" \u2013 "),
     // The file as it is called on disk, from the page's folder; without the stretch of it that the song may be.
-    file: i => folder(i) + splitStretch(data.file[i])[0],
-    address: i => hasFile(i) ? audioAddress(folder(i) + data.file[i], data.root) : "",
-    end: i => splitStretch(data.file[i])[2],
-    // Cluster, how sure, tags and whatever else is to be said of a song: [name or "", text] each.
+    file: i => folder(i) + splitStretch(nameOf(i))[0],
+    address: i => hasFile(i) ? audioAddress(folder(i) + nameOf(i), data.root) : "",
+    end: i => splitStretch(nameOf(i))[2],
+    // What is to be said of a song, [name or "", text] each: its cluster, how sure, its tags and the other columns.
     facts: i => [
-      ...colourings.map((one, n) => [n ? one.name : "", kindOf(one, i)]),
-      ["", certainty(i)], ["", tags(i)], ["", fresh[i] ? "new" : ""],
+      ["", kindOf(colourings[0], i)], ["", certainty(i)], ["", tags(i)],
+      ...colourings.slice(1).map(one => [one.name, kindOf(one, i)]), ["", fresh[i] ? "new" : ""],
     ].filter(([, text]) => text),
   };
 }

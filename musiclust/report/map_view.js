@@ -73,7 +73,7 @@ class MapView {
 
   // Moves as little as it takes for a place to be in sight.
   reveal(x, y) {
-    const margin = 40, [right, down] = this.pixelOf(x, y);
+    const margin = 12, [right, down] = this.pixelOf(x, y);
     if (right < margin || down < margin || right > this.wide - margin || down > this.high - margin) this.centre(x, y);
   }
 }

@@ -148,6 +148,7 @@ def results(folder):
             ),
         },
         "start": {"machine": about, "rows": [{"what": "cold", "figure": spread(11.0), "target": "12 at most"}]},
+        "page": {"machine": about, "rows": [{"what": "page, MB", "figure": spread(9.0), "target": "12 at most"}]},
     }
     heard = {"windows_per_second": spread(9.0), "windows_per_second_core": spread(4.5), "ratio": spread(2.5)}
     made["tagger"] = {
@@ -181,6 +182,7 @@ def test_tables_of_a_folder_of_results(tmp_path):
     assert "| 256 models | 0.550 (0.495 to 0.605) | 0.6 at most |" in text
     assert "| MB a replica | 12.3 |  |" in text
     assert "| cold | 11.0 (9.90 to 12.1) | 12 at most |" in text
+    assert "| page, MB | 9.00 (8.10 to 9.90) | 12 at most |" in text
     assert "| PyTorch | 9.00 (8.10 to 9.90) | 4.50 (4.05 to 4.95) | 2.50 (2.25 to 2.75) | 30 % | 2 |" in text
     assert "| onnxruntime | not installed: onnx |" in text
     assert "all processes, a file of 30 min, all of it heard | 801 MiB |" in text
@@ -207,6 +209,7 @@ def test_a_result_of_another_version_is_named(tmp_path):
         (("training", "--repeats=2"), "flag --repeats=2"),
         (("population", "--replicas=0"), "flag --replicas=0"),
         (("start", "--cold=0"), "flag --cold=0"),
+        (("page", "--songs=0"), "flag --songs=0"),
         (("defaults",), "name the stores to measure on"),
         (("defaults", "--store=x", "--scaling=half"), "--scaling=half: choose from balanced, unit"),
         (("defaults", "--store=x", "--neighbours=-1"), "--neighbours are weights from 0 up"),
