@@ -19,6 +19,7 @@ function startMap() {
 
   let colouring = songs.colourings[0], looks = looksOf(colouring, songs.count);
   let kept = new Set();  // codes of the legend that are to stand out; none for all
+  let onlyFresh = false;
   let lassoed = null;  // rows within the lasso
   let out = null, outRows = null;  // who stands out, (count,) of 0 and 1, and their rows; null for all
   let hovered = -1, focused = -1, line = null, lassoing = false, match = -1;
@@ -39,7 +40,7 @@ function startMap() {
     const words = fold(search.value).split(/\s+/).filter(word => word);
     if (words.length) makeSearchable();
     match = -1;
-    if (!words.length && !lassoed && !kept.size) {
+    if (!words.length && !lassoed && !kept.size && !onlyFresh) {
       out = outRows = null;
     } else {
       outRows = [];
@@ -47,12 +48,15 @@ function startMap() {
       const rows = lassoed || {length: songs.count};
       for (let at = 0; at < rows.length; at++) {
         const i = lassoed ? lassoed[at] : at;
+        if (onlyFresh && !songs.fresh[i]) continue;
         if (kept.size && !kept.has(looks[i])) continue;
         if (words.length && !words.every(word => searchable[i].includes(word))) continue;
         out[i] = 1;
         outRows.push(i);
       }
     }
+    if (focused >= 0 && !standsOut(focused)) focused = -1;
+    showCard(focused);
     list.show(outRows, songs.count);
     tellChosen();
     draw();
@@ -61,6 +65,7 @@ function startMap() {
   function nameOfChosen() {
     const names = [...kept].sort((a, b) => a - b).map(code => nameOfCode(code));
     if (search.value.trim()) names.push(`\u201c${search.value.trim()}\u201d`);
+    if (onlyFresh) names.push("new");
     if (lassoed) names.push("lasso");
     return names.join(", ");
   }
@@ -81,6 +86,7 @@ function startMap() {
     search.value = "";
     lassoed = null;
     kept = new Set();
+    onlyFresh = false;
     markKept();
     choose();
   }
@@ -97,7 +103,8 @@ function startMap() {
 
   function readColours() {
     const style = getComputedStyle(frame), of = name => style.getPropertyValue(name).trim();
-    colours = {ground: hexToRgb(of("--map")), ink: of("--ink"), accent: of("--accent"), edge: of("--edge")};
+    // Asked here alone: whoever asks between a change and its event has Chromium leave the event out.
+    colours = {dark: dark.matches, ground: hexToRgb(of("--map")), ink: of("--ink"), accent: of("--accent"), edge: of("--edge")};
   }
 
   function radiusOfDots() {
@@ -117,7 +124,7 @@ function startMap() {
         const code = looks[i], stands = !out || out[i] === 1;
         if ((!stands ? 0 : songs.fresh[i] ? 3 : code < 0 ? 1 : 2) !== layer) continue;
         const stamp = layers[layer][code + 1] ||= makeStamp(
-          dressOf(colouring, code, songs.look), ratio * (stands ? shownRadius : radius), colours.edge,
+          dressFor(code), ratio * (stands ? shownRadius : radius), colours.edge,
           stands ? 1 : 0.14, layer === 3 ? colours.ink : "", dots.width);
         dots.stamp(stamp, Math.round(ratio * (left + x[i] * scale)), Math.round(ratio * (top - y[i] * scale)));
       }
@@ -168,15 +175,17 @@ function startMap() {
 
   const describe = i => [songs.called(i), ...songs.facts(i).map(([name, text]) => name ? `${name}: ${text}` : text)].join(". ");
   const noteOf = i => songs.anyFile && !songs.hasFile(i) ? "no audio file" : "";
-  const swatchOf = i => makeSwatch(dressOf(colouring, looks[i], songs.look));
+  const dressFor = code => dressOf(colouring, code, songs.look, colours.dark);
+  const swatchOf = i => makeSwatch(dressFor(looks[i]));
 
   function showCard(i) {
     card.hidden = i < 0;
     if (i < 0) return;
     const lines = songs.facts(i).map(([name, text]) => makeElement("div", name ? `${name}: ${text}` : text, "fact"));
-    if (lines.length) lines[0].prepend(swatchOf(i));
+    const title = makeElement("strong", songs.title(i));
+    title.prepend(swatchOf(i));
     card.replaceChildren(
-      makeElement("strong", songs.title(i)), makeElement("div", songs.artist(i)), ...lines,
+      title, makeElement("div", songs.artist(i)), ...lines,
       makeElement("div", noteOf(i), "fact"),
     );
     placeCard();
@@ -242,7 +251,7 @@ function startMap() {
       const name = nameOfChosen() || document.querySelector("h1").textContent;
       const {bytes, written, left} = makePlaylist(name, chosenRows(), songs);
       saveFile(name, bytes);
-      said.textContent = `${countSongs(written)} saved${left ? `, ${countSongs(left)} left out for want of a file` : ""}. `
+      byId("map-note").textContent = `${countSongs(written)} saved${left ? `, ${countSongs(left)} left out for want of a file` : ""}. `
         + "Keep the playlist in the folder of this page: its paths begin there.";
     });
   }
@@ -253,30 +262,40 @@ function startMap() {
   const nameOfCode = code => code < 0 ? colouring.none : colouring.names[code];
 
   function showLegend() {
-    const legend = byId("map-legend");
-    if (colouring.numeric) return legend.replaceChildren(makeScale());
+    const kinds = document.createElement("ul");
+    if (!colouring.numeric) kinds.append(...makeKinds());
+    if (songs.anyFresh) {
+      const dress = {colour: "none", shape: "circle"};
+      kinds.append(makeKind("fresh", dress, "new", songs.fresh.reduce((sum, one) => sum + one, 0)));
+    }
+    byId("map-legend").replaceChildren(...(colouring.numeric ? [makeScale()] : []), ...(kinds.children.length ? [kinds] : []));
+    markKept();
+  }
+
+  function makeKinds() {
     const counts = new Map();
-    for (const code of colouring.codes) counts.set(code, (counts.get(code) || 0) + 1);
+    for (const code of looks) counts.set(code, (counts.get(code) || 0) + 1);
     let codes = [...counts.keys()].sort((a, b) => (a < 0) - (b < 0) || a - b);
     const more = codes.length - MOST_KINDS;
     if (more > 0) codes = codes.sort((a, b) => counts.get(b) - counts.get(a)).slice(0, MOST_KINDS);
     const items = codes.map(code => {
-      const item = document.createElement("li"), button = document.createElement("button");
-      button.type = "button";
-      button.className = "kind";
-      button.dataset.code = code;
-      button.append(
-        makeSwatch(dressOf(colouring, code, songs.look)), makeElement("span", nameOfCode(code), "name"),
-        makeElement("span", counts.get(code).toLocaleString("en"), "quiet"));
-      item.append(button);
+      const item = makeKind(code, dressFor(code), nameOfCode(code), counts.get(code));
       if (player) item.append(makeListenButton(code));
       return item;
     });
     if (more > 0) items.push(makeElement("li", `and ${more.toLocaleString("en")} more`, "quiet"));
-    const kinds = document.createElement("ul");
-    kinds.append(...items);
-    legend.replaceChildren(kinds);
-    markKept();
+    return items;
+  }
+
+  // A line of the legend: a button that has the songs of a kind stand out.
+  function makeKind(code, dress, name, count) {
+    const item = document.createElement("li"), button = document.createElement("button");
+    button.type = "button";
+    button.className = "kind";
+    button.dataset.code = code;
+    button.append(makeSwatch(dress), makeElement("span", name, "name"), makeElement("span", count.toLocaleString("en"), "quiet"));
+    item.append(button);
+    return item;
   }
 
   function makeListenButton(code) {
@@ -293,7 +312,7 @@ function startMap() {
 
   function makeScale() {
     const scale = document.createElement("div"), bar = document.createElement("div"), ends = document.createElement("div");
-    const steps = Array.from({length: 11}, (_, n) => scaleColour(n / 10));
+    const steps = Array.from({length: 11}, (_, n) => scaleColour(n / 10, colours.dark));
     scale.className = "scale";
     bar.className = "bar";
     bar.style.background = `linear-gradient(to right, ${steps.join(",")})`;
@@ -304,7 +323,7 @@ function startMap() {
     scale.append(bar, ends);
     if (colouring.values.some(Number.isNaN)) {
       const unknown = makeElement("div", colouring.none, "quiet");
-      unknown.prepend(makeSwatch(dressOf(colouring, -1, songs.look)));
+      unknown.prepend(makeSwatch(dressFor(-1)));
       scale.append(unknown);
     }
     return scale;
@@ -312,7 +331,8 @@ function startMap() {
 
   function markKept() {
     for (const button of document.querySelectorAll("#map-legend .kind")) {
-      button.setAttribute("aria-pressed", kept.has(Number(button.dataset.code)));
+      const {code} = button.dataset;
+      button.setAttribute("aria-pressed", code === "fresh" ? onlyFresh : kept.has(Number(code)));
     }
   }
 
@@ -320,7 +340,8 @@ function startMap() {
     const button = event.target.closest(".kind");
     if (!button) return;
     const code = Number(button.dataset.code);
-    if (!kept.delete(code)) kept.add(code);
+    if (button.dataset.code === "fresh") onlyFresh = !onlyFresh;
+    else if (!kept.delete(code)) kept.add(code);
     markKept();
     choose();
   });
@@ -489,6 +510,8 @@ function startMap() {
   new ResizeObserver(resize).observe(frame);
   dark.addEventListener("change", () => {
     readColours();
+    showLegend();
+    list.draw();
     draw();
   });
 }

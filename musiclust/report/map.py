@@ -83,15 +83,9 @@ def song_map(songs: MapSongs, page_dir: Path) -> str:
     listen = '<button type="button" id="map-listen">Listen through</button>'
     save = '<button type="button" id="map-save">Save .m3u8</button>'
     fragment = Template(_read("map.html")).substitute(actions=listen + save if audio else "")
-    player = (
-        '<div class="player"><span id="song-now" aria-live="polite" dir="auto">Choose a song to hear it.</span>'
-        '<span class="steps" id="song-steps" hidden>'
-        '<button type="button" id="song-back" aria-label="Previous song">⏮</button><span id="song-place"></span>'
-        '<button type="button" id="song-on" aria-label="Next song">⏭</button></span>'
-        '<audio id="song-audio" controls preload="none" hidden></audio></div>\n'
-    )
+    player = _read("map_player.html") if audio else ""
     return (
-        f"{fragment}{player if audio else ''}"
+        f"{fragment}{player}"
         f'<script type="application/json" id="song-data">{_json(data)}</script>\n'
         f"<script>\n{map_program()}</script>\n"
     )
@@ -152,7 +146,8 @@ def explain_map(trustworthiness: float | None = None) -> str:
     if trustworthiness is None or not math.isfinite(trustworthiness):
         return words
     often = "nearly always" if trustworthiness >= 0.95 else "mostly" if trustworthiness >= 0.85 else "often not"
-    measured = f"trustworthiness {trustworthiness:.2f} of 1, Venna and Kaski 2001"
+    # Rounded down: only a map that keeps all neighbours has 1.00.
+    measured = f"trustworthiness {math.floor(100 * trustworthiness) / 100:.2f} of 1, Venna and Kaski 2001"
     return f"{words} Neighbours here are {often} neighbours to the model{' too' * (often != 'often not')} ({measured})."
 
 

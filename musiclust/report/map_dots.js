@@ -9,8 +9,9 @@ const STEPS = 64;  // colours of a continuous scale
 
 const hexToRgb = hex => [1, 3, 5].map(at => parseInt(hex.slice(at, at + 2), 16));
 
-function scaleColour(share) {
-  const at = share * (VIRIDIS.length - 1), below = Math.min(Math.floor(at), VIRIDIS.length - 2);
+// The colour at a share of the scale, from 0 to 1. The end that is near the ground's colour is left out.
+function scaleColour(share, dark) {
+  const at = (dark ? 0.2 + 0.8 * share : 0.93 * share) * (VIRIDIS.length - 1), below = Math.min(Math.floor(at), VIRIDIS.length - 2);
   const [from, to] = [hexToRgb(VIRIDIS[below]), hexToRgb(VIRIDIS[below + 1])];
   return `rgb(${from.map((value, c) => Math.round(value + (at - below) * (to[c] - value))).join(",")})`;
 }
@@ -29,9 +30,9 @@ function looksOf(colouring, count) {
 }
 
 // Colour and shape of a look; past the palette's end the colours come again in another shape.
-function dressOf(colouring, code, {palette, shapes, grey}) {
+function dressOf(colouring, code, {palette, shapes, grey}, dark) {
   if (code < 0) return {colour: grey, shape: shapes[0]};
-  if (colouring.numeric) return {colour: scaleColour(code / (STEPS - 1)), shape: shapes[0]};
+  if (colouring.numeric) return {colour: scaleColour(code / (STEPS - 1), dark), shape: shapes[0]};
   return {
     colour: palette[code % palette.length],
     shape: shapes[Math.floor(code / palette.length) % shapes.length],
@@ -74,6 +75,7 @@ function makeSwatch({colour, shape}) {
   if (corners) drawn.setAttribute("points", corners.map(corner => corner.join(",")).join(" "));
   else drawn.setAttribute("r", "1.05");
   drawn.setAttribute("fill", colour);
+  if (colour === "none") svg.classList.add("ring");
   svg.append(drawn);
   return svg;
 }

@@ -225,7 +225,7 @@ def test_a_playlist_is_that_of_the_library(page, place, tmp_path):
     assert saved == written
     assert saved.startswith(b"#EXTM3U\n#PLAYLIST:lasso\n#EXTINF:1,J. S. Bach - Air\naudio/00 it's")
     assert len(saved.decode().splitlines()) == 2 + 2 * 11
-    assert text(page, "map-said").startswith("11 songs saved, 1 song left out")
+    assert text(page, "map-note").startswith("11 songs saved, 1 song left out")
 
 
 def test_files_that_lie_elsewhere_or_are_no_utf8(browser, tmp_path):
@@ -266,7 +266,7 @@ def test_files_that_lie_elsewhere_or_are_no_utf8(browser, tmp_path):
         b"#EXTINF:1,Lied", b"../my music/Lied.wav",
         b"#EXTINF:1,gone", b"../my music/gone.wav",
     ]  # fmt: skip
-    assert text(browser, "map-said").startswith("3 songs saved, 1 song left out")
+    assert text(browser, "map-note").startswith("3 songs saved, 1 song left out")
     assert not browser.errors()
 
 
@@ -319,7 +319,7 @@ def test_colours_and_legend(page):
         "[...document.querySelectorAll('#map-legend .kind')].map(e => e.innerText.replace(/\\s+/g, ' '))"
     )
     assert kinds[0] == "0: piano, slow 4"
-    assert kinds[-1] == "noise 4"
+    assert kinds[-2:] == ["noise 4", "new 1"]
     page.evaluate("document.querySelector('#map-legend .kind').click()")
     assert listed(page) == ["Air", "Bärenlied", "Erlkönig", "Stretch"]
     page.evaluate("document.querySelector('#map-legend .listen').click()")
@@ -328,13 +328,17 @@ def test_colours_and_legend(page):
     assert text(page, "map-chosen") == "12 songs"
     colour = "(e => {e.value = %d; e.dispatchEvent(new Event('change'))})(document.getElementById('map-colour'))"
     page.evaluate(colour % 2)
-    assert text(page, "map-legend").split() == ["60", "160", "not", "known"]
+    assert text(page, "map-legend").split() == ["60", "160", "not", "known", "new", "1"]
+    page.evaluate("document.querySelector('#map-legend .kind').click()")
+    assert listed(page) == ["Song 7"]
+    page.evaluate("document.getElementById('map-clear').click()")
     page.evaluate(colour % 1)
     assert page.evaluate("[...document.querySelectorAll('#map-legend .kind')].map(e => e.dataset.code)") == [
         "0",
         "1",
         "2",
         "-1",
+        "fresh",
     ]
 
 
@@ -342,6 +346,7 @@ def test_light_and_dark(page):
     ground = "[...document.getElementById('map-dots').getContext('2d').getImageData(3, 3, 1, 1).data]"
     assert page.evaluate(ground) == [255, 255, 255, 255]
     page.show_as(1200, 900, dark=True)
+    page.evaluate("document.getElementById('map-colour').dispatchEvent(new Event('change'))")  # before the next frame
     page.wait_until(f"{ground}[0] < 50")
 
 
