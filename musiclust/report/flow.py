@@ -99,6 +99,7 @@ def write_comparison(
       only_before, only_after: title and artist of the songs that one run alone has; the first 300 are shown.
     """
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     template = (files("musiclust.report") / "flow.html").read_text(encoding="utf-8")
     stayed = len(change.moved) - int(change.moved.sum())
@@ -117,6 +118,7 @@ def write_comparison(
         Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         .from_string(template)
         .render(
+            style=Markup((files("musiclust.report") / "page.css").read_text(encoding="utf-8")),
             before=before,
             after=after,
             tiles=tiles,
