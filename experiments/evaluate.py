@@ -3,7 +3,10 @@
 Examples:
   python -m experiments.evaluate --run=runs/...   # compares with metrics.json
   python -m experiments.evaluate --run=runs/... --store=stores/new   # new songs
-  python -m experiments.evaluate --run=reproductions/fma/runs/fma_beta-...
+  python -m experiments.evaluate --run=runs/... --listening=answers-Ada.json
+
+With --listening it restores nothing: it says how often listeners found the odd
+song of three, in the listening test that experiments.organize can write.
 """
 
 from pathlib import Path
@@ -21,16 +24,30 @@ from experiments.study.results import assemble_results, print_results
 from experiments.study.run_files import compare_with_written
 from musiclust import checkpoint
 from musiclust.errors import InputError
+from musiclust.listening.odd_one_out import read_answers, read_key, score_answers
+from musiclust.report import listening_test
 
 _STORE = flags.DEFINE_string("store", None, "Folder of other tracks to evaluate on; by default those of the training.")
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
 )
 _RUN = flags.DEFINE_string("run", None, "Folder of the run to restore, under runs/.")
-FLAG_GROUPS = {"Input": ("run", "store"), "Files": ("cache_dir",)}
+_LISTENING = flags.DEFINE_list("listening", [], "Files of answers to the listening test, one for each listener.")
+_LISTENING_KEY = flags.DEFINE_string(
+    "listening_key", None, "Solutions of the test; by default playlists/listening_test/key.json in the run."
+)
+FLAG_GROUPS = {
+    "Input": ("run", "store"),
+    "Listening test": ("listening", "listening_key"),
+    "Files": ("cache_dir",),
+}
 
 
 def main(argv: list[str]) -> int:
+    if _LISTENING.value:
+        return _score_listeners()
+    if _LISTENING_KEY.value:
+        raise InputError("--listening_key is the key of a listening test: give the answers too, --listening=...")
     if not _RUN.value:
         raise InputError("name the run to evaluate: --run=runs/...")
     set_up_jax(_CACHE_DIR.value)
@@ -66,6 +83,24 @@ def main(argv: list[str]) -> int:
             print_line(f"{plan.run_dir / 'metrics.json'} is not there to compare with")
         else:
             console.print(f"all {figures} figures equal those of metrics.json to the last digit")
+    return 0
+
+
+def _score_listeners() -> int:
+    """Prints what the answers to the listening test of the run say."""
+    if _LISTENING_KEY.value:
+        place = Path(_LISTENING_KEY.value)
+    elif _RUN.value:
+        place = Path(_RUN.value) / "playlists" / "listening_test" / listening_test.KEY
+    else:
+        raise InputError("name the run that the listening test is of, --run=runs/..., or its key, --listening_key=...")
+    key = read_key(place.expanduser())
+    answers = [read_answers(Path(name).expanduser(), key) for name in _LISTENING.value]
+    scores = score_answers(key.trials, answers)
+    console.print(listening_test.listeners_table(scores))
+    console.print(listening_test.heard_clusters_table(scores, key.names))
+    for sentence in listening_test.read_scores(scores):
+        console.print(sentence)
     return 0
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from musiclust.errors import InputError
     from musiclust.estimator import VAECluster
     from musiclust.fusion import fuse, standardise
+    from musiclust.listening.odd_one_out import Answers, draw_trials, score_answers
     from musiclust.listening.placing import Placed, Reach, measure_reach, place
     from musiclust.listening.playlists import Song, format_m3u8, format_xspf, write_playlists
     from musiclust.listening.sequencing import find_path, order_smoothly, rank_alike
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from musiclust.metrics.reference import reference_silhouette, reference_space, silhouette_null
     from musiclust.metrics.stability import cluster_stability, consensus
     from musiclust.models import CVAE, MODELS, VAE, AttentionVAE, Autoencoder, ConvVAE, PoEVAE
+    from musiclust.report.listening_test import write_listening_test
     from musiclust.report.names import NamedCluster, Reason, name_clusters
     from musiclust.report.typical import find_examples
     from musiclust.store import load_block, load_tracks
@@ -58,6 +60,7 @@ _DOOR = {
     "errors": ("InputError",),
     "estimator": ("VAECluster",),
     "fusion": ("fuse", "standardise"),
+    "listening.odd_one_out": ("Answers", "draw_trials", "score_answers"),
     "listening.placing": ("Placed", "Reach", "measure_reach", "place"),
     "listening.playlists": ("Song", "format_m3u8", "format_xspf", "write_playlists"),
     "listening.sequencing": ("find_path", "order_smoothly", "rank_alike"),
@@ -73,6 +76,7 @@ _DOOR = {
     "metrics.reference": ("reference_silhouette", "reference_space", "silhouette_null"),
     "metrics.stability": ("cluster_stability", "consensus"),
     "models": ("CVAE", "MODELS", "VAE", "AttentionVAE", "Autoencoder", "ConvVAE", "PoEVAE"),
+    "report.listening_test": ("write_listening_test",),
     "report.names": ("NamedCluster", "Reason", "name_clusters"),
     "report.typical": ("find_examples",),
     "store": ("load_block", "load_tracks"),
@@ -86,6 +90,7 @@ __all__ = [
     "CVAE",
     "MODELS",
     "VAE",
+    "Answers",
     "AttentionVAE",
     "Autoencoder",
     "Block",
@@ -117,6 +122,7 @@ __all__ = [
     "consensus",
     "dbscan",
     "draw_surrogate",
+    "draw_trials",
     "encode",
     "find_examples",
     "find_path",
@@ -144,6 +150,7 @@ __all__ = [
     "reference_silhouette",
     "reference_space",
     "score",
+    "score_answers",
     "silhouette",
     "silhouette_null",
     "standardise",
@@ -151,6 +158,7 @@ __all__ = [
     "total_kl",
     "train",
     "weigh_latents",
+    "write_listening_test",
     "write_playlists",
 ]
 

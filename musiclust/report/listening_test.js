@@ -58,6 +58,7 @@ function show() {
   players.forEach((player, song) => player.src = clip(song));
   at("skip").hidden = true;
   say("");
+  bars.forEach(bar => bar.value = 0);
   buttons.forEach((_, song) => draw(song));
   shownAt = performance.now();
   buttons[0].focus();
@@ -69,7 +70,7 @@ function say(text) {
 
 function draw(song) {
   const playing = !players[song].paused;
-  buttons[song].textContent = `${playing ? "\u23f8" : "\u25b6"} ${LETTERS[song]}`;
+  buttons[song].textContent = `${playing ? "\u25a0" : "\u25b6"} ${LETTERS[song]}`;
   buttons[song].setAttribute("aria-label", `${playing ? "Pause" : "Play"} song ${LETTERS[song]}`);
   buttons[song].classList.toggle("playing", playing);
 }
