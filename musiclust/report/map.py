@@ -28,7 +28,10 @@ from musiclust.types import AnyArray, Tracks
 # The shapes of `plots` as the program calls them.
 _SHAPES = ("circle", "triangle", "square", "diamond", "cross")
 _TITLE = "\x7f"  # a control character that JSON needs no escape for; twice where a name has it itself
-_PROGRAM = ("map_songs", "map_grid", "map_dots", "map_view", "map_list", "map_player", "map_playlist", "map")
+_PROGRAM = (
+    *("map_songs", "map_grid", "map_dots", "map_view", "map_choice", "map_painter"),
+    *("map_legend", "map_list", "map_player", "map_playlist", "map_pointers", "map"),
+)
 
 
 class MapSongs(NamedTuple):

@@ -18,7 +18,11 @@ class SongList {
     box.addEventListener("scroll", () => this.draw());
     new ResizeObserver(() => this.draw()).observe(box);
     box.addEventListener("keydown", event => this.press(event));
-    box.addEventListener("focus", () => { if (this.active < 0 && this.count) this.move(0, false); });
+    // A pointer brings the focus too, before its click: rows that were drawn anew in between would get no click.
+    let pressed = false;
+    box.addEventListener("pointerdown", () => { pressed = true; });
+    document.addEventListener("pointerup", () => { pressed = false; });
+    box.addEventListener("focus", () => { if (!pressed && this.active < 0 && this.count) this.move(0, false); });
     box.addEventListener("click", event => {
       const row = event.target.closest("[role=option]");
       if (row) this.choose(Number(row.dataset.at));

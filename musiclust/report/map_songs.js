@@ -33,7 +33,7 @@ function readSongs(text) {
     for (let at = i ? tagEnds[i - 1] : 0; at < tagEnds[i]; at++) words.push(data.tags.names[tagCodes[at]]);
     return words.join(", ");
   };
-  const hasFile = i => data.file[i] !== "";
+  const hasFile = i => data.file[i] !== "", anyFile = data.file.some(name => name !== "");
   // A delete character stands for the title, two for itself.
   const nameOf = i => data.file[i].replace(/\x7f\x7f?/g, found => found.length > 1 ? "\x7f" : data.title[i]);
   const colourings = data.colourings.map(one => one.codes
@@ -41,8 +41,8 @@ function readSongs(text) {
     : scaleOf(one.name, unpackArray(one.values)));
   return {
     count, x, y, artist, certainty, tags, hasFile, colourings, fresh,
-    anyFresh: data.fresh.length > 0,
-    anyFile: data.file.some(name => name !== ""),
+    newCount: data.fresh.length,
+    anyFile,
     title: i => data.title[i],
     seconds: i => seconds[i],
     typical: data.typical,
@@ -56,6 +56,7 @@ function readSongs(text) {
     facts: i => [
       ["", kindOf(colourings[0], i)], ["", certainty(i)], ["", tags(i)],
       ...colourings.slice(1).map(one => [one.name, kindOf(one, i)]), ["", fresh[i] ? "new" : ""],
+      ["", anyFile && !hasFile(i) ? "no audio file" : ""],
     ].filter(([, text]) => text),
   };
 }
@@ -73,7 +74,10 @@ function kindOf(colouring, i) {
   if (colouring.numeric) {
     return Number.isNaN(colouring.values[i]) ? "" : writeNumber(colouring.values[i]);
   }
-  const code = colouring.codes[i];
+  return nameOfCode(colouring, colouring.codes[i]);
+}
+
+function nameOfCode(colouring, code) {
   return code < 0 ? colouring.none : colouring.names[code];
 }
 

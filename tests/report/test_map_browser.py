@@ -114,6 +114,14 @@ def wait_for(path):
     return path.read_bytes()
 
 
+def wait_for_any(folder):
+    """The files of a folder, once the browser has saved one."""
+    end = time.monotonic() + 10
+    while not (found := list(folder.glob("*.m3u8"))) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
 def test_a_click_plays_a_song(page):
     page.click(*where(page, 0))
     assert playing(page).endswith('/audio/00 it\'s "é" #1 100% a:b? 夜.wav')
@@ -228,6 +236,26 @@ def test_a_playlist_is_that_of_the_library(page, place, tmp_path):
     assert text(page, "map-note").startswith("11 songs saved, 1 song left out")
 
 
+def test_a_playlist_of_a_vile_kind_has_no_line_more(page, tmp_path):
+    page.save_downloads(tmp_path)
+    page.evaluate("document.querySelectorAll('#map-legend .kind')[1].click()")
+    assert listed(page)[0] == VILE
+    page.evaluate("document.getElementById('map-save').click()")
+    name = page.wait_until("document.getElementById('map-note').textContent") and next(iter(wait_for_any(tmp_path)))
+    lines = name.read_bytes().decode().splitlines()
+    assert len(lines) == 2 + 2 * 3
+    assert [line for line in lines if line.startswith("#EXTINF:1,forged")] == []
+    assert name.name.startswith("1- --script--img src=x onerror=-pwned=1-")
+    assert name.suffix == ".m3u8"
+
+
+def test_a_button_of_the_page_plays_its_song(page):
+    page.evaluate("document.querySelector('h1').insertAdjacentHTML('afterend', '<button data-song=8>play</button>')")
+    page.evaluate("document.querySelector('[data-song]').click()")
+    assert "/08 it's" in playing(page)
+    assert text(page, "map-card").startswith("Song 8")
+
+
 def test_files_that_lie_elsewhere_or_are_no_utf8(browser, tmp_path):
     music = tmp_path / "my music"
     music.mkdir()
@@ -255,7 +283,9 @@ def test_files_that_lie_elsewhere_or_are_no_utf8(browser, tmp_path):
     browser.show_as(1200, 900)
     browser.open(moved / "map.html")
     for row in range(3):
-        browser.evaluate(f"document.querySelector('#map-list [data-at=\"{row}\"]').click()")
+        left, top, _, _ = box(browser, f"song-{row}")
+        browser.click(left + 50, top + 20)
+        assert browser.evaluate("document.querySelector('#map-list [aria-current]').id") == f"song-{row}"
         browser.wait_until("(a => !a.paused && a.currentTime > 0)(document.getElementById('song-audio'))")
     browser.save_downloads(tmp_path)
     browser.evaluate("document.getElementById('map-save').click()")
@@ -338,7 +368,7 @@ def test_colours_and_legend(page):
         "1",
         "2",
         "-1",
-        "fresh",
+        "new",
     ]
 
 
