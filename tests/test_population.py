@@ -55,6 +55,7 @@ def test_a_replica_in_a_population_of_8_is_the_replica_alone(data, optimised):
     assert len({float(value) for value in history.loss[:, -1]}) == 8
 
 
+@pytest.mark.slow
 def test_a_stopped_replica_does_not_change_its_neighbours(data):
     """Under vmap, where all compute and the stopped one's results are dropped, and one by one."""
     recipe = training.Recipe(batch_size=15, patience=2)
@@ -67,6 +68,7 @@ def test_a_stopped_replica_does_not_change_its_neighbours(data):
             assert not np.asarray(history.loss[r, steps[r] :]).any()
 
 
+@pytest.mark.slow
 def test_side_by_side_under_vmap_differs_by_rounding_only(data):
     """One step, before Adam has made large what is small."""
     one_by_one, in_vmap, on_two = (
@@ -116,7 +118,7 @@ def test_what_does_not_fit_is_told_with_the_remedy():
         population.arrange(1, 1, Footprint(2**30, 2**30), 2**31)
 
 
-@pytest.mark.parametrize("size", [(16, 8), (512, 256, 128)])
+@pytest.mark.parametrize("size", [(16, 8), pytest.param((512, 256, 128), marks=pytest.mark.slow)])
 def test_the_footprint_bounds_what_the_program_takes(size, optimised):
     """What XLA plans for one replica is less than what is computed from shapes, and not by much."""
     model = MODELS["vae"](input_shape=(20,), hidden=size)

@@ -83,6 +83,7 @@ def test_each_combination_is_trained_on_each_line_of_rows(data):
         )
 
 
+@pytest.mark.slow
 def test_a_list_of_settings_need_not_be_a_product(data, trained):
     """Line i with seed i, and a line that is not there."""
     table = np.stack([np.arange(0, 30), np.arange(10, 40)])
@@ -96,6 +97,7 @@ def test_a_list_of_settings_need_not_be_a_product(data, trained):
         sweep.train_settings(MODEL, data, settings=[sweep.Setting(0, 1.0, 1e-3, 2)], **options)
 
 
+@pytest.mark.slow
 def test_all_but_the_held_out_rows_are_trained_on(data):
     held = np.array([3, 9, 27])
     trained = mc.train(MODEL, data, held_out=held, epochs=12, recipe=RECIPE)

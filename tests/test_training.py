@@ -17,6 +17,7 @@ from musiclust.models import MODELS
 from musiclust.schedules import SCHEDULES
 from musiclust.types import Data, Hyper
 
+QUICK = ("vae", "conv_vae", "poe_vae")  # a model of each shape; the others are slow tests
 N, D = 37, 6
 
 
@@ -82,7 +83,7 @@ def test_an_epoch_counts_each_track_once(model, data):
     assert float(history.loss[0]) == pytest.approx(total / N, rel=1e-5)
 
 
-@pytest.mark.parametrize("neighbour_weight", [0.0, 0.5])
+@pytest.mark.parametrize("neighbour_weight", [pytest.param(0.0, marks=pytest.mark.slow), 0.5])
 def test_a_step_is_adam_on_the_mean_loss(model, data, neighbour_weight):
     """Against optax.adam on the gradient of the mean negative ELBO and of half D times the divergence, written out."""
     state = training.init_state(model, jax.random.key(0), data)
@@ -112,7 +113,9 @@ def test_a_step_is_adam_on_the_mean_loss(model, data, neighbour_weight):
     assert int(after.step) == 1
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
+)
 def test_training_lowers_the_loss_of_every_model(name):
     size = {"channels": (4, 4, 8, 8), "dense": 16} if name == "conv_vae" else {"hidden": (16, 8)}
     model = MODELS[name](input_shape=(40,), latent_dim=3, **size)
@@ -186,6 +189,7 @@ def test_patience_waits_until_beta_has_settled(model, data):
     assert int(stopped.step) >= 0.3 * 40 + 2
 
 
+@pytest.mark.slow
 def test_a_line_of_rows_is_trained_as_if_it_were_the_tracks(model, data):
     """Of fewer tracks than there are, in any order, one of them twice."""
     rng = np.random.default_rng(0)
@@ -351,6 +355,7 @@ def test_held_out_tracks_are_looked_at_and_not_trained_on(model, data):
     assert (np.asarray(other.held_out) > np.asarray(history.held_out)).all()
 
 
+@pytest.mark.slow
 def test_patience_looks_at_the_held_out_tracks(model):
     """Noise: the training loss falls for as long as one likes, the held-out one does not."""
     data = Data(jax.random.normal(jax.random.key(0), (N, D)), jnp.zeros((N, 0)))

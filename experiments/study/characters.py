@@ -65,15 +65,17 @@ def describe_clusters(inputs: Inputs, z: np.ndarray, clusters: np.ndarray, jacca
     ]
 
 
-def describe_songs(inputs: Inputs) -> list[str]:
-    """Returns for each of N songs its strongest tags, as in "piano 0.78, jazz 0.60"; "" where none is strong or known.
+def describe_songs(root: Path, tracks: Tracks) -> list[str]:
+    """Returns for each of N songs of a store its strongest tags, as in "piano 0.78, jazz 0.60".
+
+    It is "" where none is strong, or none known.
 
     Raises:
       InputError: if the block `tags` is damaged.
     """
-    tags = _load_known(inputs.store, inputs.tracks, "tags")
+    tags = _load_known(root, tracks, "tags")
     if tags is None:
-        return [""] * len(inputs.tracks)
+        return [""] * len(tracks)
     values, words = merge_tags(tags.values, tags.spec["columns"])
     return [", ".join(f"{word} {value:.2f}" for word, value in song) for song in strongest_tags(values, words)]
 

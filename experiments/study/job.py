@@ -252,7 +252,7 @@ def _train(
                 coming[name].result() if name in coming else first,
                 fusion=fusion,
                 root=plan.run_dir / "checkpoints" / name,
-                meta={"config": config.to_json()},
+                meta={"config": config.to_json(), "specs": {block.name: dict(block.spec) for block in given.blocks}},
                 resume=resume,
                 checkpoint_seconds=checkpoint_seconds,
                 on_epochs=lambda done, _, title=title: report(title, done, config.epochs),

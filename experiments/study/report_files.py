@@ -33,15 +33,16 @@ def write_report(
     write_latents(run_dir, scored.posterior.mean)
     clusters = scored.clustering.clusters
     names = {one["cluster"]: one["name"] for one in results["clusters"]}
-    tags, agreed = describe_songs(inputs), scored.votes.consensus
+    tags, agreed = describe_songs(inputs.store, inputs.tracks), scored.votes.consensus
+    certainty = describe_certainty(agreed)
     if not all(importlib.util.find_spec(name) for name in ("matplotlib", "plotly", "jinja2")):
-        write_tracks(run_dir, inputs, clusters, agreed, None, names, tags)
+        write_tracks(run_dir, inputs, clusters, agreed, None, names, tags, certainty)
         return None
     from musiclust import embedding
     from musiclust.report import page, plots
 
     xy = embedding.embed_2d(scored.posterior.mean, seed=0)
-    write_tracks(run_dir, inputs, clusters, agreed, xy, names, tags)
+    write_tracks(run_dir, inputs, clusters, agreed, xy, names, tags, certainty)
     figures = _make_figures(results, inputs, model, scored, xy)
     paths = plots.save_figures(run_dir / "figures", figures)
     page.write_page(
@@ -53,7 +54,7 @@ def write_report(
         xy=xy,
         classes=inputs.classes,
         song_tags=tags,
-        certainty=describe_certainty(agreed),
+        certainty=certainty,
     )
     return run_dir / "report.html"
 

@@ -23,6 +23,7 @@ FORMAT = 3
 _COLUMNS = (
     *("track_id", "cluster", "cluster_name", "consensus", "confidence", "second"),
     *("x", "y", "title", "artist", "class", "path", "tags", "album", "seconds"),
+    *("group", "certainty"),
 )
 # Scores that were defined otherwise before format 3: held against a plain Gaussian, and shuffled clip by clip.
 _REDEFINED = ("silhouette_null", "reference_null", "nmi_chance", "nmi_p", "purity_chance")
@@ -75,6 +76,7 @@ def write_tracks(
     xy: np.ndarray | None,
     names: Mapping[int, str],
     tags: Sequence[str],
+    certainty: Sequence[str],
 ) -> None:
     """Writes tracks.csv.
 
@@ -85,6 +87,7 @@ def write_tracks(
       xy: (N, 2) places on the map; None where no map was made.
       names: the clusters' names by their number; noise has none.
       tags: N songs' strongest tags, "" where none are known.
+      certainty: how sure the cluster of each of N songs is, in words.
     """
     tracks = inputs.tracks
     with store.atomic(run_dir / "tracks.csv") as file:
@@ -98,7 +101,12 @@ def write_tracks(
             about = [tracks.meta["title"][i], tracks.meta["artist"][i], name, tracks.path[i]]
             voted = [int(agreed.clusters[i]), f"{agreed.confidence[i]:.3f}", int(agreed.second[i])]
             seconds = tracks.meta["duration"][i]
-            more = [tracks.meta["album"][i], f"{seconds:.3f}" if np.isfinite(seconds) else ""]
+            more = [
+                tracks.meta["album"][i],
+                f"{seconds:.3f}" if np.isfinite(seconds) else "",
+                tracks.group[i],
+                certainty[i],
+            ]
             writer.writerow([track_id, cluster, names.get(cluster, ""), *voted, *place, *about, tags[i], *more])
 
 

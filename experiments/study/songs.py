@@ -2,8 +2,9 @@
 
 import csv
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,21 +15,32 @@ from musiclust.stretches import split_stretch
 
 
 class Songs(NamedTuple):
-    """N songs of a run, in its order.
+    """N songs of a run, in its order, and those that came later after them.
 
     song: what a playlist says of each; a stretch of a file ("song.wav#t=10,20") stands for the file, and a song without
-    a file has the path "". artist, album: (N,) str, "" where not known; seconds: (N,), NaN likewise. track_id: (N,)
-    str. clusters: (N,) int, -1 noise. names: of the clusters, by number. z: (N, L) latents.
+    a file has the path "". path: (N,) str, with the stretch. artist, album: (N,) str, "" where not known; seconds:
+    (N,), NaN likewise. track_id: (N,) str. group: (N,) str, what clips of one song share. clusters: (N,) int, -1 noise,
+    or a song that came later and fits none. names: of the clusters, by number. z: (N, L) latents. xy: (N, 2) places on
+    the map, NaN where none was made. confidence: (N,) 0 to 1, of the cluster. certainty: the same in words. classes:
+    (N,) str, "" where not known. tags: "" likewise. later: (N,) bool.
     """
 
     song: list[Song]
+    path: np.ndarray
     artist: np.ndarray
     album: np.ndarray
     seconds: np.ndarray
     track_id: np.ndarray
+    group: np.ndarray
     clusters: np.ndarray
     names: dict[int, str]
     z: np.ndarray
+    xy: np.ndarray
+    confidence: np.ndarray
+    certainty: list[str]
+    classes: np.ndarray
+    tags: list[str]
+    later: np.ndarray
 
     def find(self, wanted: str) -> int:
         """The row of the song with that file, track_id or title.
@@ -65,20 +77,45 @@ def read_songs(run_dir: Path) -> Songs:
         z = np.load(run_dir / "latents.npy")
         if z.ndim != 2 or len(z) != len(rows):
             raise ValueError(f"{len(rows)} songs and latents of shape {z.shape}")
-        song = [
-            Song(
-                Path(split_stretch(row["path"])[0]),
-                row["title"],
-                row["artist"],
-                row.get("album", ""),
-                float(row.get("seconds") or math.nan),
-            )
-            for row in rows
-        ]
-        clusters = np.array([int(row["cluster"]) for row in rows])
-        track_id = np.array([row["track_id"] for row in rows])
+        return _make_songs(rows, z.astype(np.float64), read_metrics(run_dir))
     except (ValueError, KeyError, TypeError, EOFError) as error:
         raise InputError(f"{run_dir} is damaged or of another version ({error}): run anew") from error
-    names = {one["cluster"]: one["name"] for one in read_metrics(run_dir)["clusters"]}
-    artist, album, seconds = (np.array(column) for column in list(zip(*song, strict=True))[2:])
-    return Songs(song, artist, album, seconds, track_id, clusters, names, z.astype(np.float64))
+
+
+def make_song(path: str, title: str, artist: str, album: str, seconds: float) -> Song:
+    """What a playlist says of a track; a stretch of a file stands for the file."""
+    return Song(Path(split_stretch(path)[0]), title, artist, album, seconds)
+
+
+def _make_songs(rows: list[dict[str, str]], z: np.ndarray, results: Mapping[str, Any]) -> Songs:
+    def column(name: str) -> np.ndarray:
+        """As text; "" where a run of an earlier version has no such column."""
+        return np.array([row.get(name) or "" for row in rows], dtype=str)
+
+    def numbers(name: str) -> np.ndarray:
+        return np.array([float(value or math.nan) for value in column(name)])
+
+    path, artist, album, seconds = column("path"), column("artist"), column("album"), numbers("seconds")
+    clusters, confidence = np.array([int(row["cluster"]) for row in rows]), numbers("confidence")
+    title, track_id = column("title"), np.array([row["track_id"] for row in rows])
+    about = zip(path.tolist(), title.tolist(), artist.tolist(), album.tolist(), seconds.tolist(), strict=True)
+    files = np.array([split_stretch(one)[0] for one in path], dtype=str)
+    group = np.where(column("group") != "", column("group"), np.where(files != "", files, track_id))
+    return Songs(
+        song=[make_song(*one) for one in about],
+        path=path,
+        artist=artist,
+        album=album,
+        seconds=seconds,
+        track_id=track_id,
+        group=group,
+        clusters=clusters,
+        names={one["cluster"]: one["name"] for one in results["clusters"]},
+        z=z,
+        xy=np.column_stack([numbers("x"), numbers("y")]),
+        confidence=confidence,
+        certainty=column("certainty").tolist(),
+        classes=column("class"),
+        tags=column("tags").tolist(),
+        later=np.zeros(len(rows), bool),
+    )

@@ -60,17 +60,22 @@ def test_clusters_are_described_by_what_the_store_has(root):
 
 def test_songs_have_their_tags_and_the_table_has_all(root, tmp_path):
     given = load(root)
-    tags = describe_songs(given)
+    tags = describe_songs(given.store, given.tracks)
     assert tags[0].startswith("harp 0.6") or tags[0].startswith("harp 0.7")
     assert tags[1] == ""  # none is strong
     assert tags[3] == ""  # none is known
     votes = np.tile([0.875, 0.125, 0.0], (60, 1))
     agreed = Consensus(np.zeros(60, np.int32), votes, votes[:, 0], np.ones(60, np.int32))
-    write_tracks(tmp_path, given, np.r_[-1, np.zeros(59, int)], agreed, None, {0: "harp, solo"}, tags)
+    write_tracks(
+        tmp_path, given, np.r_[-1, np.zeros(59, int)], agreed, None, {0: "harp, solo"}, tags, describe_certainty(agreed)
+    )
     with open(tmp_path / "tracks.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["cluster_name"] for row in rows] == ["", *["harp, solo"] * 59]
     assert [row["tags"] for row in rows] == tags
+    assert {(row["group"], row["certainty"]) for row in rows} == {
+        (track_id, "sure") for track_id in given.tracks.track_id
+    }
     assert {(row["consensus"], row["confidence"], row["second"]) for row in rows} == {("0", "0.875", "1")}
 
 
@@ -95,7 +100,7 @@ def test_columns_without_names_call_nothing(root):
     described = describe_clusters(given, given.data.x, np.asarray(given.truth), np.ones(3))
     assert [one["name"] for one in described][:2] != ["harp", "louder"]
     assert {reason["kind"] for one in described for reason in one["reasons"]} == {"word"}
-    assert describe_songs(given) == [""] * 60
+    assert describe_songs(given.store, given.tracks) == [""] * 60
 
 
 def test_a_block_that_lacks_songs_is_taken_for_what_it_has(root):
@@ -106,7 +111,7 @@ def test_a_block_that_lacks_songs_is_taken_for_what_it_has(root):
         root, Block("tags", block.track_id[rows], np.array(block.values[rows]), block.valid[rows], block.spec)
     )
     given = load(root)
-    assert describe_songs(given)[0] == ""
+    assert describe_songs(given.store, given.tracks)[0] == ""
     described = describe_clusters(given, given.data.x, np.asarray(given.truth), np.ones(3))
     assert described[0]["name"].startswith("harp")
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -20,8 +21,20 @@ def place(tmp_path):
     for i in range(40):
         path = music / f"artist {i % 10}" / f"song {i:02d}.mp3"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        about = {"title": f"Song {i}", "artist": f"Artist {i % 10}", "album": "Best of", "seconds": "100.0"}
+        path.write_bytes(os.urandom(100))
+        about = {
+            "title": f"Song {i}",
+            "artist": f"Artist {i % 10}",
+            "album": "Best of",
+            "seconds": str(100.0 + i // 30),
+        }
+        about |= {
+            "class": "slow" if i < 20 else "fast",
+            "x": float(i),
+            "y": 0.0,
+            "confidence": 0.5,
+            "certainty": "sure",
+        }
         rows.append({"track_id": f"t{i:02d}", "cluster": i // 10, **about, "path": path, "tags": ""})
     with open(run_dir / "tracks.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -65,6 +78,87 @@ def test_each_cluster_is_a_playlist_by_its_name(place):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert organize(place)[0] == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def table(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_songs_and_neighbours_are_tables_and_the_map_is_a_page(place):
+    rows = table(place / "run" / "tracks.csv")
+    rows[7]["title"] = "=HYPERLINK(1)"
+    with open(place / "run" / "tracks.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    code, _, err = organize(place)
+    assert code == 0, err
+    folder = place / "run" / "playlists"
+    found = table(folder / "songs.csv")
+    assert [row["track_id"] for row in found] == [f"t{i:02d}" for i in range(40)]
+    assert {(row["cluster_name"], row["new"], row["certainty"]) for row in found[30:]} == {
+        ("no clear character (3)", "0", "sure")
+    }
+    assert found[7]["title"] == "'=HYPERLINK(1)"  # no formula to a spreadsheet
+    near = table(folder / "neighbours.csv")
+    assert len(near) == 40 * 10
+    assert {row["neighbour"] for row in near if row["track_id"] == "t05"} == {f"t{i:02d}" for i in range(11)} - {"t05"}
+    page = (folder / "map.html").read_text()
+    assert "metal <b>" not in page
+    assert "Song 39" in page
+
+
+def test_files_are_followed_and_copies_listed_once(place):
+    folder, music = place / "run" / "playlists", place / "music"
+    shutil.copyfile(music / "artist 2" / "song 02.mp3", music / "artist 3" / "song 03.mp3")
+    assert organize(place)[0] == 0
+    assert sorted(songs(folder / "piano, solo.m3u8")) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    (music / "new").mkdir()
+    shutil.move(music / "artist 5" / "song 05.mp3", music / "new" / "renamed 05.mp3")
+    code, out, err = organize(place)
+    assert code == 0, err
+    assert "no file here" not in out
+    assert "../../music/new/renamed 05.mp3" in (folder / "piano, solo.m3u8").read_text()
+
+
+def test_the_next_run_keeps_names_and_files(place):
+    out = place / "lists"
+    assert organize(place, f"--out={out}")[0] == 0
+    path = out / "piano, solo.m3u8"
+    path.write_text(path.read_text() + "mine.mp3\n")
+    after = shutil.copytree(place / "run", place / "after")
+    rows = table(after / "tracks.csv")
+    for row in rows:  # the clusters in another order, two songs in another one, and other names
+        row["cluster"] = "2" if row["track_id"] in ("t00", "t01") else str(3 - int(row["cluster"]))
+    with open(after / "tracks.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    clusters = [{"cluster": number, "name": f"other {number}"} for number in range(4)]
+    (after / "metrics.json").write_text(json.dumps({"format": 3, "rows": [], "clusters": clusters}))
+    code, told, err = organize(place, f"--out={out}", run=after)
+    assert code == 0, err
+    assert "piano, solo.m3u8 was edited and stays as it is" in told
+    names = {"piano, solo", "metal -b-", "no clear character", "no clear character (3)"}
+    assert {path.stem for path in out.glob("*.m3u8")} == names
+    assert sorted(songs(out / "metal -b-.m3u8")) == [0, 1, *range(10, 20)]
+
+
+@pytest.mark.parametrize(
+    ("args", "rows"),
+    [
+        (["--path=*/song 0*"], range(10)),
+        (["--class=slow"], range(20)),
+        (["--seconds=101-200"], range(30, 40)),
+        (["--class=slow", "--class=fast", "--path=*/artist 7/*"], range(7, 40, 10)),
+    ],
+)
+def test_which_songs_may_be_taken(place, args, rows):
+    code, _, err = organize(place, *args)
+    assert code == 0, err
+    lists = (place / "run" / "playlists").glob("*.m3u8")
+    assert sorted(row for path in lists for row in songs(path)) == list(rows)
 
 
 def test_edits_stay_until_they_are_given_up(place):
@@ -128,6 +222,10 @@ def test_music_that_has_moved(place):
         (("--format=pls",), "--format=pls: choose from m3u8, xspf"),
         (("--minutes=1",), "no song is left by these limits"),
         (("--music_dir=/nowhere",), "there is no such folder"),
+        (("--audio_dir=/nowhere",), "--audio_dir=/nowhere: there is no such folder"),
+        (("--class=loud",), "--class=loud: the run has fast, slow"),
+        (("--seconds=60",), "--seconds=60: write the shortest and the longest, as 90-600"),
+        (("--seconds=1-2",), "none of the 40 songs is left by --path, --class and --seconds"),
     ],
 )
 def test_bad_input_gets_one_line(place, args, message):

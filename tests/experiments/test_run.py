@@ -77,6 +77,7 @@ def test_a_run_writes_what_it_promises(finished):
     assert "features: mfcc_mean, lyrics; the store lacks msd, mtt (python -m experiments.preprocess makes them" in out
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_taggers_features_where_they_are(place):
     root = make_store(place / "heard", tagger=True)
     code, out, err = script(

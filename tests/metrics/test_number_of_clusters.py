@@ -47,6 +47,7 @@ def test_right_on_mixtures(k, dimensions, apart, n, ks):
     assert found.reason.startswith(f"{k}: ")
 
 
+@pytest.mark.slow
 def test_right_on_twenty():
     z = mixture(20, 8, 8, 400)
     found = choose_k(z, surrogate=copula(z), ks=(10, 16, 19, 20, 21, 24), seed=0)
@@ -65,7 +66,15 @@ def structureless(name, rng, n=300):
     }[name]()
 
 
-@pytest.mark.parametrize("name", ["gaussian", "lognormal", "square", "ring", "heavy tails"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gaussian",
+        "lognormal",
+        "ring",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("square", "heavy tails")),
+    ],
+)
 def test_one_on_structureless_data(name):
     z = structureless(name, np.random.default_rng(0))
     found = choose_k(z, surrogate=copula(z), ks=(*FEW, 15, 20), seed=0)
@@ -73,6 +82,7 @@ def test_one_on_structureless_data(name):
     assert found.reason.startswith("one: no number of clusters is better by this test, for ")
 
 
+@pytest.mark.slow
 def test_clusters_whose_subsamples_agree_by_less_than_an_ari_of_0_8_are_found():
     """Twenty that nearly touch: the stability of no k is what an absolute line would ask for."""
     z = mixture(20, 8, 4, 400, seed=1)

@@ -229,7 +229,7 @@ UNEQUAL = songs_of(np.random.default_rng(0).integers(1, 9, size=40))  # few of a
 LONG_TAILED = songs_of(np.minimum(60, np.random.default_rng(1).pareto(1.2, size=60).astype(int) + 1))
 
 
-@pytest.mark.parametrize("loyalty", [1.0, 0.7], ids=["by song", "partly by song"])
+@pytest.mark.parametrize("loyalty", [1.0, pytest.param(0.7, marks=pytest.mark.slow)], ids=["by song", "partly by song"])
 @pytest.mark.parametrize("song", [FOUR, TEN, UNEQUAL, LONG_TAILED], ids=["four", "ten", "unequal", "long tailed"])
 def test_clusters_and_classes_by_song_that_have_nothing_to_do_with_each_other_are_at_chance(song, loyalty):
     """Taken for independent tracks they were beyond chance in 15 to 100 % of trials."""

@@ -25,7 +25,7 @@ def test_classes_that_are_apart_are_told_by_both():
     assert found["told"] == dict.fromkeys(range(5), True)
 
 
-@pytest.mark.parametrize(("name", "draws"), [("knn", 99), ("linear", 19)])
+@pytest.mark.parametrize(("name", "draws"), [("knn", 99), pytest.param("linear", 19, marks=pytest.mark.slow)])
 def test_shuffled_classes_are_at_chance(monkeypatch, name, draws):
     monkeypatch.setattr(probes, "SHUFFLES", dict.fromkeys(probes.SHUFFLES, 1) | {name: draws})
     beyond = told = 0

@@ -138,7 +138,7 @@ def test_what_a_track_lacks_is_not_looked_at(name, training):
         np.testing.assert_array_equal(moved.mean[-1], q.mean[-1])
 
 
-@pytest.mark.parametrize("name", MULTIMODAL)
+@pytest.mark.parametrize("name", ["poe_vae", pytest.param("attention_vae", marks=pytest.mark.slow)])
 def test_nothing_is_learned_from_what_is_missing(name):
     """No track has the second modality: its encoder and decoder stay as they were, and all stays finite."""
     model = small(name)

@@ -78,6 +78,7 @@ def song(path: Path, seed: int, seconds: float) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_from_files_to_blocks(model, tmp_path):
     music, root = tmp_path / "music", tmp_path / "store"
     long, short = song(music / "long.wav", 0, 45.0), song(music / "short.wav", 1, 4.0)

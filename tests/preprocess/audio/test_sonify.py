@@ -19,7 +19,7 @@ def strongest(wave):
     return np.argmax(np.abs(np.fft.rfft(wave * np.hanning(len(wave))))) * RATE / len(wave)
 
 
-@pytest.mark.parametrize("hertz", [220, 440, 1500])
+@pytest.mark.parametrize("hertz", [220, *(pytest.param(hertz, marks=pytest.mark.slow) for hertz in (440, 1500))])
 def test_a_tone_comes_back_at_its_pitch_and_loudness(hertz):
     wave = sonify(log_mel(hertz), sample_rate=RATE, n_fft=N_FFT, hop_length=HOP)
     assert wave.dtype == np.float32
@@ -29,6 +29,7 @@ def test_a_tone_comes_back_at_its_pitch_and_loudness(hertz):
     np.testing.assert_array_equal(wave, again)
 
 
+@pytest.mark.slow
 def test_steps_of_a_folder_follow_one_another(tmp_path):
     import soundfile
 

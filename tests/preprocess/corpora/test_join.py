@@ -156,6 +156,7 @@ def noise(path: Path, seed: int) -> None:
     soundfile.write(path, np.random.default_rng(seed).uniform(-0.3, 0.3, 22_050), 22_050)
 
 
+@pytest.mark.slow
 def test_joined_blocks_stay_in_the_store_as_its_tracks_come_and_go(tmp_path):
     music, root = tmp_path / "music", tmp_path / "store"
     for seed, name in enumerate(("a", "b", "c")):

@@ -1,0 +1,204 @@
+"""Songs that come after a run: the preprocessing stage hears them as it heard the run's, the run's checkpoint encodes
+them, and they are placed among the run's songs. Nothing is trained.
+
+    <run>/new_songs/<folder>/   a store for each folder of new songs
+
+What is said of them is made anew of all these stores each time, so that songs which come in one go or in several end
+the same.
+"""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.cli.interrupt import check_stop
+from experiments.study import inputs
+from experiments.study.characters import describe_songs
+from experiments.study.plan import read_plan
+from experiments.study.run_files import read_metrics
+from experiments.study.songs import Songs, make_song
+from musiclust import checkpoint, store
+from musiclust.checkpoint import Checkpoint
+from musiclust.cluster import assigner
+from musiclust.errors import InputError
+from musiclust.listening.content import find_copies
+from musiclust.listening.placing import Placed, measure_reach, place
+from musiclust.population import encode_replica
+from musiclust.stretches import split_stretch
+from musiclust.types import Tracks
+
+FOLDER = "new_songs"
+_NEAREST = 3  # songs between which a new one is put on the map
+# Of a block's spec: what may differ between two stores whose values can be held against each other.
+_MEANINGLESS = frozenset({"description", "why", "units"})
+
+
+class Added(NamedTuple):
+    """songs: the run's, and after them those that came later. copies: how many of these were left out, being songs of
+    the run by their content. refused: how many fit none of the clusters."""
+
+    songs: Songs
+    copies: int
+    refused: int
+
+
+def hear_folder(run_dir: Path, folder: Path, cache_dir: str | None) -> None:
+    """Hears the songs of a folder as the run's were heard, in a process of its own; does only what is new.
+
+    Raises:
+      InputError: if the folder is not there, the run's features cannot be made of audio, or no song can be heard.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--audio_dir={folder}: there is no such folder")
+    specs = _read_specs(run_dir, _restore(run_dir))
+    name = hashlib.blake2b(str(folder.absolute()).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    root = run_dir / FOLDER / f"{folder.absolute().name or 'songs'}-{name}"
+    command = [sys.executable, "-m", "experiments.preprocess", "--corpus=folder", f"--audio_dir={folder.absolute()}"]
+    command += [f"--store={root}", *_list_flags(specs), *([f"--cache_dir={cache_dir}"] if cache_dir else [])]
+    done = subprocess.run(command, check=False)
+    check_stop()
+    if done.returncode:
+        raise InputError(f"the songs of {folder} could not be heard: mend what is named above")
+
+
+def add_new_songs(run_dir: Path, songs: Songs) -> Added:
+    """The run's songs with all that were heard since by `hear_folder`; as they are where there were none.
+
+    Raises:
+      InputError: if new songs were heard otherwise than the run's, or the run has no checkpoint.
+    """
+    roots = sorted(path.parent for path in (run_dir / FOLDER).glob("*/tracks.csv"))
+    if not roots:
+        return Added(songs, 0, 0)
+    model = _restore(run_dir)
+    encoded = [_encode(run_dir, root, model) for root in roots]
+    files = [Path(split_stretch(path)[0]) for one in encoded for path in one.tracks.path.tolist()]
+    new = find_copies([*(song.path for song in songs.song), *files])[len(songs.song) :]
+    kept = new == np.arange(len(new)) + len(songs.song)
+    if not kept.any():
+        return Added(songs, len(kept), 0)
+    z = np.concatenate([one.z for one in encoded])[kept]
+    config = read_plan(run_dir).config
+    state = checkpoint.restore_arrays(run_dir / "checkpoints" / "clusters")
+    assigned = assigner(config.clusterer[0], state)(z.astype(np.float32))
+    placed = place(measure_reach(songs.z, songs.clusters, group=songs.group), z, assigned)
+    more = _describe(encoded, kept, songs, z, placed)
+    return Added(_append(songs, more), int((~kept).sum()), int((placed.clusters < 0).sum()))
+
+
+def _restore(run_dir: Path) -> Checkpoint:
+    return checkpoint.restore(run_dir / "checkpoints" / "model")
+
+
+def _read_specs(run_dir: Path, model: Checkpoint) -> dict[str, Mapping[str, Any]]:
+    """How the values of each block that the run was trained on came about.
+
+    Raises:
+      InputError: if the run does not know, or they cannot be made of audio.
+    """
+    specs = model.meta.get("specs")
+    if specs is None:  # a run of version 0.4 or before: its store knows, as long as it is there
+        home = read_plan(run_dir).store
+        if not (home / "tracks.csv").exists():
+            raise InputError(f"{run_dir} is of an earlier version, and its store {home} is gone: train the run anew")
+        specs = {name: store.load_block(home, name).spec for name in model.fusion.blocks}
+    strange = [name for name in model.fusion.blocks if not _is_heard(specs[name])]
+    if strange:
+        raise InputError(f"the run was trained on {', '.join(strange)}, which cannot be made of the audio of new songs")
+    return specs
+
+
+def _is_heard(spec: Mapping[str, Any]) -> bool:
+    return "extractor" in spec or str(spec.get("embedder", "")).startswith("sbert")
+
+
+def _list_flags(specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Flags of `experiments.preprocess` by which blocks come about as these did."""
+    networks = [one for one in specs.values() if "windows" in one]
+    found = {f"--windows={one['windows']}" for one in networks}
+    found |= {f"--librosa_windows={one['clip_windows']}" for one in specs.values() if "clip_windows" in one}
+    found |= {f"--embedding=clap:{one['model']}" for one in networks if "model" in one}
+    found |= {f"--embedder={one['embedder']}" for one in specs.values() if "embedder" in one}
+    if not any("weights" in one for one in networks):
+        found.add("--tagger=none")
+    if any(name.endswith("_pool") for name in specs):
+        found.add("--tagger_pools")
+    return sorted(found)
+
+
+class _Encoded(NamedTuple):
+    tracks: Tracks
+    z: np.ndarray
+    tags: list[str]
+
+
+def _encode(run_dir: Path, root: Path, model: Checkpoint) -> _Encoded:
+    """The songs of a store in the latent space of the run's shown replica."""
+    specs = _read_specs(run_dir, model)
+    there = store.block_names(root)
+    for name, spec in specs.items():
+        if name not in there:
+            raise InputError(f"{root} has no {name}, on which the run was trained: delete it and hear its songs again")
+        made = store.load_block(root, name).spec
+        if differing := sorted(key for key in spec if key not in _MEANINGLESS and made.get(key) != spec[key]):
+            key = differing[0]
+            raise InputError(
+                f"{root}: {name} has {key} {made.get(key)!r} and the run's has {spec[key]!r}, so that they cannot be "
+                "held against each other: preprocess the run's own songs anew, and train the run anew"
+            )
+    given = inputs.load(inputs.for_other_store(read_plan(run_dir).config, root), root, model.fusion)
+    if given.data.cond.shape[1] != model.conditions:
+        raise InputError(f"the run was told classes of each song ({model.conditions} numbers), and new songs have none")
+    q = encode_replica(model.model, model.states, read_metrics(run_dir)["chosen"], given.data)
+    return _Encoded(given.tracks, q.mean.astype(np.float64), describe_songs(root, given.tracks))
+
+
+def _describe(encoded: list[_Encoded], kept: np.ndarray, songs: Songs, z: np.ndarray, placed: Placed) -> Songs:
+    """The new songs, in the order of their stores, as songs of the run are described."""
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([one.tracks.meta[name] for one in encoded])[kept]
+
+    path = np.concatenate([one.tracks.path for one in encoded])[kept]
+    title, artist, album, seconds = map(column, ("title", "artist", "album", "duration"))
+    about = zip(path.tolist(), title.tolist(), artist.tolist(), album.tolist(), seconds.tolist(), strict=True)
+    far = placed.clusters < 0
+    nearest = [songs.names.get(int(number), "") or f"cluster {number}" for number in placed.nearest_cluster]
+    return songs._replace(
+        song=[make_song(*one) for one in about],
+        path=path,
+        artist=artist,
+        album=album,
+        seconds=seconds.astype(np.float64),
+        # A song of the run may have the name of a new one: the path tells them apart.
+        track_id=path,
+        group=path,
+        clusters=placed.clusters,
+        z=z,
+        xy=songs.xy[placed.neighbours[:, :_NEAREST]].mean(axis=1),
+        confidence=placed.confidence,
+        certainty=[
+            f"fits none; nearest is {name}" if none else f"{share:.0%} of its neighbours are in it"
+            for none, name, share in zip(far, nearest, placed.confidence, strict=True)
+        ],
+        classes=np.full(len(path), ""),
+        tags=[tag for tag, keep in zip([tag for one in encoded for tag in one.tags], kept, strict=True) if keep],
+        later=np.ones(len(path), bool),
+    )
+
+
+def _append(songs: Songs, more: Songs) -> Songs:
+    """Both one after the other; they have the same names of clusters."""
+    arrays = (
+        *("path", "artist", "album", "seconds", "track_id", "group", "clusters"),
+        *("z", "xy", "confidence", "classes", "later"),
+    )
+    return songs._replace(
+        **{name: np.concatenate([getattr(songs, name), getattr(more, name)]) for name in arrays},
+        **{name: getattr(songs, name) + getattr(more, name) for name in ("song", "certainty", "tags")},
+    )

@@ -1,0 +1,102 @@
+"""What `experiments.organize` writes of the songs beside playlists.
+
+songs.csv        each song: its cluster, how sure that is, whether it came later, and what is known of it
+neighbours.csv   the songs nearest to each in the latent space, the nearest first
+map.html         the map, with the player
+"""
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from experiments.cli.console import print_line
+from experiments.study.kept_names import write_record
+from experiments.study.lists import UNPLACED, cluster_names
+from experiments.study.songs import Songs
+from musiclust import store
+from musiclust.embedding import trustworthiness
+from musiclust.listening.spreadsheet import plain_cell
+from musiclust.report.map import MapSongs, write_map_page
+from musiclust.report.typical import find_examples
+
+_NEIGHBOURS = 10
+_TYPICAL = 8
+_COLUMNS = (
+    *("track_id", "cluster", "cluster_name", "confidence", "certainty", "new", "x", "y"),
+    *("title", "artist", "album", "seconds", "class", "tags", "path"),
+)
+
+
+def write_songs(out: Path, songs: Songs) -> None:
+    """Writes songs.csv, neighbours.csv, map.html where the run has a map, and the record of names."""
+    names = cluster_names(songs)
+    with store.atomic(out / "songs.csv") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for row, song in enumerate(songs.song):
+            number = int(songs.clusters[row])
+            told = (songs.certainty[row], song.title, song.artist, song.album, songs.classes[row], songs.tags[row])
+            certainty, title, artist, album, name, tags = map(plain_cell, told)
+            place = [_number(value, 4) for value in songs.xy[row]]
+            where = [plain_cell(songs.track_id[row]), number, plain_cell(names.get(number, ""))]
+            sure = [_number(songs.confidence[row], 3), certainty, int(songs.later[row])]
+            about = [title, artist, album, _number(song.seconds, 3), name, tags, plain_cell(songs.path[row])]
+            writer.writerow([*where, *sure, *place, *about])
+    _write_neighbours(out / "neighbours.csv", songs)
+    _write_map(out / "map.html", songs, names)
+    write_record(out, songs)
+
+
+def _write_neighbours(path: Path, songs: Songs) -> None:
+    count = min(_NEIGHBOURS + 1, len(songs.z))
+    distance, rows = NearestNeighbors(n_neighbors=count).fit(songs.z).kneighbors(songs.z)
+    with store.atomic(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(("track_id", "neighbour", "distance"))
+        for row in range(len(songs.z)):
+            others = [(near, far) for near, far in zip(rows[row], distance[row], strict=True) if near != row]
+            for near, far in others[:_NEIGHBOURS]:
+                ids = plain_cell(songs.track_id[row]), plain_cell(songs.track_id[near])
+                writer.writerow([*ids, f"{far:.6g}"])
+
+
+def _write_map(path: Path, songs: Songs, names: dict[int, str]) -> None:
+    if not np.isfinite(songs.xy).all():
+        print_line("the run has no map (pip install 'musiclust[viz]', then run anew): there is no map.html")
+        return
+    columns: dict[str, np.ndarray] = {"how sure": songs.confidence, "seconds": songs.seconds}
+    if (songs.classes != "").any():
+        columns["class"] = songs.classes
+    settled = ~songs.later
+    write_map_page(
+        path,
+        MapSongs(
+            xy=songs.xy,
+            title=[song.called for song in songs.song],
+            artist=songs.artist,
+            path=songs.path,
+            seconds=songs.seconds,
+            clusters=songs.clusters,
+            cluster_names=[f"{number}: {name}" for number, name in names.items()],
+            certainty=songs.certainty,
+            tags=songs.tags,
+            columns=columns,
+            typical={
+                one.cluster: np.flatnonzero(settled)[one.typical].tolist()
+                for one in find_examples(
+                    songs.z[settled], songs.clusters[settled], group=songs.group[settled], typical=_TYPICAL
+                )
+            },
+            fresh=songs.later,
+            no_cluster=UNPLACED if songs.later.any() else "noise",
+        ),
+        heading=f"{len(songs.song):,} songs",
+        trustworthiness=trustworthiness(songs.z[settled], songs.xy[settled], seed=0),
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else ""
