@@ -20,6 +20,7 @@ from absl import flags
 
 from experiments.cli.console import console, print_line
 from experiments.cli.program import run
+from experiments.cli.progress import Report, show_progress
 from experiments.study.run_files import read_metrics
 from experiments.study.songs import Songs, read_songs
 from musiclust import store
@@ -49,7 +50,14 @@ def main(argv: list[str]) -> int:
     if len(argv) != 3:
         raise InputError(f"give the folders of two finished runs, not {len(argv) - 1}: runs/a runs/b")
     folders = [Path(name).expanduser() for name in argv[1:]]
+    with show_progress() as report:
+        return _compare(folders, report)
+
+
+def _compare(folders: Sequence[Path], report: Report) -> int:
+    report("comparing", 0, 3)
     a, b = map(read_songs, folders)
+    report("comparing", 1, 3)
     before, after = (_read_side(folder, songs) for folder, songs in zip(folders, (a, b), strict=True))
     if before.name == after.name:
         before, after = before._replace(name=f"{before.name} (a)"), after._replace(name=f"{after.name} (b)")
@@ -65,6 +73,7 @@ def main(argv: list[str]) -> int:
     only_b = [row for track_id, row in rows[1].items() if track_id not in rows[0]]
     change = compare_partitions(a.clusters[here], b.clusters[there])
     order = rank_moves(change.moved, a.clusters[here], b.clusters[there], a.z[here], b.z[there])
+    report("comparing", 2, 3)
     moved = [
         MovedSong(a.song[here[i]].called, a.song[here[i]].artist, int(a.clusters[here[i]]), int(b.clusters[there[i]]))
         for i in order
@@ -84,6 +93,7 @@ def main(argv: list[str]) -> int:
             only_after=_called(b, only_b),
         )
 
+    report("comparing", 3, 3)
     console.print(scores_table(scores, before.name, after.name))
     console.print(pairs_table(change, before, after))
     for sentence in describe_change(change, before, after):

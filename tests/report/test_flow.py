@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from test_change import side
 
+from benchmarks.browser import find_chromium, start_chromium
 from musiclust.metrics.matching import compare_partitions
 from musiclust.report.change import compare_scores
 from musiclust.report.flow import MOST_SONGS, MovedSong, lay_out, write_comparison
@@ -108,3 +109,24 @@ def test_long_lists_are_cut_and_say_so(tmp_path):
     assert "comparison.csv has the other 5 too" in text
     assert "comparison.csv has 7 more" in text
     assert "Songs that only b has" in text
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="needs chromium")
+@pytest.mark.parametrize(("wide", "dark"), [(390, False), (1200, True)])
+def test_a_browser_shows_the_diagram_as_wide_as_there_is_room(tmp_path, wide, dark):
+    write(tmp_path, [MovedSong("Song", "", 0, 1)])
+    with start_chromium(find_chromium()) as page:
+        page.show_as(wide, 900, dark=dark)
+        page.open(tmp_path / "page.html")
+        assert page.evaluate("document.documentElement.scrollWidth") == wide
+        # Each name stands beside its bar, and no two names overlap.
+        boxes = "[...document.querySelectorAll('{}')].map(e => e.getBoundingClientRect()).map(b => [b.top, b.bottom])"
+        names, bars = (np.array(page.evaluate(boxes.format(what))) for what in (".flow li", ".flow rect"))
+        assert len(names) == len(bars) == 9
+        assert np.abs(names.mean(axis=1) - bars.mean(axis=1)).max() < 1
+        sizes = "[e.scrollHeight, e.clientHeight, e.scrollWidth, e.clientWidth]"
+        text = page.evaluate(f"[...document.querySelectorAll('.flow li')].map(e => {sizes})")
+        assert all(high <= place + 1 and broad <= room + 1 for high, place, broad, room in text)
+        assert page.evaluate("document.querySelector('.flow svg').getBoundingClientRect().width") > wide / 5
+        assert page.addresses() == [(tmp_path / "page.html").as_uri()]
+        assert not page.errors()
