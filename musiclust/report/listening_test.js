@@ -82,6 +82,8 @@ function play(song) {
     return;
   }
   players.forEach((other, i) => i === song || other.pause());
+  heard[song] = true;
+  if (!broken[song]) say("");
   const [begin, end] = stretch(clip(song));
   if (player.ended || player.currentTime >= end - 0.1 || player.currentTime < begin) player.currentTime = begin;
   player.play().catch(() => {});  // the "error" event tells of a file that cannot be played
@@ -98,10 +100,6 @@ function answer(place) {
 players.forEach((player, song) => {
   player.addEventListener("play", () => draw(song));
   player.addEventListener("pause", () => draw(song));
-  player.addEventListener("playing", () => {
-    heard[song] = true;
-    say("");
-  });
   player.addEventListener("timeupdate", () => {
     if (state === null || state.next >= trials.length) return;
     const [begin, end] = stretch(clip(song)), stop = Math.min(end, player.duration || Infinity);
@@ -128,7 +126,7 @@ at("start-form").addEventListener("submit", event => {
 
 at("answer-form").addEventListener("submit", event => {
   event.preventDefault();
-  const missing = LETTERS.filter((_, song) => !heard[song]);
+  const missing = LETTERS.filter((_, song) => !heard[song] || broken[song]);
   const chosen = choices.findIndex(choice => choice.checked);
   if (missing.length) say(`Listen to ${missing.join(" and ")} first.`);
   else if (chosen < 0) say("Choose the song that does not belong.");

@@ -142,7 +142,7 @@ def hear(page):
     """Hears all three songs by the keyboard."""
     for key, letter in zip("123", "ABC", strict=True):
         page.press(key)
-        page.wait_until(f"document.querySelectorAll('audio')['{'ABC'.index(letter)}'].played.length > 0")
+        page.wait_until(f"document.querySelectorAll('audio')[{'ABC'.index(letter)}].currentTime > 0")
 
 
 def hidden(page, name):
