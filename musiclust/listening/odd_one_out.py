@@ -24,6 +24,7 @@ from scipy.stats import t as student
 
 from musiclust import store
 from musiclust.errors import InputError
+from musiclust.metrics.intervals import holm
 from musiclust.types import AnyArray
 
 SONGS = 3  # of a trial
@@ -100,8 +101,11 @@ class ListeningScores(NamedTuple):
         draw of trials. With several it is that of the mean of the listeners, what another listener would be expected
         to reach: Student's t over the listeners, or Wilson's over all answers where that is wider, because a few
         listeners can happen to agree.
+      together: of all answers, with Wilson's interval: what these listeners would reach in another draw of trials.
       by_cluster: of the trials in which two songs are of that cluster, Wilson's interval over the answers. It takes
         the answers of several listeners to one trial for independent, which they are not quite.
+      heard: clusters in whose trials the odd song was found more often than by guessing, at a level of 5 % for all of
+        them together (Holm 1979).
       by_listener: of each listener, Wilson's interval over the trials.
       checks: of each listener's check trials, likewise. Guessing is all that anybody can do there.
       suspicious: listeners that found the odd one of the checks more often than guessing does in 19 of 20 cases.
@@ -109,7 +113,9 @@ class ListeningScores(NamedTuple):
     """
 
     overall: Rate
+    together: Rate
     by_cluster: dict[int, Rate]
+    heard: list[int]
     by_listener: dict[str, Rate]
     checks: dict[str, Rate]
     suspicious: list[str]
@@ -251,12 +257,17 @@ def score_answers(trials: Sequence[Trial], answers: Sequence[Answers]) -> Listen
         raise InputError("the answers hold no answer to a trial of the test")
     by_listener = {name: _rate([found for trial, found in rows if not trial.check]) for name, rows in right.items()}
     checks = {name: _rate([found for trial, found in rows if trial.check]) for name, rows in right.items()}
+    by_cluster = {
+        cluster: _rate([found for trial, found in heard if trial.cluster == cluster])
+        for cluster in sorted({trial.cluster for trial, _ in heard})
+    }
+    p_values = holm([_p_guessing(rate) for rate in by_cluster.values()])
+    together = _rate([found for _, found in heard])
     return ListeningScores(
-        _pool(_rate([found for _, found in heard]), [rate.accuracy for rate in by_listener.values() if rate.answers]),
-        {
-            cluster: _rate([found for trial, found in heard if trial.cluster == cluster])
-            for cluster in sorted({trial.cluster for trial, _ in heard})
-        },
+        _pool(together, [rate.accuracy for rate in by_listener.values() if rate.answers]),
+        together,
+        by_cluster,
+        [cluster for cluster, p in zip(by_cluster, p_values, strict=True) if p <= 1 - LEVEL],
         by_listener,
         checks,
         [name for name, rate in checks.items() if rate.answers and _p_guessing(rate) <= 1 - LEVEL],

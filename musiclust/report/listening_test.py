@@ -109,6 +109,9 @@ def read_scores(scores: ListeningScores) -> list[str]:
     )
     if rate.audible:
         verdict = "So the clusters can be heard."
+    elif scores.together.audible:
+        own = _interval(scores.together)
+        verdict = f"These listeners hear the clusters ({own} for them); that another one would is not shown."
     elif rate.high < GUESSING:
         verdict = "That is less often than guessing: listeners heard something else than the clusters."
     else:
@@ -143,7 +146,7 @@ def heard_clusters_table(scores: ListeningScores, names: Mapping[int, str]) -> T
         table.add_column(title, justify="right")
     table.add_column("heard", overflow="fold")
     for cluster, rate in sorted(scores.by_cluster.items(), key=lambda item: -item[1].accuracy):
-        heard = "yes" if rate.audible else "not shown"
+        heard = "yes" if cluster in scores.heard else "not shown"
         table.add_row(cluster_title(cluster, names.get(cluster) or NO_CHARACTER), *_cells(rate), heard)
     return table
 

@@ -117,6 +117,8 @@ def test_scores_by_cluster_and_listener():
     assert scores.overall == scores.by_listener["Ada"]
     assert {code: rate.accuracy for code, rate in scores.by_cluster.items()} == {0: 1.0, 1: 1.0, 2: 1.0, 3: 0.0}
     assert scores.by_cluster[3].answers == 12
+    assert scores.heard == [0, 1, 2]
+    assert scores.together == scores.overall
     assert (scores.checks["Ada"].found, scores.checks["Ada"].answers) == (0, 12)
     assert scores.suspicious == []
     assert scores.seconds == {"Ada": 4.0}
@@ -227,3 +229,11 @@ def test_answers_are_read_and_foreign_ones_refused(tmp_path):
         read_answers(path, key)
     with pytest.raises(InputError, match="is not there"):
         read_answers(tmp_path / "none.json", key)
+
+
+def test_of_many_clusters_none_is_heard_by_guessing():
+    clusters = np.repeat(np.arange(20), 6)
+    trials = draw_trials(clusters, seed=0, trials=150)
+    rng = np.random.default_rng(1)
+    guesses = [Answers("x", {one.trial: int(rng.integers(3)) for one in trials}, {}) for _ in range(100)]
+    assert sum(bool(score_answers(trials, [one]).heard) for one in guesses) <= 8

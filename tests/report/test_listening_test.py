@@ -114,7 +114,9 @@ def test_sentences_and_tables_say_what_was_heard():
     assert read_scores(score_answers(trials, [wrong]))[0].endswith("heard something else than the clusters.")
     both = score_answers(trials, [right, wrong])
     assert "95 % interval for another listener 0 to 100 %" in read_scores(both)[0]
-    assert read_scores(both)[0].endswith("it is not shown that the clusters can be heard.")
+    assert read_scores(both)[0].endswith("(40 to 60 % for them); that another one would is not shown.")
+    half = Answers("Cy", {one.trial: (one.odd + i % 3) % 3 for i, one in enumerate(trials)}, {})
+    assert read_scores(score_answers(trials, [half]))[0].endswith("it is not shown that the clusters can be heard.")
     thief = Answers("Eve", {one.trial: one.odd for one in trials}, {})
     assert read_scores(score_answers(trials, [thief]))[1] == (
         "Eve found 12 of 12 odd songs that nobody can hear: has Eve seen the key?"
