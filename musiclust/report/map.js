@@ -146,7 +146,9 @@ function startMap() {
     byId("map-clear").hidden = !rows;
     byId("map-note").textContent = "";
     if (player) {
-      for (const id of ["map-listen", "map-save"]) byId(id).disabled = rows !== null && !rows.some(songs.hasFile);
+      const silent = rows !== null && !rows.some(songs.hasFile);
+      byId("map-listen").disabled = silent;
+      if (!songs.within) byId("map-save").disabled = silent;
     }
   }
 
@@ -189,7 +191,7 @@ function startMap() {
   byId("map-clear").addEventListener("click", clearChosen);
   if (player) {
     byId("map-listen").addEventListener("click", () => player.playThrough(choice.rowsOrAll()));
-    byId("map-save").addEventListener("click", savePlaylist);
+    if (!songs.within) byId("map-save").addEventListener("click", savePlaylist);
   }
 
   search.addEventListener("focus", () => setTimeout(() => choice.prepare()));

@@ -52,6 +52,8 @@ class MapSongs(NamedTuple):
       typical: rows of the most typical songs of a cluster, the most typical first.
       fresh: (N,) bool, those that came after the others were clustered; None for none.
       no_cluster: what those in no cluster are called.
+      previews: MP3s that are played instead of the files, as `preprocess.audio.previews.make_preview` makes them, b""
+        where there is none. The page then holds all that it plays, and neither paths nor a way to save playlists.
     """
 
     xy: AnyArray
@@ -67,6 +69,7 @@ class MapSongs(NamedTuple):
     typical: Mapping[int, Sequence[int]] = {}
     fresh: AnyArray | None = None
     no_cluster: str = "noise"
+    previews: Sequence[bytes] | None = None
 
 
 def song_map(songs: MapSongs, page_dir: Path) -> str:
@@ -82,10 +85,10 @@ def song_map(songs: MapSongs, page_dir: Path) -> str:
       ValueError: if the songs' columns differ in length, a place is not finite, or a cluster has no name.
     """
     data = _pack(songs, page_dir)
-    audio = any(map(str, songs.path))
+    audio = any(songs.path if songs.previews is None else songs.previews)
     listen = '<button type="button" id="map-listen">Listen through</button>'
     save = '<button type="button" id="map-save">Save .m3u8</button>'
-    fragment = Template(_read("map.html")).substitute(actions=listen + save if audio else "")
+    fragment = Template(_read("map.html")).substitute(actions=(listen + save * (songs.previews is None)) * audio)
     player = _read("map_player.html") if audio else ""
     return (
         f"{fragment}{player}"
@@ -171,7 +174,8 @@ def _pack(songs: MapSongs, page_dir: Path) -> dict[str, Any]:
     count, names = len(songs.title), list(map(str, songs.cluster_names))
     fresh = np.zeros(count, bool) if songs.fresh is None else np.asarray(songs.fresh, dtype=bool)
     own = {name: getattr(songs, name) for name in ("artist", "path", "seconds", "clusters", "certainty", "tags")}
-    for name, column in {**own, **songs.columns, "fresh": fresh}.items():
+    previews = [b""] * count if songs.previews is None else songs.previews
+    for name, column in {**own, **songs.columns, "fresh": fresh, "previews": previews}.items():
         if len(column) != count:
             raise ValueError(f"{count} titles, but {name} has {len(column)} rows")
     if xy.shape != (count, 2) or not np.isfinite(xy).all():
@@ -182,7 +186,7 @@ def _pack(songs: MapSongs, page_dir: Path) -> dict[str, Any]:
         {"name": "cluster", "none": songs.no_cluster, "names": names, "codes": _array(clusters.astype(np.int32))}
     ]
     colourings += [_colouring(name, column) for name, column in songs.columns.items()]
-    folders, names_of_files = _split_paths(songs.path, page_dir)
+    folders, names_of_files = _split_paths([""] * count if songs.previews else songs.path, page_dir)
     spread = xy - xy.min(axis=0, initial=np.inf) if count else xy
     tags = [[part for part in str(one).split(", ") if part] for one in songs.tags]
     words = _code([part for one in tags for part in one])
@@ -194,7 +198,8 @@ def _pack(songs: MapSongs, page_dir: Path) -> dict[str, Any]:
         "tags": {**words, "ends": _array(np.cumsum([len(one) for one in tags]).astype(np.int32))},
         "folder": _code(folders),
         "file": [_shorten(name, str(title)) for name, title in zip(names_of_files, songs.title, strict=True)],
-        "root": Path(os.path.abspath(page_dir)).as_posix(),
+        "root": "" if songs.previews else Path(os.path.abspath(page_dir)).as_posix(),
+        "previews": [base64.b64encode(preview).decode() for preview in songs.previews or ()],
         "seconds": _array(np.asarray(songs.seconds, dtype=np.float32)),
         "fresh": np.flatnonzero(fresh).tolist(),
         "typical": {str(cluster): list(map(int, rows)) for cluster, rows in songs.typical.items()},

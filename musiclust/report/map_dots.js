@@ -1,5 +1,5 @@
 // How the dots look, and how they come onto a canvas.
-// A dot is drawn once for each colour, shape and size, and then stamped pixel by pixel: 100,000 dots in a frame's time,
+// A dot is drawn once for each colour, shape and size, and then stamped pixel by pixel: 100,000 dots take some tens of milliseconds,
 // with no help of a graphics card.
 
 const VIRIDIS = [

@@ -5,7 +5,7 @@ class Player {
   constructor(songs, audio, now, steps, changed) {
     Object.assign(this, {songs, audio, now, steps, changed, playing: -1, queue: [], at: 0});
     audio.addEventListener("error", () => {
-      if (audio.hasAttribute("src")) now.textContent = `${songs.called(this.playing)}: cannot be played here (${audio.src})`;
+      if (audio.hasAttribute("src")) now.textContent = `${songs.called(this.playing)}: cannot be played here (${audio.src.slice(0, 300)})`;
     });
     audio.addEventListener("ended", () => this.step(1));
     // A stretch of a file ends in a pause, which nobody but the browser can have made there.

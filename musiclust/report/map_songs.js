@@ -33,7 +33,9 @@ function readSongs(text) {
     for (let at = i ? tagEnds[i - 1] : 0; at < tagEnds[i]; at++) words.push(data.tags.names[tagCodes[at]]);
     return words.join(", ");
   };
-  const hasFile = i => data.file[i] !== "", anyFile = data.file.some(name => name !== "");
+  const within = data.previews.length > 0;  // what is played lies within the page
+  const sounds = within ? data.previews : data.file;
+  const hasFile = i => sounds[i] !== "", anyFile = sounds.some(sound => sound !== "");
   // A delete character stands for the title, two for itself.
   const nameOf = i => data.file[i].replace(/\x7f\x7f?/g, found => found.length > 1 ? "\x7f" : data.title[i]);
   const colourings = data.colourings.map(one => one.codes
@@ -42,7 +44,7 @@ function readSongs(text) {
   return {
     count, x, y, artist, certainty, tags, hasFile, colourings, fresh,
     newCount: data.fresh.length,
-    anyFile,
+    anyFile, within,
     title: i => data.title[i],
     seconds: i => seconds[i],
     typical: data.typical,
@@ -50,7 +52,7 @@ function readSongs(text) {
     called: i => [data.title[i], artist(i)].filter(part => part).join(" \u2013 "),
     // The file as it is called on disk, from the page's folder; without the stretch of it that the song may be.
     file: i => folder(i) + splitStretch(nameOf(i))[0],
-    address: i => hasFile(i) ? audioAddress(folder(i) + nameOf(i), data.root) : "",
+    address: i => !hasFile(i) ? "" : within ? `data:audio/mpeg;base64,${data.previews[i]}` : audioAddress(folder(i) + nameOf(i), data.root),
     end: i => splitStretch(nameOf(i))[2],
     // What is to be said of a song, [name or "", text] each: its cluster, how sure, its tags and the other columns.
     facts: i => [

@@ -139,6 +139,7 @@ def test_a_failure_leaves_the_old_page(tmp_path):
         ({"artist": ["Bach"]}, "3 titles, but artist has 1 rows"),
         ({"columns": {"year": [1]}}, "3 titles, but year has 1 rows"),
         ({"fresh": np.array([True])}, "3 titles, but fresh has 1 rows"),
+        ({"previews": [b""]}, "3 titles, but previews has 1 rows"),
         ({"xy": np.zeros((2, 2))}, r"xy has shape \(2, 2\)"),
         ({"xy": np.full((3, 2), np.nan)}, "every place must be finite"),
     ],

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.browser import find_chromium, start_chromium
 from musiclust.listening.playlists import Song, format_m3u8
+from musiclust.preprocess.audio.previews import make_preview
 from musiclust.report.map import MapSongs, write_map_page
 from musiclust.stretches import split_stretch
 
@@ -422,4 +423,22 @@ def test_many_songs_are_few_elements(browser, tmp_path):
     about = browser.evaluate("(e => [e.ariaPosInSet, e.ariaSetSize])(document.querySelector('[aria-selected=true]'))")
     assert about == ["20000", "20000"]
     assert not browser.evaluate("document.querySelectorAll('audio, #map-save').length")
+    assert not browser.errors()
+
+
+def test_a_page_with_previews_needs_no_file(browser, place, tmp_path):
+    songs = make_songs(place)
+    previews = [make_preview(path) if path else b"" for path in songs.path]
+    assert all(preview[:1] == b"\xff" for preview in previews if preview)  # frames of MPEG
+    write_map_page(tmp_path / "map.html", songs._replace(previews=previews), heading="Songs")
+    assert str(place) not in (tmp_path / "map.html").read_text()
+    browser.show_as(1200, 900)
+    browser.open(tmp_path / "map.html")
+    for song in (0, 5):
+        browser.click(*where(browser, song))
+        assert playing(browser).startswith("data:audio/mpeg;base64,")
+    browser.click(*where(browser, 3))
+    assert text(browser, "song-now").endswith("no audio file")
+    assert not browser.evaluate("document.querySelectorAll('#map-save').length")
+    browser.press("Escape")
     assert not browser.errors()
