@@ -35,7 +35,7 @@ def write_report(
     names = {one["cluster"]: one["name"] for one in results["clusters"]}
     tags, agreed = describe_songs(inputs.store, inputs.tracks), scored.votes.consensus
     certainty = describe_certainty(agreed)
-    if not all(importlib.util.find_spec(name) for name in ("matplotlib", "plotly", "jinja2")):
+    if not all(importlib.util.find_spec(name) for name in ("matplotlib", "jinja2")):
         write_tracks(run_dir, inputs, clusters, agreed, None, names, tags, certainty)
         return None
     from musiclust import embedding
@@ -55,6 +55,8 @@ def write_report(
         classes=inputs.classes,
         song_tags=tags,
         certainty=certainty,
+        columns={"confidence": agreed.confidence},
+        trustworthiness=embedding.trustworthiness(scored.posterior.mean, xy, seed=0),
     )
     return run_dir / "report.html"
 
