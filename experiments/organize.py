@@ -186,7 +186,7 @@ def _write_test(out: Path, songs: Songs) -> None:
         track_id=songs.track_id,
         seconds=songs.seconds,
         names=songs.names,
-        group=songs.artist,
+        group=songs.group,
         trials=_LISTENING_TEST.value,
         force=_FORCE.value,
     )
