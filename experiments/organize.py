@@ -18,9 +18,11 @@ from absl import flags
 
 from experiments.cli.console import console, print_line
 from experiments.cli.program import run
+from experiments.study.heard import read_heard
 from experiments.study.kept_names import keep_names
-from experiments.study.lists import Choice, Limits, list_alike, list_clusters, list_path
+from experiments.study.lists import Choice, Limits, list_alike, list_by_words, list_clusters, list_path
 from experiments.study.moved import follow
+from experiments.study.new_stores import find_stores
 from experiments.study.song_files import write_songs
 from experiments.study.songs import Songs, read_songs
 from musiclust.errors import InputError
@@ -33,7 +35,15 @@ _AUDIO_DIR = flags.DEFINE_multi_string(
     "audio_dir", None, "Folder of new songs, which are heard and placed in the run's clusters; several."
 )
 _OUT = flags.DEFINE_string("out", None, "Folder to write; by default playlists/ in the run.")
-_LIKE = flags.DEFINE_multi_string("like", None, "Song, by file, track_id or title, that others shall be like; several.")
+_LIKE = flags.DEFINE_multi_string(
+    "like",
+    None,
+    "Song, by file, track_id or title, that others shall be like; several. Or words, as 'calm piano', where the run's "
+    "store was preprocessed with --embedding.",
+)
+_EMBEDDING = flags.DEFINE_string(
+    "embedding", "", "CLAP model, as clap:<folder>, that hears new songs and reads words; by default the store's own."
+)
 _FROM = flags.DEFINE_string("from", None, "Song, by file, track_id or title, at which a path begins.")
 _TO = flags.DEFINE_string("to", None, "Song at which the path ends.")
 _SONGS = flags.DEFINE_integer("songs", 0, "Most songs of a playlist; 0 for all, 30 where --like or --from is given.", 0)
@@ -59,7 +69,7 @@ _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
 )
 FLAG_GROUPS = {
-    "Input": ("run", "audio_dir", "music_dir"),
+    "Input": ("run", "audio_dir", "music_dir", "embedding"),
     "Playlists": ("like", "from", "to", "songs", "minutes", "per_artist", "per_album", "apart"),
     "Which songs": ("path", "class", "seconds"),
     "Listening test": ("listening_test",),
@@ -115,14 +125,14 @@ def _find_music(run_dir: Path, songs: Songs) -> tuple[Songs, Path]:
 def _with_new_songs(run_dir: Path, songs: Songs) -> Songs:
     """The run's songs, and all that were placed among them by this command or one before."""
     folders = [Path(folder).expanduser() for folder in _AUDIO_DIR.value or ()]
-    if not folders and not (run_dir / "new_songs").is_dir():
+    if not folders and not find_stores(run_dir):
         return songs
     from experiments.study.jax_setup import set_up_jax
     from experiments.study.new_songs import add_new_songs, hear_folder
 
     set_up_jax(_CACHE_DIR.value)
     for folder in folders:
-        hear_folder(run_dir, folder, _CACHE_DIR.value)
+        hear_folder(run_dir, folder, embedding=_EMBEDDING.value, cache_dir=_CACHE_DIR.value)
     added = add_new_songs(run_dir, songs)
     told = f"{added.songs.later.sum()} new songs, of which {added.refused} fit no cluster"
     print_line(f"{told}; {added.copies} more are in the collection already" if added.copies else told)
@@ -156,12 +166,31 @@ def _make_lists(songs: Songs, choice: Choice) -> dict[str, list[int]]:
     if _LIKE.value:
         if _FROM.value or _TO.value:
             raise InputError("--like and --from ... --to are two playlists: give one of them")
+        if len(_LIKE.value) == 1 and not songs.has(_LIKE.value[0]):
+            return list_by_words(songs, choice, limits, _LIKE.value[0], _rank_by_words(songs, _LIKE.value[0]))
         return list_alike(songs, choice, limits, _LIKE.value)
     if _FROM.value and _TO.value:
         return list_path(songs, choice, limits, _FROM.value, _TO.value)
     if _FROM.value or _TO.value:
         raise InputError("a path needs both ends: --from=... --to=...")
     return list_clusters(songs, choice, limits)
+
+
+def _rank_by_words(songs: Songs, words: str) -> np.ndarray:
+    """Rows of the songs that CLAP has heard, those first that fit the words best.
+
+    Raises:
+      InputError: if the run's store has no CLAP block, or another model made it.
+    """
+    from musiclust.preprocess.audio.ask_words import rank_by_words
+
+    heard = read_heard(Path(_RUN.value).expanduser(), songs)
+    if heard is None:
+        raise InputError(
+            f"the run has no song {words!r} (give its file, its track_id or its title), and it cannot be asked for in "
+            "words, since its store has no block of CLAP (preprocess with --embedding)"
+        )
+    return rank_by_words(heard, words, embedding=_EMBEDDING.value, tell=print_line)
 
 
 def _write_playlists(out: Path, songs: Songs, lists: dict[str, list[int]], root: Path, *, keep_others: bool) -> None:

@@ -69,6 +69,12 @@ def list_alike(songs: Songs, choice: Choice, limits: Limits, wanted: list[str]) 
     return {f"like {' and '.join(songs.song[seed].called for seed in seeds)}": _smooth(songs, taken, limits)}
 
 
+def list_by_words(songs: Songs, choice: Choice, limits: Limits, words: str, order: np.ndarray) -> dict[str, list[int]]:
+    """The first songs of an order in which those come first that fit the words best; as they come, not smoothed."""
+    rows = _once(choice, order[choice.allowed[order]])
+    return {words: _limited(songs, rows, limits._replace(songs=limits.songs or FEW))}
+
+
 def list_path(songs: Songs, choice: Choice, limits: Limits, start: str, end: str) -> dict[str, list[int]]:
     """The songs from one to another, in even steps.
 

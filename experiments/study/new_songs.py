@@ -19,6 +19,7 @@ import numpy as np
 from experiments.cli.interrupt import check_stop
 from experiments.study import inputs
 from experiments.study.characters import describe_songs
+from experiments.study.new_stores import NEW_SONGS, find_stores
 from experiments.study.plan import read_plan
 from experiments.study.run_files import read_metrics
 from experiments.study.songs import Songs, make_song
@@ -32,7 +33,6 @@ from musiclust.population import encode_replica
 from musiclust.stretches import split_stretch
 from musiclust.types import Tracks
 
-FOLDER = "new_songs"
 _NEAREST = 3  # songs between which a new one is put on the map
 # Of a block's spec: what may differ between two stores whose values can be held against each other.
 _MEANINGLESS = frozenset({"description", "why", "units"})
@@ -47,8 +47,11 @@ class Added(NamedTuple):
     refused: int
 
 
-def hear_folder(run_dir: Path, folder: Path, cache_dir: str | None) -> None:
+def hear_folder(run_dir: Path, folder: Path, *, embedding: str, cache_dir: str | None) -> None:
     """Hears the songs of a folder as the run's were heard, in a process of its own; does only what is new.
+
+    Args:
+      embedding: the CLAP model, as `clap:<folder>`; "" for the one of the name that the run's features have.
 
     Raises:
       InputError: if the folder is not there, the run's features cannot be made of audio, or no song can be heard.
@@ -57,9 +60,9 @@ def hear_folder(run_dir: Path, folder: Path, cache_dir: str | None) -> None:
         raise InputError(f"--audio_dir={folder}: there is no such folder")
     specs = _read_specs(run_dir, _restore(run_dir))
     name = hashlib.blake2b(str(folder.absolute()).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-    root = run_dir / FOLDER / f"{folder.absolute().name or 'songs'}-{name}"
+    root = run_dir / NEW_SONGS / f"{folder.absolute().name or 'songs'}-{name}"
     command = [sys.executable, "-m", "experiments.preprocess", "--corpus=folder", f"--audio_dir={folder.absolute()}"]
-    command += [f"--store={root}", *_list_flags(specs), *([f"--cache_dir={cache_dir}"] if cache_dir else [])]
+    command += [f"--store={root}", *_list_flags(specs, embedding), *([f"--cache_dir={cache_dir}"] if cache_dir else [])]
     done = subprocess.run(command, check=False)
     check_stop()
     if done.returncode:
@@ -72,7 +75,7 @@ def add_new_songs(run_dir: Path, songs: Songs) -> Added:
     Raises:
       InputError: if new songs were heard otherwise than the run's, or the run has no checkpoint.
     """
-    roots = sorted(path.parent for path in (run_dir / FOLDER).glob("*/tracks.csv"))
+    roots = find_stores(run_dir)
     if not roots:
         return Added(songs, 0, 0)
     model = _restore(run_dir)
@@ -114,17 +117,17 @@ def _read_specs(run_dir: Path, model: Checkpoint) -> dict[str, Mapping[str, Any]
 
 
 def _is_heard(spec: Mapping[str, Any]) -> bool:
-    return "extractor" in spec or str(spec.get("embedder", "")).startswith("sbert")
+    return "extractor_version" in spec or str(spec.get("embedder", "")).startswith("sbert")
 
 
-def _list_flags(specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _list_flags(specs: Mapping[str, Mapping[str, Any]], embedding: str) -> list[str]:
     """Flags of `experiments.preprocess` by which blocks come about as these did."""
     networks = [one for one in specs.values() if "windows" in one]
     found = {f"--windows={one['windows']}" for one in networks}
     found |= {f"--librosa_windows={one['clip_windows']}" for one in specs.values() if "clip_windows" in one}
-    found |= {f"--embedding=clap:{one['model']}" for one in networks if "model" in one}
+    found |= {f"--embedding={embedding or 'clap:' + one['model']}" for one in networks if "model" in one}
     found |= {f"--embedder={one['embedder']}" for one in specs.values() if "embedder" in one}
-    if not any("weights" in one for one in networks):
+    if not any(one.get("extractor") == "MusiCNN" for one in networks):
         found.add("--tagger=none")
     if any(name.endswith("_pool") for name in specs):
         found.add("--tagger_pools")
@@ -180,7 +183,7 @@ def _describe(encoded: list[_Encoded], kept: np.ndarray, songs: Songs, z: np.nda
         group=path,
         clusters=placed.clusters,
         z=z,
-        xy=songs.xy[placed.neighbours[:, :_NEAREST]].mean(axis=1),
+        xy=_put_on_map(songs, z, placed.neighbours[:, :_NEAREST]),
         confidence=placed.confidence,
         certainty=[
             f"fits none; nearest is {name}" if none else f"{share:.0%} of its neighbours are in it"
@@ -190,6 +193,13 @@ def _describe(encoded: list[_Encoded], kept: np.ndarray, songs: Songs, z: np.nda
         tags=[tag for tag, keep in zip([tag for one in encoded for tag in one.tags], kept, strict=True) if keep],
         later=np.ones(len(path), bool),
     )
+
+
+def _put_on_map(songs: Songs, z: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """(M, 2) between the songs nearest to each, the nearer to those that are nearer in the latent space."""
+    distance = np.linalg.norm(songs.z[near] - z[:, None], axis=2)
+    weight = 1 / np.maximum(distance, np.finfo(np.float32).tiny)
+    return (weight[..., None] * songs.xy[near]).sum(axis=1) / weight.sum(axis=1)[:, None]
 
 
 def _append(songs: Songs, more: Songs) -> Songs:

@@ -48,18 +48,25 @@ class Songs(NamedTuple):
         Raises:
           InputError: if there is no such song, or several.
         """
-        path = Path(wanted).expanduser().absolute()
-        for found in (
-            [row for row, song in enumerate(self.song) if song.path == path],
-            np.flatnonzero(self.track_id == wanted).tolist(),
-            [row for row, song in enumerate(self.song) if wanted in (song.path.name, song.path.stem, song.title)],
-        ):
-            if len(found) == 1:
-                return found[0]
-            if found:
-                some = ", ".join([*(str(self.track_id[row]) for row in found[:3]), *["..."] * (len(found) > 3)])
-                raise InputError(f"{wanted!r} is {len(found)} songs of the run ({some}): give the track_id of one")
+        found = self._called(wanted)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            some = ", ".join([*(str(self.track_id[row]) for row in found[:3]), *["..."] * (len(found) > 3)])
+            raise InputError(f"{wanted!r} is {len(found)} songs of the run ({some}): give the track_id of one")
         raise InputError(f"the run has no song {wanted!r}: give its file, its track_id or its title as in tracks.csv")
+
+    def has(self, wanted: str) -> bool:
+        """Whether there is a song with that file, track_id or title."""
+        return bool(self._called(wanted))
+
+    def _called(self, wanted: str) -> list[int]:
+        path = Path(wanted).expanduser().absolute()
+        return (
+            [row for row, song in enumerate(self.song) if song.path == path]
+            or np.flatnonzero(self.track_id == wanted).tolist()
+            or [row for row, song in enumerate(self.song) if wanted in (song.path.name, song.path.stem, song.title)]
+        )
 
 
 def read_songs(run_dir: Path) -> Songs:

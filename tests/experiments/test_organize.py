@@ -8,6 +8,14 @@ import shutil
 import numpy as np
 import pytest
 from command_line import script
+from conftest import make_tracks
+
+from experiments.configs import DEFAULTS
+from experiments.study.heard import read_heard
+from experiments.study.plan import Plan, write_plan
+from experiments.study.songs import read_songs
+from musiclust import store
+from musiclust.types import Block
 
 NAMES = ["piano, solo", "metal <b>", "no clear character", "no clear character"]
 
@@ -44,6 +52,7 @@ def place(tmp_path):
     np.save(run_dir / "latents.npy", np.hstack([z, np.zeros((40, 1))]).astype(np.float32))
     clusters = [{"cluster": number, "name": name} for number, name in enumerate(NAMES)]
     (run_dir / "metrics.json").write_text(json.dumps({"format": 3, "rows": [], "clusters": clusters}))
+    write_plan(Plan(DEFAULTS["vae"], tmp_path / "store", run_dir, "python -m experiments.run"))
     return tmp_path
 
 
@@ -161,6 +170,24 @@ def test_which_songs_may_be_taken(place, args, rows):
     assert sorted(row for path in lists for row in songs(path)) == list(rows)
 
 
+def test_words_are_asked_of_what_clap_has_heard(place):
+    """The model that reads is tried in test_ask_words; here a store says which model heard its songs."""
+    pytest.importorskip("transformers")
+    tracks = make_tracks(40)
+    tracks.track_id[:] = [f"t{i:02d}" for i in range(40)]
+    store.save_tracks(place / "store", tracks)
+    spec = {"model": "owner/tiny", "weights": "of the hub", "columns": []}
+    store.save_block(
+        place / "store", Block("clap", tracks.track_id, np.ones((40, 4), np.float32), np.arange(40) < 9, spec)
+    )
+    block = read_heard(place / "run", read_songs(place / "run"))
+    assert block is not None
+    assert (block.track_id[8], int(block.valid.sum()), block.values[8].tolist()) == ("t08", 9, [1, 1, 1, 1])
+    code, _, err = organize(place, "--like=calm piano", f"--embedding=clap:{place}")
+    assert code == 1
+    assert "holds no CLAP model as transformers saves it" in err
+
+
 def test_edits_stay_until_they_are_given_up(place):
     assert organize(place)[0] == 0
     path = place / "run" / "playlists" / "piano, solo.m3u8"
@@ -215,7 +242,9 @@ def test_music_that_has_moved(place):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--like=nobody",), "the run has no song 'nobody': give its file, its track_id or its title"),
+        (("--like=nobody",), "the run has no song 'nobody' (give its file, its track_id or its title)"),
+        (("--like=t01", "--like=nobody"), "the run has no song 'nobody': give its file, its track_id or its title"),
+        (("--from=t01", "--to=nobody"), "the run has no song 'nobody': give its file, its track_id or its title"),
         (("--from=t01",), "a path needs both ends"),
         (("--from=t01", "--to=t01"), "give two different rows"),
         (("--like=t01", "--from=t01", "--to=t02"), "are two playlists: give one of them"),

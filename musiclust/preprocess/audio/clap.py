@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,8 @@ ROWS_SENT = 8  # windows from which on songs are sent to the process, 15 MB
 _CONFIG = "config.json"
 _EXTRACTORS = ("preprocessor_config.json", "processor_config.json")  # the second is transformers 5's
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there counts
+# Of the reader of words, as far as a model has them; its sound is heard without.
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 _DIMS = 512  # where the config does not say: transformers leaves defaults out
 _BATCH = 4  # windows that the network takes at once on a CPU
 _BATCH_ACCELERATOR = 32
@@ -99,7 +101,7 @@ def _find_or_fetch(name: str, tell: Callable[[str], None]) -> Path:
         found = HfApi().model_info(name, files_metadata=True, timeout=15)
         sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
         weights = next((one for one in _WEIGHTS if one in sizes), _WEIGHTS[0])
-        wanted = [one for one in (_CONFIG, *_EXTRACTORS, weights) if one in sizes]
+        wanted = [one for one in (_CONFIG, *_EXTRACTORS, weights, *_TOKENIZER) if one in sizes]
         licence = found.card_data.get("license") if found.card_data else None
         megabytes = round(sum(sizes[one] for one in wanted) / 1e6)
         tell(f"fetching the CLAP model {name}, once: {megabytes} MB, licence: {licence or 'not told, ask its authors'}")
@@ -208,6 +210,37 @@ def embed(model: Model, windows: np.ndarray) -> dict[str, np.ndarray]:
     return {NAMES[0]: np.concatenate(parts)}
 
 
+def embed_words(model: Model, texts: Sequence[str]) -> np.ndarray:
+    """Embeds words in the space of sound, so that songs can be ranked by how well they fit a description.
+
+    Args:
+      texts: T descriptions, in English for LAION's models.
+
+    Returns:
+      (T, dims) float32, rows of length 1.
+
+    Raises:
+      InputError: if the network cannot be loaded, or the files lack weights or the reader of words.
+    """
+    import torch
+
+    network, device = _load_network(model, "text_")
+    try:
+        from transformers import AutoTokenizer
+
+        read = AutoTokenizer.from_pretrained(model.folder)(list(texts), padding=True, truncation=True)
+    except Exception as error:  # transformers and tokenizers have errors of their own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"{model.folder} has no tokenizer that can be read ({reason}): fetch the model anew"
+        ) from error
+    tokens = {name: torch.tensor(read[name], device=device) for name in ("input_ids", "attention_mask")}
+    with torch.inference_mode():
+        found: Any = network.get_text_features(**tokens)
+    rows = getattr(found, "pooler_output", found).cpu().numpy()  # transformers 4 returns the tensor itself
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
 @lru_cache(1)
 def _load(model: Model) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
     """Loads the network.
@@ -215,22 +248,11 @@ def _load(model: Model) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
     Returns:
       A function of a batch of windows; how many windows a batch has.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported: the files are here
-    try:
-        import torch
-        from transformers import ClapFeatureExtractor, ClapModel
+    import torch
+    from transformers import ClapFeatureExtractor
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        extractor = ClapFeatureExtractor.from_pretrained(model.folder)
-        loaded: Any = ClapModel.from_pretrained(model.folder, output_loading_info=True)
-    except Exception as error:  # transformers, PyTorch and safetensors each have errors of their own
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"the CLAP model {model.name} cannot be loaded ({reason}): save or fetch it anew") from error
-    network, told = loaded
-    lacking = sorted(name for name in told["missing_keys"] if name.startswith("audio_"))
-    if lacking:  # transformers would go on with random numbers
-        raise InputError(f"the CLAP model {model.name} lacks {len(lacking)} of its weights, the first is {lacking[0]}")
-    network = network.float().to(device).eval()
+    network, device = _load_network(model, "audio_")
+    extractor = ClapFeatureExtractor.from_pretrained(model.folder)
 
     def apply(windows: np.ndarray) -> np.ndarray:
         heard = [window[~np.isnan(window)] for window in windows]
@@ -243,3 +265,26 @@ def _load(model: Model) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
         return getattr(found, "pooler_output", found).cpu().numpy()  # transformers 4 returns the tensor itself
 
     return apply, _BATCH if device == "cpu" else _BATCH_ACCELERATOR
+
+
+def _load_network(model: Model, half: str) -> tuple[Any, str]:
+    """The network and the device that it is on.
+
+    Args:
+      half: how the weights begin that must be there, those of sound or of text.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported: the files are here
+    try:
+        import torch
+        from transformers import ClapModel
+
+        loaded: Any = ClapModel.from_pretrained(model.folder, output_loading_info=True)
+    except Exception as error:  # transformers, PyTorch and safetensors each have errors of their own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"the CLAP model {model.name} cannot be loaded ({reason}): save or fetch it anew") from error
+    network, told = loaded
+    lacking = sorted(name for name in told["missing_keys"] if name.startswith(half))
+    if lacking:  # transformers would go on with random numbers
+        raise InputError(f"the CLAP model {model.name} lacks {len(lacking)} of its weights, the first is {lacking[0]}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return network.float().to(device).eval(), device
