@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
     asked = bool(_LIKE.value or _FROM.value or _TO.value)
     if not asked:
         songs = keep_names(out, songs)
-    lists = _make_lists(songs, choice)
+    lists = _make_lists(run_dir, songs, choice)
     if not any(lists.values()):
         raise InputError("no song is left by these limits: give more --songs or --minutes")
     _write_playlists(out, songs, lists, root, keep_others=asked)
@@ -161,13 +161,13 @@ def _wanted(songs: Songs) -> np.ndarray:
     return wanted
 
 
-def _make_lists(songs: Songs, choice: Choice) -> dict[str, list[int]]:
+def _make_lists(run_dir: Path, songs: Songs, choice: Choice) -> dict[str, list[int]]:
     limits = Limits(_SONGS.value, _MINUTES.value, _PER_ARTIST.value, _PER_ALBUM.value, _APART.value)
     if _LIKE.value:
         if _FROM.value or _TO.value:
             raise InputError("--like and --from ... --to are two playlists: give one of them")
         if len(_LIKE.value) == 1 and not songs.has(_LIKE.value[0]):
-            return list_by_words(songs, choice, limits, _LIKE.value[0], _rank_by_words(songs, _LIKE.value[0]))
+            return list_by_words(songs, choice, limits, _LIKE.value[0], _rank_by_words(run_dir, songs, _LIKE.value[0]))
         return list_alike(songs, choice, limits, _LIKE.value)
     if _FROM.value and _TO.value:
         return list_path(songs, choice, limits, _FROM.value, _TO.value)
@@ -176,7 +176,7 @@ def _make_lists(songs: Songs, choice: Choice) -> dict[str, list[int]]:
     return list_clusters(songs, choice, limits)
 
 
-def _rank_by_words(songs: Songs, words: str) -> np.ndarray:
+def _rank_by_words(run_dir: Path, songs: Songs, words: str) -> np.ndarray:
     """Rows of the songs that CLAP has heard, those first that fit the words best.
 
     Raises:
@@ -184,7 +184,7 @@ def _rank_by_words(songs: Songs, words: str) -> np.ndarray:
     """
     from musiclust.preprocess.audio.ask_words import rank_by_words
 
-    heard = read_heard(Path(_RUN.value).expanduser(), songs)
+    heard = read_heard(run_dir, songs)
     if heard is None:
         raise InputError(
             f"the run has no song {words!r} (give its file, its track_id or its title), and it cannot be asked for in "

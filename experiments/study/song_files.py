@@ -53,14 +53,13 @@ def write_songs(out: Path, songs: Songs) -> None:
 def _write_neighbours(path: Path, songs: Songs) -> None:
     count = min(_NEIGHBOURS + 1, len(songs.z))
     distance, rows = NearestNeighbors(n_neighbors=count).fit(songs.z).kneighbors(songs.z)
+    ids = [plain_cell(track_id) for track_id in songs.track_id.tolist()]
     with store.atomic(path) as file:
         writer = csv.writer(file)
         writer.writerow(("track_id", "neighbour", "distance"))
-        for row in range(len(songs.z)):
+        for row, track_id in enumerate(ids):
             others = [(near, far) for near, far in zip(rows[row], distance[row], strict=True) if near != row]
-            for near, far in others[:_NEIGHBOURS]:
-                ids = plain_cell(songs.track_id[row]), plain_cell(songs.track_id[near])
-                writer.writerow([*ids, f"{far:.6g}"])
+            writer.writerows((track_id, ids[near], f"{far:.6g}") for near, far in others[:_NEIGHBOURS])
 
 
 def _write_map(path: Path, songs: Songs, names: dict[int, str]) -> None:
