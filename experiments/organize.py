@@ -17,7 +17,9 @@ import numpy as np
 from absl import flags
 
 from experiments.cli.console import console, print_line
+from experiments.cli.cores import count_usable_cores
 from experiments.cli.program import run
+from experiments.cli.progress import show_progress
 from experiments.study.heard import read_heard
 from experiments.study.kept_names import keep_names
 from experiments.study.lists import Choice, Limits, list_alike, list_by_words, list_clusters, list_path
@@ -64,6 +66,9 @@ _BASE_PATH = flags.DEFINE_string(
 _LISTENING_TEST = flags.DEFINE_integer(
     "listening_test", 0, "Trials of a listening test, which of three songs does not belong; 0 for no test.", 0
 )
+_PREVIEWS = flags.DEFINE_bool(
+    "previews", False, "Put 15 s of each song into map.html in place of links, so that it can be sent to somebody."
+)
 _FORCE = flags.DEFINE_bool("force", False, "Write over playlists that somebody has edited, and over another test.")
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
@@ -73,8 +78,10 @@ FLAG_GROUPS = {
     "Playlists": ("like", "from", "to", "songs", "minutes", "per_artist", "per_album", "apart"),
     "Which songs": ("path", "class", "seconds"),
     "Listening test": ("listening_test",),
-    "Files": ("out", "format", "base_path", "force", "cache_dir"),
+    "Files": ("out", "format", "base_path", "previews", "force", "cache_dir"),
 }
+
+_MOST_PREVIEWS = 3000  # 100 kB each
 
 
 def main(argv: list[str]) -> int:
@@ -100,7 +107,7 @@ def main(argv: list[str]) -> int:
         raise InputError("no song is left by these limits: give more --songs or --minutes")
     _write_playlists(out, songs, lists, root, keep_others=asked)
     if not asked:
-        write_songs(out, songs)
+        write_songs(out, songs, _make_previews(songs) if _PREVIEWS.value else None)
     if _LISTENING_TEST.value:
         _write_test(out, songs)
     if absent := int((~there).sum()):
@@ -205,6 +212,18 @@ def _write_playlists(out: Path, songs: Songs, lists: dict[str, list[int]], root:
         console.print(f"{len(rows):>5}  {name}", markup=False, highlight=False)
     for name in left:
         print_line(f"{out / name} was edited and stays as it is: --force writes over it")
+
+
+def _make_previews(songs: Songs) -> list[bytes]:
+    if len(songs.song) > _MOST_PREVIEWS:
+        raise InputError(
+            f"--previews of {len(songs.song):,} songs would make a page that no browser opens: it is for at most "
+            f"{_MOST_PREVIEWS:,}, so leave it out"
+        )
+    from musiclust.preprocess.audio.previews import make_previews
+
+    with show_progress() as report:
+        return make_previews(songs.path.tolist(), workers=count_usable_cores(), report=report)
 
 
 def _write_test(out: Path, songs: Songs) -> None:

@@ -7,6 +7,7 @@ map.html         the map, with the player
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,12 @@ _COLUMNS = (
 )
 
 
-def write_songs(out: Path, songs: Songs) -> None:
-    """Writes songs.csv, neighbours.csv, map.html where the run has a map, and the record of names."""
+def write_songs(out: Path, songs: Songs, previews: Sequence[bytes] | None) -> None:
+    """Writes songs.csv, neighbours.csv, map.html where the run has a map, and the record of names.
+
+    Args:
+      previews: of the songs, to lie within map.html in place of links; None for links.
+    """
     names = cluster_names(songs)
     with store.atomic(out / "songs.csv") as file:
         writer = csv.writer(file)
@@ -46,7 +51,7 @@ def write_songs(out: Path, songs: Songs) -> None:
             about = [title, artist, album, _number(song.seconds, 3), name, tags, plain_cell(songs.path[row])]
             writer.writerow([*where, *sure, *place, *about])
     _write_neighbours(out / "neighbours.csv", songs)
-    _write_map(out / "map.html", songs, names)
+    _write_map(out / "map.html", songs, names, previews)
     write_record(out, songs)
 
 
@@ -62,7 +67,7 @@ def _write_neighbours(path: Path, songs: Songs) -> None:
             writer.writerows((track_id, ids[near], f"{far:.6g}") for near, far in others[:_NEIGHBOURS])
 
 
-def _write_map(path: Path, songs: Songs, names: dict[int, str]) -> None:
+def _write_map(path: Path, songs: Songs, names: dict[int, str], previews: Sequence[bytes] | None) -> None:
     if not np.isfinite(songs.xy).all():
         print_line("the run has no map (pip install 'musiclust[viz]', then run anew): there is no map.html")
         return
@@ -91,6 +96,7 @@ def _write_map(path: Path, songs: Songs, names: dict[int, str]) -> None:
             },
             fresh=songs.later,
             no_cluster=UNPLACED if songs.later.any() else "noise",
+            previews=previews,
         ),
         heading=f"{len(songs.song):,} songs",
         trustworthiness=trustworthiness(songs.z[settled], songs.xy[settled], seed=0),

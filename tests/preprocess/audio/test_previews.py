@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from musiclust.errors import InputError
-from musiclust.preprocess.audio.previews import make_preview
+from musiclust.preprocess.audio.previews import make_preview, make_previews
 
 
 def test_a_preview_is_the_middle_of_a_song(tmp_path):
@@ -31,3 +31,15 @@ def test_what_cannot_be_decoded_is_named(tmp_path):
     (tmp_path / "song.wav").write_text("no sound")
     with pytest.raises(InputError, match=r"song\.wav"):
         make_preview(str(tmp_path / "song.wav"))
+
+
+def test_previews_of_many_are_in_their_order(tmp_path):
+    for name in ("a", "b"):
+        noise = np.random.default_rng(ord(name)).normal(size=8000)
+        soundfile.write(tmp_path / f"{name}.wav", 0.1 * noise, 8000)
+    (tmp_path / "c.wav").write_text("no sound")
+    paths = ["", *(str(tmp_path / f"{name}.wav") for name in "bca")]
+    told = []
+    found = make_previews(paths, workers=2, report=lambda stage, done, total: told.append((done, total)))
+    assert found == [b"", make_preview(paths[1]), b"", make_preview(paths[3])]
+    assert told == [(1, 3), (2, 3), (3, 3)]
