@@ -90,7 +90,8 @@ def main(argv: list[str]) -> int:
     if not _FORMAT.value or not set(_FORMAT.value) <= set(FORMATS):
         raise InputError(f"--format={','.join(_FORMAT.value)}: choose from {', '.join(FORMATS)}")
     run_dir = Path(_RUN.value).expanduser()
-    songs, root = _find_music(run_dir, read_songs(run_dir))
+    out = Path(_OUT.value or run_dir / "playlists").expanduser()
+    songs, root = _find_music(out, read_songs(run_dir))
     songs = _with_new_songs(run_dir, songs)
     there = np.array([song.path.is_file() for song in songs.song])
     if not there.any():
@@ -98,7 +99,6 @@ def main(argv: list[str]) -> int:
     choice = Choice(there & _wanted(songs), find_copies([song.path for song in songs.song]))
     if not choice.allowed.any():
         raise InputError(f"none of the {there.sum()} songs is left by --path, --class and --seconds: give wider ones")
-    out = Path(_OUT.value or run_dir / "playlists").expanduser()
     asked = bool(_LIKE.value or _FROM.value or _TO.value)
     if not asked:
         songs = keep_names(out, songs)
@@ -116,7 +116,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _find_music(run_dir: Path, songs: Songs) -> tuple[Songs, Path]:
+def _find_music(out: Path, songs: Songs) -> tuple[Songs, Path]:
     """The songs with their files where these are now, and the folder that all of them lie in."""
     folders = [str(song.path.parent) for song in songs.song if song.path != Path()]
     if not folders:
@@ -126,7 +126,7 @@ def _find_music(run_dir: Path, songs: Songs) -> tuple[Songs, Path]:
         now = Path(_MUSIC_DIR.value).expanduser().absolute()
         if not now.is_dir():
             raise InputError(f"--music_dir={_MUSIC_DIR.value}: there is no such folder")
-    return follow(run_dir, songs, root, now), now
+    return follow(out, songs, root, now), now
 
 
 def _with_new_songs(run_dir: Path, songs: Songs) -> Songs:

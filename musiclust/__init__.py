@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from musiclust.errors import InputError
     from musiclust.estimator import VAECluster
     from musiclust.fusion import fuse, standardise
+    from musiclust.listening.content import find_copies
     from musiclust.listening.odd_one_out import Answers, draw_trials, score_answers
     from musiclust.listening.placing import Placed, Reach, measure_reach, place
     from musiclust.listening.playlists import Song, format_m3u8, format_xspf, write_playlists
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from musiclust.metrics.stability import cluster_stability, consensus
     from musiclust.models import CVAE, MODELS, VAE, AttentionVAE, Autoencoder, ConvVAE, PoEVAE
     from musiclust.report.listening_test import write_listening_test
+    from musiclust.report.map import MapSongs, write_map_page
     from musiclust.report.names import NamedCluster, Reason, name_clusters
     from musiclust.report.typical import find_examples
     from musiclust.store import load_block, load_tracks
@@ -60,6 +62,7 @@ _DOOR = {
     "errors": ("InputError",),
     "estimator": ("VAECluster",),
     "fusion": ("fuse", "standardise"),
+    "listening.content": ("find_copies",),
     "listening.odd_one_out": ("Answers", "draw_trials", "score_answers"),
     "listening.placing": ("Placed", "Reach", "measure_reach", "place"),
     "listening.playlists": ("Song", "format_m3u8", "format_xspf", "write_playlists"),
@@ -77,6 +80,7 @@ _DOOR = {
     "metrics.stability": ("cluster_stability", "consensus"),
     "models": ("CVAE", "MODELS", "VAE", "AttentionVAE", "Autoencoder", "ConvVAE", "PoEVAE"),
     "report.listening_test": ("write_listening_test",),
+    "report.map": ("MapSongs", "write_map_page"),
     "report.names": ("NamedCluster", "Reason", "name_clusters"),
     "report.typical": ("find_examples",),
     "store": ("load_block", "load_tracks"),
@@ -101,6 +105,7 @@ __all__ = [
     "Evidence",
     "InputError",
     "Judge",
+    "MapSongs",
     "NamedCluster",
     "Placed",
     "PoEVAE",
@@ -124,6 +129,7 @@ __all__ = [
     "draw_surrogate",
     "draw_trials",
     "encode",
+    "find_copies",
     "find_examples",
     "find_path",
     "flag_partition",
@@ -159,6 +165,7 @@ __all__ = [
     "train",
     "weigh_latents",
     "write_listening_test",
+    "write_map_page",
     "write_playlists",
 ]
 

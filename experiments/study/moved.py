@@ -1,6 +1,6 @@
 """Where the files of a run's songs are now: below another folder, or moved and renamed within it.
 
-<run>/contents.csv   the `content_key` of each song's file, as it was when it was last there
+<out>/contents.csv   the `content_key` of each song's file, as it was when it was last there
 """
 
 import csv
@@ -20,24 +20,25 @@ _CONTENTS = "contents.csv"
 _COLUMNS = ("track_id", "key")
 
 
-def follow(run_dir: Path, songs: Songs, root: Path, now: Path) -> Songs:
+def follow(out: Path, songs: Songs, root: Path, now: Path) -> Songs:
     """The songs with their files where these are.
 
     A file that is not at its place below `now` is looked for by its content in all of `now`; one that is not found
     keeps the place where it should be.
 
     Args:
-      root: the folder that the run's files were in. now: the folder that they are in.
+      out: where the record of contents lies. root: the folder that the run's files were in. now: the folder that they
+        are in.
 
     Raises:
       InputError: if the record of contents is damaged.
     """
     places = {row: now / song.path.relative_to(root) for row, song in enumerate(songs.song) if song.path != Path()}
-    keys = _read_keys(run_dir / _CONTENTS)
+    keys = _read_keys(out / _CONTENTS)
     ids = songs.track_id.tolist()
     there = {row: place for row, place in places.items() if place.is_file()}
     missing = [row for row in places if row not in there]
-    _note_contents(run_dir / _CONTENTS, {ids[row]: place for row, place in there.items()}, keys)
+    _note_contents(out / _CONTENTS, {ids[row]: place for row, place in there.items()}, keys)
     if sought := {ids[row]: keys[ids[row]] for row in missing if ids[row] in keys}:
         known = set(places.values())
         files = [file for file in sorted(now.rglob("*")) if file not in known and file.is_file()]
