@@ -107,7 +107,9 @@ def main(argv: list[str]) -> int:
         raise InputError("no song is left by these limits: give more --songs or --minutes")
     _write_playlists(out, songs, lists, root, keep_others=asked)
     if not asked:
-        write_songs(out, songs, _make_previews(songs) if _PREVIEWS.value else None)
+        previews = _make_previews(songs) if _PREVIEWS.value else None
+        with show_progress() as report:
+            write_songs(out, songs, previews, report)
     if _LISTENING_TEST.value:
         _write_test(out, songs)
     if absent := int((~there).sum()):
@@ -180,7 +182,8 @@ def _make_lists(run_dir: Path, songs: Songs, choice: Choice) -> dict[str, list[i
         return list_path(songs, choice, limits, _FROM.value, _TO.value)
     if _FROM.value or _TO.value:
         raise InputError("a path needs both ends: --from=... --to=...")
-    return list_clusters(songs, choice, limits)
+    with show_progress() as report:
+        return list_clusters(songs, choice, limits, report)
 
 
 def _rank_by_words(run_dir: Path, songs: Songs, words: str) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.cli.progress import Report
 from experiments.study.songs import Songs
 from musiclust.errors import InputError
 from musiclust.listening.sequencing import find_path, order_smoothly, rank_alike, take
@@ -31,17 +32,20 @@ class Choice(NamedTuple):
     copy_of: np.ndarray
 
 
-def list_clusters(songs: Songs, choice: Choice, limits: Limits) -> dict[str, list[int]]:
+def list_clusters(songs: Songs, choice: Choice, limits: Limits, report: Report) -> dict[str, list[int]]:
     """Rows by the name of each cluster that has any; of several with one name, the later ones have their number too.
 
     Songs that came later and fit none are a list of their own.
     """
     lists: dict[str, list[int]] = {}
-    for number, name in cluster_names(songs).items():
+    names = cluster_names(songs)
+    for done, (number, name) in enumerate(names.items()):
+        report("ordering", done, len(names))
         rows = _once(choice, np.flatnonzero((songs.clusters == number) & choice.allowed))
         # Those at the heart of the cluster first, so that limits keep them.
         heart = rows[np.argsort(((songs.z[rows] - songs.z[rows].mean(axis=0)) ** 2).sum(axis=1), kind="stable")]
         lists[name] = _smooth(songs, _limited(songs, heart, limits), limits)
+    report("ordering", len(names), len(names))
     strangers = _once(choice, np.flatnonzero((songs.clusters < 0) & songs.later & choice.allowed))
     lists[UNPLACED] = _smooth(songs, _limited(songs, strangers, limits), limits)
     return {name: rows for name, rows in lists.items() if rows}

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from experiments.cli.console import print_line
+from experiments.cli.progress import Report
 from experiments.study.kept_names import write_record
 from experiments.study.lists import UNPLACED, cluster_names
 from experiments.study.songs import Songs
@@ -24,6 +25,7 @@ from musiclust.report.map import MapSongs, write_map_page
 from musiclust.report.typical import find_examples
 
 _NEIGHBOURS = 10
+_AT_ONCE = 2000  # songs whose neighbours are looked for at a time
 _TYPICAL = 8
 _COLUMNS = (
     *("track_id", "cluster", "cluster_name", "confidence", "certainty", "new", "x", "y"),
@@ -31,7 +33,7 @@ _COLUMNS = (
 )
 
 
-def write_songs(out: Path, songs: Songs, previews: Sequence[bytes] | None) -> None:
+def write_songs(out: Path, songs: Songs, previews: Sequence[bytes] | None, report: Report) -> None:
     """Writes songs.csv, neighbours.csv, map.html where the run has a map, and the record of names.
 
     Args:
@@ -50,21 +52,23 @@ def write_songs(out: Path, songs: Songs, previews: Sequence[bytes] | None) -> No
             sure = [_number(songs.confidence[row], 3), certainty, int(songs.later[row])]
             about = [title, artist, album, _number(song.seconds, 3), name, tags, plain_cell(songs.path[row])]
             writer.writerow([*where, *sure, *place, *about])
-    _write_neighbours(out / "neighbours.csv", songs)
+    _write_neighbours(out / "neighbours.csv", songs, report)
     _write_map(out / "map.html", songs, names, previews)
     write_record(out, songs)
 
 
-def _write_neighbours(path: Path, songs: Songs) -> None:
-    count = min(_NEIGHBOURS + 1, len(songs.z))
-    distance, rows = NearestNeighbors(n_neighbors=count).fit(songs.z).kneighbors(songs.z)
+def _write_neighbours(path: Path, songs: Songs, report: Report) -> None:
+    nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS + 1, len(songs.z))).fit(songs.z)
     ids = [plain_cell(track_id) for track_id in songs.track_id.tolist()]
     with store.atomic(path) as file:
         writer = csv.writer(file)
         writer.writerow(("track_id", "neighbour", "distance"))
-        for row, track_id in enumerate(ids):
-            others = [(near, far) for near, far in zip(rows[row], distance[row], strict=True) if near != row]
-            writer.writerows((track_id, ids[near], f"{far:.6g}") for near, far in others[:_NEIGHBOURS])
+        for start in range(0, len(ids), _AT_ONCE):
+            distance, rows = nearest.kneighbors(songs.z[start : start + _AT_ONCE])
+            for row, (far, near) in enumerate(zip(distance, rows, strict=True), start):
+                others = [(other, away) for other, away in zip(near, far, strict=True) if other != row]
+                writer.writerows((ids[row], ids[other], f"{away:.6g}") for other, away in others[:_NEIGHBOURS])
+            report("neighbours", min(start + _AT_ONCE, len(ids)), len(ids))
 
 
 def _write_map(path: Path, songs: Songs, names: dict[int, str], previews: Sequence[bytes] | None) -> None:
