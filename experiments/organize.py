@@ -27,6 +27,7 @@ from experiments.study.moved import follow
 from experiments.study.new_stores import find_stores
 from experiments.study.song_files import write_songs
 from experiments.study.songs import Songs, read_songs
+from experiments.study.tag_files import WAYS, tag_files, undo_files
 from musiclust.errors import InputError
 from musiclust.listening.content import find_copies
 from musiclust.listening.playlists import FORMATS, file_names, write_playlists
@@ -69,6 +70,13 @@ _LISTENING_TEST = flags.DEFINE_integer(
 _PREVIEWS = flags.DEFINE_bool(
     "previews", False, "Put 15 s of each song into map.html in place of links, so that it can be sent to somebody."
 )
+_TAGS = flags.DEFINE_enum(
+    "tags",
+    None,
+    WAYS,
+    "What becomes of the grouping tags of mp3 and FLAC files, by default nothing. propose lists in tags.csv what they "
+    "would be by the names of clusters; write writes them, with a list that undoes them; undo does only that.",
+)
 _FORCE = flags.DEFINE_bool("force", False, "Write over playlists that somebody has edited, and over another test.")
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
@@ -78,6 +86,7 @@ FLAG_GROUPS = {
     "Playlists": ("like", "from", "to", "songs", "minutes", "per_artist", "per_album", "apart"),
     "Which songs": ("path", "class", "seconds"),
     "Listening test": ("listening_test",),
+    "Tags": ("tags",),
     "Files": ("out", "format", "base_path", "previews", "force", "cache_dir"),
 }
 
@@ -91,6 +100,9 @@ def main(argv: list[str]) -> int:
         raise InputError(f"--format={','.join(_FORMAT.value)}: choose from {', '.join(FORMATS)}")
     run_dir = Path(_RUN.value).expanduser()
     out = Path(_OUT.value or run_dir / "playlists").expanduser()
+    if _TAGS.value == "undo":
+        undo_files(out)
+        return 0
     songs, root = _find_music(out, read_songs(run_dir))
     songs = _with_new_songs(run_dir, songs)
     there = np.array([song.path.is_file() for song in songs.song])
@@ -100,6 +112,8 @@ def main(argv: list[str]) -> int:
     if not choice.allowed.any():
         raise InputError(f"none of the {there.sum()} songs is left by --path, --class and --seconds: give wider ones")
     asked = bool(_LIKE.value or _FROM.value or _TO.value)
+    if asked and _TAGS.value:
+        raise InputError(f"--tags={_TAGS.value} goes by clusters: leave out --like, --from and --to")
     if not asked:
         songs = keep_names(out, songs)
     lists = _make_lists(run_dir, songs, choice)
@@ -112,6 +126,8 @@ def main(argv: list[str]) -> int:
             write_songs(out, songs, previews, report)
     if _LISTENING_TEST.value:
         _write_test(out, songs)
+    if _TAGS.value:
+        tag_files(out, songs, choice.allowed, write=_TAGS.value == "write")
     if absent := int((~there).sum()):
         print_line(f"{absent} of {len(there)} songs have no file here and are in no playlist")
     print_line(f"written: {out if asked else out / 'map.html'}")

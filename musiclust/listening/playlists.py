@@ -42,7 +42,7 @@ class Song(NamedTuple):
     @property
     def called(self) -> str:
         """Its title, or the name of its file without the ending, in one line."""
-        return _one_line(self.title) or _one_line(self.path.stem)
+        return one_line(self.title) or one_line(self.path.stem)
 
     @property
     def lasts(self) -> bool:
@@ -69,13 +69,13 @@ def format_m3u8(name: str, songs: Iterable[Song], *, folder: Path, base: tuple[P
       #EXTINF:313,J. S. Bach - Air
       ../Bach/air.flac
     """
-    lines = ["#EXTM3U", f"#PLAYLIST:{_one_line(name)}"]
+    lines = ["#EXTM3U", f"#PLAYLIST:{one_line(name)}"]
     for song in songs:
         path = _locate(song.path, folder, base)
         if len(path.splitlines()) != 1:
             raise InputError(f"{path!r} has a line break in its name, which no .m3u8 can hold: rename it")
         seconds = max(1, round(song.seconds)) if song.lasts else -1
-        artist = _one_line(song.artist)
+        artist = one_line(song.artist)
         told = f"{artist} - {song.called}" if artist else song.called
         # A line that begins with # is a comment to a player.
         lines += [f"#EXTINF:{seconds},{told}", f"./{path}" if path.startswith("#") else path]
@@ -112,7 +112,7 @@ def file_names(names: Sequence[str]) -> list[str]:
     found: list[str] = []
     taken: set[str] = set()
     for name in names:
-        plain = re.sub(r'[<>:"/\\|?*]', "-", _one_line(unicodedata.normalize("NFC", name)))
+        plain = re.sub(r'[<>:"/\\|?*]', "-", one_line(unicodedata.normalize("NFC", name)))
         plain = plain.lstrip(".").encode("utf-8", "ignore")[:_LONGEST].decode("utf-8", "ignore").rstrip(". ")
         plain = plain or "playlist"
         plain = f"{plain}_" if _RESERVED.match(plain) else plain
@@ -123,6 +123,17 @@ def file_names(names: Sequence[str]) -> list[str]:
         taken.add(one.casefold())
         found.append(one)
     return found
+
+
+def one_line(text: str) -> str:
+    """Returns the text without line breaks and other control characters, a space for each run of them.
+
+    Example:
+      >>> one_line("slow\\r\\n#EXTM3U")
+      'slow #EXTM3U'
+    """
+    kept = (" " if unicodedata.category(one) in ("Cc", "Zl", "Zp") else one for one in text)
+    return " ".join("".join(kept).split())
 
 
 FORMATS: dict[str, Callable[..., bytes]] = {"m3u8": format_m3u8, "xspf": format_xspf}
@@ -189,14 +200,8 @@ def _locate(path: Path, folder: Path, base: tuple[Path, str] | None) -> str:
     return mark.join([there.rstrip("/\\"), *inside.parts])
 
 
-def _one_line(text: str) -> str:
-    """Without line breaks and other control characters."""
-    kept = (" " if unicodedata.category(one) in ("Cc", "Zl", "Zp") else one for one in text)
-    return " ".join("".join(kept).split())
-
-
 def _add(parent: ElementTree.Element, tag: str, text: str) -> None:
-    text = _one_line(text.encode("utf-8", "replace").decode())
+    text = one_line(text.encode("utf-8", "replace").decode())
     if text:
         ElementTree.SubElement(parent, f"{{{_XSPF}}}{tag}").text = text
 

@@ -188,6 +188,45 @@ def test_words_are_asked_of_what_clap_has_heard(place):
     assert "holds no CLAP model as transformers saves it" in err
 
 
+def test_tags_are_proposed_written_if_asked_and_undone(place):
+    music = sorted((place / "music").rglob("*.mp3"))
+    sound = bytes([0xFF, 0xFB, 0x90, 0x44]) + bytes(413)
+    for path in music[1:]:
+        path.write_bytes(sound + path.name.encode())
+    rows = table(place / "run" / "tracks.csv")
+    rows[39]["cluster"] = "-1"
+    with open(place / "run" / "tracks.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    before = {path: path.read_bytes() for path in music}
+    code, out, err = organize(place, "--tags=propose")
+    assert code == 0, err
+    assert "38 of 39 files would change, and none has" in out
+    assert "1 files are not written: neither mp3 nor FLAC" in out  # the noise that song 0 is
+    proposed = table(place / "run" / "playlists" / "tags.csv")
+    assert [row["grouping_proposed"] for row in proposed] == [
+        "",
+        *(NAMES[i // 10] for i in range(1, 30)),
+        *["no clear character (3)"] * 9,
+    ]  # and none for the song without a cluster
+    assert {path: path.read_bytes() for path in music} == before
+    code, out, err = organize(place, "--tags=write")
+    assert code == 0, err
+    assert "38 files have a new tag" in out
+    after = {path: path.read_bytes() for path in music}
+    assert sum(after[path] != before[path] for path in music) == 38
+    assert b"metal <b>" in after[place / "music" / "artist 2" / "song 12.mp3"]
+    assert "0 of 39 files would change" in organize(place, "--tags=propose")[1]
+    code, out, err = organize(place, "--tags=undo")
+    assert code == 0, err
+    assert "38 files are as they were" in out
+    assert {path: path.read_bytes() for path in music} == before
+    code, _, err = organize(place, "--tags=undo")
+    assert code == 1
+    assert "no tags were written that could be undone" in err
+
+
 def test_edits_stay_until_they_are_given_up(place):
     assert organize(place)[0] == 0
     path = place / "run" / "playlists" / "piano, solo.m3u8"
@@ -249,6 +288,7 @@ def test_music_that_has_moved(place):
         (("--from=t01", "--to=t01"), "give two different rows"),
         (("--like=t01", "--from=t01", "--to=t02"), "are two playlists: give one of them"),
         (("--format=pls",), "--format=pls: choose from m3u8, xspf"),
+        (("--tags=write", "--like=t01"), "--tags=write goes by clusters: leave out --like, --from and --to"),
         (("--minutes=1",), "no song is left by these limits"),
         (("--music_dir=/nowhere",), "there is no such folder"),
         (("--audio_dir=/nowhere",), "--audio_dir=/nowhere: there is no such folder"),
