@@ -38,6 +38,7 @@ def test_the_tests_have_eight_devices():
     assert jax.local_device_count() == 8
 
 
+@pytest.mark.slow
 def test_a_replica_in_a_population_of_8_is_the_replica_alone(data, optimised):
     """One a device, and two a device one after the other: to the last bit."""
     seeds, betas = [0, 1, 2, 3, 0, 1, 2, 3], [1.0, 1, 1, 1, 4, 4, 4, 4]
@@ -118,7 +119,8 @@ def test_what_does_not_fit_is_told_with_the_remedy():
         population.arrange(1, 1, Footprint(2**30, 2**30), 2**31)
 
 
-@pytest.mark.parametrize("size", [(16, 8), pytest.param((512, 256, 128), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(16, 8), (512, 256, 128)])
 def test_the_footprint_bounds_what_the_program_takes(size, optimised):
     """What XLA plans for one replica is less than what is computed from shapes, and not by much."""
     model = MODELS["vae"](input_shape=(20,), hidden=size)

@@ -17,7 +17,7 @@ from musiclust.models import MODELS
 from musiclust.schedules import SCHEDULES
 from musiclust.types import Data, Hyper
 
-QUICK = ("vae", "conv_vae", "poe_vae")  # a model of each shape; the others are slow tests
+QUICK = ("vae", "conv_vae")  # the others are slow tests
 N, D = 37, 6
 
 
@@ -159,6 +159,7 @@ def test_another_number_of_epochs_is_the_same_program(model, data):
     assert (short.loss != long.loss).any()
 
 
+@pytest.mark.slow
 def test_a_replica_that_has_stopped_freezes(model, data):
     """At a learning rate of 0 the loss only jitters: after `patience` epochs without a better one nothing moves."""
     recipe = training.Recipe(patience=3)

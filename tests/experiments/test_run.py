@@ -130,6 +130,7 @@ def test_evaluate_restores_the_same_table(place, finished):
     assert set(table(again)) - {""} <= set(out.splitlines())
 
 
+@pytest.mark.slow
 def test_evaluate_on_another_store(place, finished):
     make_store(place / "other", n=24)
     code, out, err = script(place, "evaluate", f"--run={finished[0]}", f"--store={place / 'other'}")
@@ -203,6 +204,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(place):
     np.testing.assert_array_equal(np.load(place / "whole" / "latents.npy"), np.load(place / "killed" / "latents.npy"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(place):
     settings = ["--model=vae", f"--store={place / 'store'}", "--latent_dim=4", "--epochs=100000"]

@@ -58,6 +58,7 @@ def test_each_row_is_crossed_with_seeds_and_subsamples(begun):
     assert vae["mask_seen"] is False
 
 
+@pytest.mark.slow
 def test_it_goes_on_without_measuring_again(place, begun):
     facts, _ = begun
     mark = facts["collections"]["mine"]["rows"][-1]

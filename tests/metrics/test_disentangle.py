@@ -92,6 +92,7 @@ def test_dci_by_hand():
     assert found["completeness"] == pytest.approx((0.37 + 1) / 2, abs=0.05)
 
 
+@pytest.mark.slow
 def test_scores_of_few_tracks_are_told_beside_their_chance(monkeypatch):
     monkeypatch.setattr(disentangle, "_TREES", 2)
     factors = {name: codes[:80] for name, codes in independent().items()}

@@ -61,7 +61,7 @@ def test_a_density_clusterer_is_held_against_itself():
     assert claims == 0
 
 
-@pytest.mark.parametrize("name", ["kmeans", "gmm", "hdbscan"])
+@pytest.mark.parametrize("name", ["kmeans", pytest.param("gmm", marks=pytest.mark.slow), "hdbscan"])
 def test_clusters_are_found(name):
     rng = np.random.default_rng(0)
     z = np.eye(6)[rng.integers(0, 4, N)] * 6 + rng.normal(size=(N, 6))

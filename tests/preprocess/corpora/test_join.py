@@ -195,6 +195,7 @@ def test_a_joined_block_may_not_take_the_place_of_one_made_from_sound(tmp_path, 
         pipeline.preprocess(join_table(corpus, table), tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_the_command_joins_a_table_to_a_folder(tmp_path):
     for seed, name in enumerate(("a", "b")):
         noise(tmp_path / "music" / f"{name}.wav", seed)
