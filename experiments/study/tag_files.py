@@ -18,6 +18,7 @@ from musiclust import store
 from musiclust.listening.playlists import one_line
 from musiclust.listening.spreadsheet import plain_cell
 from musiclust.listening.tagging import Change, propose, undo_tags, write_tags
+from musiclust.report.names import NO_CHARACTER
 
 WAYS = ("propose", "write", "undo")
 
@@ -29,7 +30,8 @@ _COLUMNS = ("path", "grouping_now", "grouping_proposed", "not_written")
 def tag_files(out: Path, songs: Songs, allowed: np.ndarray, *, write: bool) -> None:
     """Writes tags.csv, and the tags too if that is asked for.
 
-    Songs without a cluster get no tag, nor does a file whose stretches are in several clusters.
+    Songs without a cluster get no tag, nor do those of a cluster without a name of its own, or a file whose stretches
+    are in several clusters.
 
     Args:
       allowed: (N,) bool, which songs' files may be written.
@@ -41,7 +43,7 @@ def tag_files(out: Path, songs: Songs, allowed: np.ndarray, *, write: bool) -> N
     wanted = {
         songs.song[row].path: names[int(songs.clusters[row])]
         for row in np.flatnonzero(allowed & (songs.clusters >= 0)).tolist()
-        if len(clusters[songs.song[row].path]) == 1
+        if len(clusters[songs.song[row].path]) == 1 and not names[int(songs.clusters[row])].startswith(NO_CHARACTER)
     }
     with show_progress() as report:
         changes = propose(list(wanted), list(wanted.values()), backup=out / _BACKUP, report=report)
