@@ -96,8 +96,7 @@ _MOST_PREVIEWS = 3000  # 100 kB each
 def main(argv: list[str]) -> int:
     if not _RUN.value:
         raise InputError("name the run to organize: --run=runs/...")
-    if not _FORMAT.value or not set(_FORMAT.value) <= set(FORMATS):
-        raise InputError(f"--format={','.join(_FORMAT.value)}: choose from {', '.join(FORMATS)}")
+    _check_flags()
     run_dir = Path(_RUN.value).expanduser()
     out = Path(_OUT.value or run_dir / "playlists").expanduser()
     if _TAGS.value == "undo":
@@ -111,9 +110,7 @@ def main(argv: list[str]) -> int:
     choice = Choice(there & _wanted(songs), find_copies([song.path for song in songs.song]))
     if not choice.allowed.any():
         raise InputError(f"none of the {there.sum()} songs is left by --path, --class and --seconds: give wider ones")
-    asked = bool(_LIKE.value or _FROM.value or _TO.value)
-    if asked and _TAGS.value:
-        raise InputError(f"--tags={_TAGS.value} goes by clusters: leave out --like, --from and --to")
+    asked = bool(_LIKE.value or _FROM.value)
     if not asked:
         songs = keep_names(out, songs)
     lists = _make_lists(run_dir, songs, choice)
@@ -132,6 +129,21 @@ def main(argv: list[str]) -> int:
         print_line(f"{absent} of {len(there)} songs have no file here and are in no playlist")
     print_line(f"written: {out if asked else out / 'map.html'}")
     return 0
+
+
+def _check_flags() -> None:
+    """Raises InputError where flags do not go together, before anything is heard."""
+    if not _FORMAT.value or not set(_FORMAT.value) <= set(FORMATS):
+        raise InputError(f"--format={','.join(_FORMAT.value)}: choose from {', '.join(FORMATS)}")
+    if _LIKE.value and (_FROM.value or _TO.value):
+        raise InputError("--like and --from ... --to are two playlists: give one of them")
+    if bool(_FROM.value) != bool(_TO.value):
+        raise InputError("a path needs both ends: --from=... --to=...")
+    if _TAGS.value and (_LIKE.value or _FROM.value):
+        raise InputError(f"--tags={_TAGS.value} goes by clusters: leave out --like, --from and --to")
+    for folder in _AUDIO_DIR.value or ():
+        if not Path(folder).expanduser().is_dir():
+            raise InputError(f"--audio_dir={folder}: there is no such folder")
 
 
 def _find_music(out: Path, songs: Songs) -> tuple[Songs, Path]:
@@ -153,12 +165,13 @@ def _with_new_songs(run_dir: Path, songs: Songs) -> Songs:
     if not folders and not find_stores(run_dir):
         return songs
     from experiments.study.jax_setup import set_up_jax
-    from experiments.study.new_songs import add_new_songs, hear_folder
+    from experiments.study.new_songs import add_new_songs, hear_folder, restore
 
     set_up_jax(_CACHE_DIR.value)
+    trained = restore(run_dir)
     for folder in folders:
-        hear_folder(run_dir, folder, embedding=_EMBEDDING.value, cache_dir=_CACHE_DIR.value)
-    added = add_new_songs(run_dir, songs)
+        hear_folder(trained, folder, embedding=_EMBEDDING.value, cache_dir=_CACHE_DIR.value)
+    added = add_new_songs(trained, songs)
     told = f"{added.songs.later.sum()} new songs, of which {added.refused} fit no cluster"
     print_line(f"{told}; {added.copies} more are in the collection already" if added.copies else told)
     return added.songs
@@ -189,15 +202,11 @@ def _wanted(songs: Songs) -> np.ndarray:
 def _make_lists(run_dir: Path, songs: Songs, choice: Choice) -> dict[str, list[int]]:
     limits = Limits(_SONGS.value, _MINUTES.value, _PER_ARTIST.value, _PER_ALBUM.value, _APART.value)
     if _LIKE.value:
-        if _FROM.value or _TO.value:
-            raise InputError("--like and --from ... --to are two playlists: give one of them")
         if len(_LIKE.value) == 1 and not songs.has(_LIKE.value[0]):
             return list_by_words(songs, choice, limits, _LIKE.value[0], _rank_by_words(run_dir, songs, _LIKE.value[0]))
         return list_alike(songs, choice, limits, _LIKE.value)
-    if _FROM.value and _TO.value:
+    if _FROM.value:
         return list_path(songs, choice, limits, _FROM.value, _TO.value)
-    if _FROM.value or _TO.value:
-        raise InputError("a path needs both ends: --from=... --to=...")
     with show_progress() as report:
         return list_clusters(songs, choice, limits, report)
 

@@ -12,7 +12,7 @@ from experiments.study.lists import cluster_names
 from experiments.study.songs import Songs
 from musiclust import store
 from musiclust.errors import InputError
-from musiclust.metrics.matching import match_clusters
+from musiclust.metrics.matching import compare_partitions
 
 _RECORD = "clusters.json"
 _SAME = 0.5  # songs of both over songs of either, from which on a cluster is the one of before
@@ -31,12 +31,12 @@ def keep_names(out: Path, songs: Songs) -> Songs:
     cluster_of = {track_id: number for number, name in enumerate(olds) for track_id in before[name]}
     shared = np.array([track_id in cluster_of for track_id in songs.track_id.tolist()], dtype=bool)
     then = np.array([cluster_of[track_id] for track_id in songs.track_id[shared].tolist()], dtype=np.int64)
-    now = songs.clusters[shared]
-    kept: dict[int, str] = {}
-    for number, old in match_clusters(then, now).items() if shared.any() else ():
-        both, either = ((now == number) & (then == old)).sum(), ((now == number) | (then == old)).sum()
-        if both >= _SAME * either:
-            kept[number] = olds[old]
+    change = compare_partitions(then, songs.clusters[shared])
+    kept = {
+        flow.after: olds[flow.before]
+        for flow in change.flows
+        if flow.after >= 0 and change.stays(flow) and flow.jaccard >= _SAME
+    }
     free = {number: name for number, name in names.items() if number not in kept}
     taken = set(kept.values())
     return songs._replace(

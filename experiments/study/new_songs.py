@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.cli.interrupt import check_stop
+from experiments.configs import Config
 from experiments.study import inputs
 from experiments.study.characters import describe_songs
 from experiments.study.new_stores import NEW_SONGS, find_stores
-from experiments.study.plan import read_plan
+from experiments.study.plan import Plan, read_plan
 from experiments.study.run_files import read_metrics
 from experiments.study.songs import Songs, make_song
 from musiclust import checkpoint, store
@@ -47,69 +48,80 @@ class Added(NamedTuple):
     refused: int
 
 
-def hear_folder(run_dir: Path, folder: Path, *, embedding: str, cache_dir: str | None) -> None:
+class Trained(NamedTuple):
+    """A run that was restored. chosen: the replica that is shown. specs: how the values of each block that the run was
+    trained on came about."""
+
+    run_dir: Path
+    model: Checkpoint
+    config: Config
+    chosen: int
+    specs: Mapping[str, Mapping[str, Any]]
+
+
+def restore(run_dir: Path) -> Trained:
+    """Restores what hears and places new songs.
+
+    Raises:
+      InputError: if the run has no checkpoint, or its features cannot be made of audio.
+    """
+    plan, model = read_plan(run_dir), checkpoint.restore(run_dir / "checkpoints" / "model")
+    return Trained(run_dir, model, plan.config, read_metrics(run_dir)["chosen"], _read_specs(plan, model))
+
+
+def hear_folder(trained: Trained, folder: Path, *, embedding: str, cache_dir: str | None) -> None:
     """Hears the songs of a folder as the run's were heard, in a process of its own; does only what is new.
 
     Args:
       embedding: the CLAP model, as `clap:<folder>`; "" for the one of the name that the run's features have.
 
     Raises:
-      InputError: if the folder is not there, the run's features cannot be made of audio, or no song can be heard.
+      InputError: if no song can be heard.
     """
-    if not folder.is_dir():
-        raise InputError(f"--audio_dir={folder}: there is no such folder")
-    specs = _read_specs(run_dir, _restore(run_dir))
     name = hashlib.blake2b(str(folder.absolute()).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-    root = run_dir / NEW_SONGS / f"{folder.absolute().name or 'songs'}-{name}"
+    root = trained.run_dir / NEW_SONGS / f"{folder.absolute().name or 'songs'}-{name}"
     command = [sys.executable, "-m", "experiments.preprocess", "--corpus=folder", f"--audio_dir={folder.absolute()}"]
-    command += [f"--store={root}", *_list_flags(specs, embedding), *([f"--cache_dir={cache_dir}"] if cache_dir else [])]
+    command += [f"--store={root}", *_list_flags(trained.specs, embedding)]
+    command += [f"--cache_dir={cache_dir}"] if cache_dir else []
     done = subprocess.run(command, check=False)
     check_stop()
     if done.returncode:
         raise InputError(f"the songs of {folder} could not be heard: mend what is named above")
 
 
-def add_new_songs(run_dir: Path, songs: Songs) -> Added:
-    """The run's songs with all that were heard since by `hear_folder`; as they are where there were none.
+def add_new_songs(trained: Trained, songs: Songs) -> Added:
+    """The run's songs with all that were heard since by `hear_folder`, which are some.
 
     Raises:
-      InputError: if new songs were heard otherwise than the run's, or the run has no checkpoint.
+      InputError: if new songs were heard otherwise than the run's.
     """
-    roots = find_stores(run_dir)
-    if not roots:
-        return Added(songs, 0, 0)
-    model = _restore(run_dir)
-    encoded = [_encode(run_dir, root, model) for root in roots]
+    encoded = [_encode(trained, root) for root in find_stores(trained.run_dir)]
     files = [Path(split_stretch(path)[0]) for one in encoded for path in one.tracks.path.tolist()]
     new = find_copies([*(song.path for song in songs.song), *files])[len(songs.song) :]
     kept = new == np.arange(len(new)) + len(songs.song)
     if not kept.any():
         return Added(songs, len(kept), 0)
     z = np.concatenate([one.z for one in encoded])[kept]
-    config = read_plan(run_dir).config
-    state = checkpoint.restore_arrays(run_dir / "checkpoints" / "clusters")
-    assigned = assigner(config.clusterer[0], state)(z.astype(np.float32))
+    state = checkpoint.restore_arrays(trained.run_dir / "checkpoints" / "clusters")
+    assigned = assigner(trained.config.clusterer[0], state)(z.astype(np.float32))
     placed = place(measure_reach(songs.z, songs.clusters, group=songs.group), z, assigned)
     more = _describe(encoded, kept, songs, z, placed)
     return Added(_append(songs, more), int((~kept).sum()), int((placed.clusters < 0).sum()))
 
 
-def _restore(run_dir: Path) -> Checkpoint:
-    return checkpoint.restore(run_dir / "checkpoints" / "model")
-
-
-def _read_specs(run_dir: Path, model: Checkpoint) -> dict[str, Mapping[str, Any]]:
+def _read_specs(plan: Plan, model: Checkpoint) -> dict[str, Mapping[str, Any]]:
     """How the values of each block that the run was trained on came about.
 
     Raises:
       InputError: if the run does not know, or they cannot be made of audio.
     """
     specs = model.meta.get("specs")
-    if specs is None:  # a run of version 0.4 or before: its store knows, as long as it is there
-        home = read_plan(run_dir).store
-        if not (home / "tracks.csv").exists():
-            raise InputError(f"{run_dir} is of an earlier version, and its store {home} is gone: train the run anew")
-        specs = {name: store.load_block(home, name).spec for name in model.fusion.blocks}
+    if specs is None:  # a run of version 0.2 or before: its store knows, as long as it is there
+        if not (plan.store / "tracks.csv").exists():
+            raise InputError(
+                f"{plan.run_dir} is of an earlier version, and its store {plan.store} is gone: train the run anew"
+            )
+        specs = {name: store.load_block(plan.store, name).spec for name in model.fusion.blocks}
     strange = [name for name in model.fusion.blocks if not _is_heard(specs[name])]
     if strange:
         raise InputError(f"the run was trained on {', '.join(strange)}, which cannot be made of the audio of new songs")
@@ -140,11 +152,10 @@ class _Encoded(NamedTuple):
     tags: list[str]
 
 
-def _encode(run_dir: Path, root: Path, model: Checkpoint) -> _Encoded:
+def _encode(trained: Trained, root: Path) -> _Encoded:
     """The songs of a store in the latent space of the run's shown replica."""
-    specs = _read_specs(run_dir, model)
-    there = store.block_names(root)
-    for name, spec in specs.items():
+    model, there = trained.model, store.block_names(root)
+    for name, spec in trained.specs.items():
         if name not in there:
             raise InputError(f"{root} has no {name}, on which the run was trained: delete it and hear its songs again")
         made = store.load_block(root, name).spec
@@ -154,10 +165,10 @@ def _encode(run_dir: Path, root: Path, model: Checkpoint) -> _Encoded:
                 f"{root}: {name} has {key} {made.get(key)!r} and the run's has {spec[key]!r}, so that they cannot be "
                 "held against each other: preprocess the run's own songs anew, and train the run anew"
             )
-    given = inputs.load(inputs.for_other_store(read_plan(run_dir).config, root), root, model.fusion)
+    given = inputs.load(inputs.for_other_store(trained.config, root), root, model.fusion)
     if given.data.cond.shape[1] != model.conditions:
         raise InputError(f"the run was told classes of each song ({model.conditions} numbers), and new songs have none")
-    q = encode_replica(model.model, model.states, read_metrics(run_dir)["chosen"], given.data)
+    q = encode_replica(model.model, model.states, trained.chosen, given.data)
     return _Encoded(given.tracks, q.mean.astype(np.float64), describe_songs(root, given.tracks))
 
 

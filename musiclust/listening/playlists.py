@@ -181,14 +181,24 @@ def write_playlists(
     return left
 
 
+def path_from(path: str | Path, folder: str | Path) -> str | None:
+    """Returns a path as it is seen from a folder, with "/" between its parts; None where it is on another drive.
+
+    Example:
+      >>> path_from("/music/Bach/air.flac", "/music/lists")
+      '../Bach/air.flac'
+    """
+    try:
+        return os.path.relpath(path, folder).replace(os.sep, "/")
+    except ValueError:
+        return None
+
+
 def _locate(path: Path, folder: Path, base: tuple[Path, str] | None) -> str:
     """The path as a player is to find it."""
     path = path.absolute()
     if base is None:
-        try:
-            return os.path.relpath(path, folder.absolute()).replace(os.sep, "/")
-        except ValueError:  # on another drive
-            return str(path)
+        return path_from(path, folder) or str(path)
     here, there = base
     try:
         inside = path.relative_to(here.absolute())

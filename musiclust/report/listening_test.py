@@ -21,6 +21,7 @@ from rich.table import Table
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.listening.odd_one_out import GUESSING, ListeningScores, Rate, draw_trials, make_key, read_key, write_key
+from musiclust.listening.playlists import path_from
 from musiclust.report.cluster_table import cluster_title
 from musiclust.report.names import NO_CHARACTER
 from musiclust.report.reading import number
@@ -187,11 +188,9 @@ def _address(path: str, folder: Path) -> str:
     """The address of a song for a page in `folder`: relative and percent-encoded, with its stretch."""
     file, _ = split_stretch(path)
     fragment = path[len(file) :]
-    try:
-        place = os.path.relpath(os.path.abspath(file), os.path.abspath(folder)).replace(os.sep, "/")
-    except ValueError:  # on another drive
-        return Path(os.path.abspath(file)).as_uri() + fragment
-    return quote_from_bytes(os.fsencode(place)) + fragment
+    place = path_from(file, folder)
+    address = Path(os.path.abspath(file)).as_uri() if place is None else quote_from_bytes(os.fsencode(place))
+    return address + fragment
 
 
 def _read(name: str) -> str:

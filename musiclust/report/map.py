@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musiclust import store
+from musiclust.listening.playlists import path_from
 from musiclust.report.plots import GREY, PALETTE
 from musiclust.stretches import split_stretch
 from musiclust.types import AnyArray, Tracks
@@ -265,11 +266,7 @@ def _shorten(name: str, title: str) -> str:
 
 
 def _from(start: str, folder: str) -> str:
-    try:
-        place = os.path.relpath(os.path.abspath(folder), start)
-    except ValueError:  # on another drive
-        place = os.path.abspath(folder)
-    place = place.replace(os.sep, "/")
+    place = path_from(folder, start) or os.path.abspath(folder).replace(os.sep, "/")
     return "" if place == "." else place.rstrip("/") + "/"
 
 

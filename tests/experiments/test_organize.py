@@ -44,16 +44,20 @@ def place(tmp_path):
             "certainty": "sure",
         }
         rows.append({"track_id": f"t{i:02d}", "cluster": i // 10, **about, "path": path, "tags": ""})
-    with open(run_dir / "tracks.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(run_dir / "tracks.csv", rows)
     z = np.arange(40)[:, None] + 100.0 * (np.arange(40) // 10)[:, None]
     np.save(run_dir / "latents.npy", np.hstack([z, np.zeros((40, 1))]).astype(np.float32))
     clusters = [{"cluster": number, "name": name} for number, name in enumerate(NAMES)]
     (run_dir / "metrics.json").write_text(json.dumps({"format": 3, "rows": [], "clusters": clusters}))
     write_plan(Plan(DEFAULTS["vae"], tmp_path / "store", run_dir, "python -m experiments.run"))
     return tmp_path
+
+
+def write_table(path, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def organize(place, *args, run=None):
@@ -97,10 +101,7 @@ def table(path):
 def test_songs_and_neighbours_are_tables_and_the_map_is_a_page(place):
     rows = table(place / "run" / "tracks.csv")
     rows[7]["title"] = "=HYPERLINK(1)"
-    with open(place / "run" / "tracks.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(place / "run" / "tracks.csv", rows)
     code, _, err = organize(place)
     assert code == 0, err
     folder = place / "run" / "playlists"
@@ -140,10 +141,7 @@ def test_the_next_run_keeps_names_and_files(place):
     rows = table(after / "tracks.csv")
     for row in rows:  # the clusters in another order, two songs in another one, and other names
         row["cluster"] = "2" if row["track_id"] in ("t00", "t01") else str(3 - int(row["cluster"]))
-    with open(after / "tracks.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(after / "tracks.csv", rows)
     clusters = [{"cluster": number, "name": f"other {number}"} for number in range(4)]
     (after / "metrics.json").write_text(json.dumps({"format": 3, "rows": [], "clusters": clusters}))
     code, told, err = organize(place, f"--out={out}", run=after)
@@ -195,10 +193,7 @@ def test_tags_are_proposed_written_if_asked_and_undone(place):
         path.write_bytes(sound + path.name.encode())
     rows = table(place / "run" / "tracks.csv")
     rows[39]["cluster"] = "-1"
-    with open(place / "run" / "tracks.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(place / "run" / "tracks.csv", rows)
     before = {path: path.read_bytes() for path in music}
     code, out, err = organize(place, "--tags=propose")
     assert code == 0, err
