@@ -205,7 +205,7 @@ def _make_lists(run_dir: Path, songs: Songs, choice: Choice) -> dict[str, list[i
         if len(_LIKE.value) == 1 and not songs.has(_LIKE.value[0]):
             return list_by_words(songs, choice, limits, _LIKE.value[0], _rank_by_words(run_dir, songs, _LIKE.value[0]))
         return list_alike(songs, choice, limits, _LIKE.value)
-    if _FROM.value:
+    if _FROM.value and _TO.value:
         return list_path(songs, choice, limits, _FROM.value, _TO.value)
     with show_progress() as report:
         return list_clusters(songs, choice, limits, report)
