@@ -23,8 +23,8 @@ from experiments.cli.program import run
 from experiments.cli.progress import Report, show_progress
 from experiments.study.run_files import read_metrics
 from experiments.study.songs import Songs, read_songs
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.listening.spreadsheet import plain_cell
 from musiclust.metrics.matching import Change, compare_partitions
 from musiclust.report.change import (
@@ -150,7 +150,7 @@ def _write_csv(
         cluster = int(songs.clusters[row])
         return [cluster, plain_cell(songs.names.get(cluster, ""))]
 
-    with store.atomic(path) as file:
+    with atomic(path) as file:
         writer = csv.writer(file)
         writer.writerow(_HEADER)
         for one, other, moved in zip(here, there, change.moved, strict=True):

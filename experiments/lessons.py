@@ -25,8 +25,8 @@ from experiments.cli.progress import show_progress
 from experiments.published.measurements import FULL, QUICK, measure
 from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.report import lessons
 
 _STORE = flags.DEFINE_string("store", None, "Folder of features to read; by default that of the demo corpus.")
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     facts["command"] = f"python -m experiments.lessons {shlex.join(sys.argv[1:])}".strip()
     facts["quick"] = _QUICK.value
     facts["versions"] = {"python": platform.python_version(), **{name: version(name) for name in packages}}
-    with store.atomic(out / "figures" / "collapse.json") as file:
+    with atomic(out / "figures" / "collapse.json") as file:
         json.dump(facts, file, indent=1, allow_nan=False)
         file.write("\n")
     page = lessons.write_lessons(out, facts)

@@ -28,13 +28,13 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.types import Block, Tracks
 
 FORMAT = 1
@@ -69,22 +69,6 @@ class FileRecord(NamedTuple):
     stamp: Stamp
     duration: float
     warning: str
-
-
-@contextmanager
-def atomic(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Opens `path` for writing; it takes its name only when all is written and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
-    try:
-        with open(temporary, mode, encoding=encoding, newline=newline) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_tracks(root: Path, tracks: Tracks) -> None:

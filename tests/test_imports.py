@@ -29,7 +29,7 @@ TRAINING = {
     "noise",
 }
 # All that preprocess may import of the library beside itself.
-BELOW_PREPROCESS = {"types", "errors", "store", "points", "noise", "stretches"}
+BELOW_PREPROCESS = {"types", "errors", "files", "records", "store", "points", "noise", "stretches"}
 
 
 @cache

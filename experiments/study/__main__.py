@@ -26,8 +26,8 @@ from experiments.study import inputs, models
 from experiments.study.controls import shows_mask
 from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.models import MODELS
 from musiclust.report.which_model import write_study
 
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
             for name in names:
                 _measure(collection, name, effort, measured, report)
                 facts["command"] = f"python -m experiments.study {shlex.join(sys.argv[1:])}".strip()
-                with store.atomic(out / "which-model.json") as file:
+                with atomic(out / "which-model.json") as file:
                     json.dump(facts, file, indent=1)
                     file.write("\n")
     page = write_study(out, facts)

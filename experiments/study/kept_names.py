@@ -10,8 +10,8 @@ import numpy as np
 
 from experiments.study.lists import cluster_names
 from experiments.study.songs import Songs
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.metrics.matching import compare_partitions
 
 _RECORD = "clusters.json"
@@ -47,7 +47,7 @@ def keep_names(out: Path, songs: Songs) -> Songs:
 def write_record(out: Path, songs: Songs) -> None:
     """Writes down which songs each cluster has, for the next run."""
     record = {name: songs.track_id[songs.clusters == number].tolist() for number, name in cluster_names(songs).items()}
-    with store.atomic(out / _RECORD) as file:
+    with atomic(out / _RECORD) as file:
         json.dump(record, file, indent=1)
         file.write("\n")
 

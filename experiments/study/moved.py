@@ -11,8 +11,8 @@ import numpy as np
 
 from experiments.cli.progress import show_progress
 from experiments.study.songs import Songs
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.listening.content import content_key, follow_moved
 from musiclust.stretches import split_stretch
 
@@ -60,7 +60,7 @@ def _note_contents(record: Path, there: Mapping[str, Path], keys: dict[str, str]
         for done, name in enumerate(new, 1):
             keys[name] = content_key(there[name])
             report("remembering the files by their content", done, len(new))
-    with store.atomic(record) as file:
+    with atomic(record) as file:
         csv.writer(file).writerows([_COLUMNS, *sorted(keys.items())])
 
 

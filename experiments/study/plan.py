@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.configs import Config
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 
 FORMAT = 2
 
@@ -23,7 +23,7 @@ class Plan(NamedTuple):
 def write_plan(plan: Plan) -> None:
     """Writes config.json; `read_plan` is the inverse."""
     record = {"format": FORMAT, "command": plan.command, "store": str(plan.store), "config": plan.config.to_json()}
-    with store.atomic(plan.run_dir / "config.json") as file:
+    with atomic(plan.run_dir / "config.json") as file:
         json.dump(record, file, indent=1)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from experiments.study.inputs import Inputs
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.metrics.stability import Consensus
 
 FORMAT = 3
@@ -32,7 +32,7 @@ _FLAGS_BEFORE = {"label-seen": "class-seen"}  # of rows in format 1
 
 def write_metrics(run_dir: Path, results: Mapping[str, Any]) -> None:
     """Writes metrics.json; `read_metrics` is the inverse, but for None where the results have NaN."""
-    with store.atomic(run_dir / "metrics.json") as file:
+    with atomic(run_dir / "metrics.json") as file:
         json.dump(replace_nan(results), file, indent=1, ensure_ascii=False)
 
 
@@ -64,7 +64,7 @@ def read_metrics(run_dir: Path) -> dict[str, Any]:
 
 def write_latents(run_dir: Path, latents: np.ndarray) -> None:
     """Writes latents.npy."""
-    with store.atomic(run_dir / "latents.npy", "wb") as file:
+    with atomic(run_dir / "latents.npy", "wb") as file:
         np.save(file, latents)
 
 
@@ -90,7 +90,7 @@ def write_tracks(
       certainty: how sure the cluster of each of N songs is, in words.
     """
     tracks = inputs.tracks
-    with store.atomic(run_dir / "tracks.csv") as file:
+    with atomic(run_dir / "tracks.csv") as file:
         writer = csv.writer(file)
         writer.writerow(list(_COLUMNS))
         for i, track_id in enumerate(tracks.track_id):

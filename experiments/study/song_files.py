@@ -18,8 +18,8 @@ from experiments.cli.progress import Report
 from experiments.study.kept_names import write_record
 from experiments.study.lists import UNPLACED, cluster_names
 from experiments.study.songs import Songs
-from musiclust import store
 from musiclust.embedding import trustworthiness
+from musiclust.files import atomic
 from musiclust.listening.spreadsheet import plain_cell
 from musiclust.report.map import MapSongs, write_map_page
 from musiclust.report.typical import find_examples
@@ -40,7 +40,7 @@ def write_songs(out: Path, songs: Songs, previews: Sequence[bytes] | None, repor
       previews: of the songs, to lie within map.html in place of links; None for links.
     """
     names = cluster_names(songs)
-    with store.atomic(out / "songs.csv") as file:
+    with atomic(out / "songs.csv") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for row, song in enumerate(songs.song):
@@ -60,7 +60,7 @@ def write_songs(out: Path, songs: Songs, previews: Sequence[bytes] | None, repor
 def _write_neighbours(path: Path, songs: Songs, report: Report) -> None:
     nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS + 1, len(songs.z))).fit(songs.z)
     ids = [plain_cell(track_id) for track_id in songs.track_id.tolist()]
-    with store.atomic(path) as file:
+    with atomic(path) as file:
         writer = csv.writer(file)
         writer.writerow(("track_id", "neighbour", "distance"))
         for start in range(0, len(ids), _AT_ONCE):

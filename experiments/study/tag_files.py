@@ -14,7 +14,7 @@ from experiments.cli.console import print_line
 from experiments.cli.progress import show_progress
 from experiments.study.lists import cluster_names
 from experiments.study.songs import Songs
-from musiclust import store
+from musiclust.files import atomic
 from musiclust.listening.playlists import one_line
 from musiclust.listening.spreadsheet import plain_cell
 from musiclust.listening.tagging import Change, propose, undo_tags, write_tags
@@ -69,7 +69,7 @@ def undo_files(out: Path) -> None:
 
 
 def _write_report(path: Path, changes: list[Change]) -> None:
-    with store.atomic(path) as file:
+    with atomic(path) as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for one in changes:

@@ -22,8 +22,8 @@ import numpy as np
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.metrics.intervals import holm
 from musiclust.types import AnyArray
 
@@ -312,7 +312,7 @@ def write_key(path: Path, key: Key, track_id: Sequence[str] | AnyArray) -> None:
             {**trial._asdict(), "track_ids": [str(track_id[row]) for row in trial.songs]} for trial in key.trials
         ],
     }
-    with store.atomic(path) as file:
+    with atomic(path) as file:
         json.dump(record, file, indent=1)
         file.write("\n")
 

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 
 WRITTEN = "written.json"
 _LONGEST = 120  # bytes of a file name without its ending: file systems take 255, archives and players less
@@ -167,7 +167,7 @@ def write_playlists(
         if not force and path.exists() and _digest(path.read_bytes()) not in (before.get(name), digest):
             left.append(name)
             continue
-        with store.atomic(path, "wb") as file:
+        with atomic(path, "wb") as file:
             file.write(content)
         written[name] = digest
     for name, digest in before.items():
@@ -175,7 +175,7 @@ def write_playlists(
         if not keep_others and name not in files and path.exists() and _digest(path.read_bytes()) == digest:
             path.unlink()
             del written[name]
-    with store.atomic(folder / WRITTEN) as file:
+    with atomic(folder / WRITTEN) as file:
         json.dump(written, file, indent=1, ensure_ascii=True)
         file.write("\n")
     return left

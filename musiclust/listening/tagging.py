@@ -32,8 +32,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.listening.grouping_tag import BETWEEN, Edit, UnwritableError, find_grouping
 from musiclust.listening.playlists import one_line
 
@@ -174,7 +174,7 @@ def undo_tags(backup: Path, *, report: Report = _no_report) -> Outcome:
             outcome.left.append((path, _tell(error)))
             kept += lines
     if kept:
-        with store.atomic(backup, "wb") as file:
+        with atomic(backup, "wb") as file:
             file.writelines(map(_format_line, kept))
     else:
         backup.unlink()

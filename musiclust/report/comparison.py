@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from musiclust.files import atomic
 from musiclust.report.reading import estimate, number
-from musiclust.store import atomic
 
 _HEADERS = ("row", "figure", "published", "measured", "in the reference space", "note")
 _NOTHING = number(None)

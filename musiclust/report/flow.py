@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from musiclust import store
+from musiclust.files import atomic
 from musiclust.metrics.matching import NOISE, Change
 from musiclust.report.change import ScoreLine, Side, describe_change, pair_cells
 from musiclust.report.plots import GREY, PALETTE
@@ -136,7 +136,7 @@ def write_comparison(
             ],
         )
     )
-    with store.atomic(path, "wb") as file:
+    with atomic(path, "wb") as file:
         # A tag that was not UTF-8 carries lone surrogates, which no encoding takes.
         file.write(text.encode("utf-8", errors="replace"))
 

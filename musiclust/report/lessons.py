@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from musiclust import store
+from musiclust.files import atomic
 from musiclust.report import plots
 from musiclust.report.plots import GREY, PALETTE
 from musiclust.report.reading import margin, number
@@ -59,7 +59,7 @@ def write_lessons(out: Path, facts: Mapping[str, Any]) -> Path:
     environment.filters |= {"fixed": fixed, "spread": spread, "number": number}
     template = environment.from_string((files("musiclust.report") / "lessons.md").read_text(encoding="utf-8"))
     text = template.render(**facts, names=_NAMES, agreement_scores=_AGREEMENT, say=conclusions(facts))
-    with store.atomic(out / PAGE) as file:
+    with atomic(out / PAGE) as file:
         file.write(re.sub(r"\n{3,}", "\n\n", re.sub(r" +\n", "\n", text)))
     return out / PAGE
 

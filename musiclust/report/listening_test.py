@@ -18,8 +18,8 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from musiclust import store
 from musiclust.errors import InputError
+from musiclust.files import atomic
 from musiclust.listening.odd_one_out import GUESSING, ListeningScores, Rate, draw_trials, make_key, read_key, write_key
 from musiclust.listening.playlists import path_from
 from musiclust.report.cluster_table import cluster_title
@@ -93,7 +93,7 @@ def write_listening_test(
         program=_read("listening_test.js"),
     )
     write_key(folder / KEY, key, track_id)
-    with store.atomic(folder / PAGE) as file:
+    with atomic(folder / PAGE) as file:
         file.write(page)
     return folder / PAGE
 

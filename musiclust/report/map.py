@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from musiclust import store
+from musiclust.files import atomic
 from musiclust.listening.playlists import path_from
 from musiclust.report.plots import GREY, PALETTE
 from musiclust.stretches import split_stretch
@@ -123,7 +123,7 @@ def write_map_page(
         f'<p class="quiet">{html.escape(explain_map(trustworthiness))}</p>\n'
         "</main>\n</body>\n</html>\n"
     )
-    with store.atomic(path, "wb") as file:
+    with atomic(path, "wb") as file:
         # A heading that was not UTF-8 carries lone surrogates, which no encoding takes.
         file.write(page.encode("utf-8", errors="replace"))
 

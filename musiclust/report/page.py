@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from musiclust import store
+from musiclust.files import atomic
 from musiclust.metrics.latent import IN_USE
 from musiclust.report.cluster_table import cluster_titles, explain, recovery
 from musiclust.report.map import MapSongs, explain_map, has_audio, map_style, song_map, song_titles
@@ -120,7 +120,7 @@ def write_page(
             kinds=KINDS,
         )
     )
-    with store.atomic(path, "wb") as file:
+    with atomic(path, "wb") as file:
         # A tag or path that was not UTF-8 carries lone surrogates, which no encoding takes.
         file.write(text.encode("utf-8", errors="replace"))
 

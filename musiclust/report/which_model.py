@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from musiclust.files import atomic
 from musiclust.metrics.intervals import Difference, over_seeds, over_songs, paired_difference
 from musiclust.report.reading import number
-from musiclust.store import atomic
 
 _HEADER = (
     *("row", "features", "ARI", "another training", "another collection", "against the features"),

@@ -20,7 +20,7 @@ from musiclust.preprocess import pipeline
 from musiclust.preprocess.audio import features, listen
 from musiclust.preprocess.corpora.base import Request
 from musiclust.preprocess.corpora.folder import folder
-from musiclust.preprocess.writing import shards
+from musiclust.preprocess.writing import shards, swap
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 22_050
@@ -252,8 +252,8 @@ def test_an_interrupted_run_saves_what_it_has(tmp_path, monkeypatch):
 
 
 def _full_after(n: int):
-    """store.atomic, but that the disk is full after n files."""
-    atomic, count = store.atomic, iter(range(10**6))
+    """files.atomic, but that the disk is full after n files."""
+    count = iter(range(10**6))
 
     def full(path, mode="w"):
         if next(count) >= n:
@@ -273,7 +273,9 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch, files)
     tone(music / "new.wav", 900)
     tone(music / "02.wav", 1000, seconds=2.0)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "atomic", _full_after(files))
+        full = _full_after(files)
+        for module in (store, shards, swap):
+            patch.setattr(module, "atomic", full)
         with pytest.raises(InputError, match=r"no space left .* finished tracks are kept"):
             run(music, root)
     computed = run(music, root).computed

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musiclust import store
+from musiclust.files import atomic
 from musiclust.preprocess.writing.swap import recover, replace_files
 from musiclust.types import Tracks
 
@@ -61,7 +62,7 @@ def save_shard(root: Path, computed: Sequence[Computed], specs: Specs) -> None:
     numbers = [int(path.stem) for path in _list_shards(root)]
     files = [one.file for one in computed]
     arrays = {name: np.stack([one.features[name] for one in computed]) for name in specs}
-    with store.atomic(root / _FOLDER / f"{max(numbers, default=0) + 1}.npz", "wb") as file:
+    with atomic(root / _FOLDER / f"{max(numbers, default=0) + 1}.npz", "wb") as file:
         np.savez(
             file,
             allow_pickle=False,

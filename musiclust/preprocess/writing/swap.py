@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from musiclust import store
+from musiclust.files import atomic
 
 _FOLDER = Path("partial", "new")
 _MARK = ".complete"
@@ -27,7 +27,7 @@ def replace_files(root: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     try:
         yield folder
-        with store.atomic(folder / _MARK):
+        with atomic(folder / _MARK):
             pass
     except BaseException:
         shutil.rmtree(folder)

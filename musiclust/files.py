@@ -1,0 +1,85 @@
+"""Files written whole or not at all, and read only where they are files.
+
+A folder, a pipe, a socket or a device under the name of a file is refused before it is opened: a pipe would hang.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from musiclust.errors import InputError
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+
+
+@contextmanager
+def atomic(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Opens `path` for writing; it takes its name only when all is written and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
+    try:
+        with open(temporary, mode, encoding=encoding, newline=newline) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_bytes(path: Path, *, most: int) -> bytes:
+    """Reads a whole file.
+
+    Args:
+      most: bytes that it may have.
+
+    Raises:
+      InputError: "<path> <fault>", without a remedy, which the caller knows: if it is missing, is no regular file, has
+        more bytes or cannot be read.
+    """
+    try:
+        check_regular(path)
+        with open(path, "rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    if len(content) > most:
+        raise InputError(f"{path} is larger than {most / 1e6:,.0f} MB")
+    return content
+
+
+def check_regular(path: Path) -> None:
+    """Raises InputError unless `path` is a regular file, or a link to one.
+
+    Raises:
+      InputError: "<path> <fault>", without a remedy.
+      OSError: if it cannot be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path} is missing") from error
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'a pipe, socket or device'}, not a file")
+
+
+def remove_temporary(folder: Path) -> None:
+    """Removes what `atomic` left in a folder when its process was killed; a process that lives keeps its own."""
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name) and not _is_alive(int(path.name.split(".")[-2])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it lives and is somebody else's
+        return True
+    return True
