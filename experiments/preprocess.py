@@ -13,6 +13,7 @@ Run it again and it does what is new, changed or was broken off, and no more.
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
@@ -32,6 +33,7 @@ from musiclust.preprocess.audio import clap, features, listen
 from musiclust.preprocess.audio.tagger import fetch
 from musiclust.preprocess.corpora import base, fma, join, registry
 from musiclust.preprocess.lyrics import embed, gate, update, whisper_model
+from musiclust.preprocess.machines.dispatch import connect
 from musiclust.preprocess.pipeline import Summary, preprocess
 
 
@@ -107,6 +109,12 @@ _LIBROSA_WINDOWS = flags.DEFINE_integer(
     upper_bound=10,
 )
 _WORKERS = flags.DEFINE_integer("workers", None, "Number of processes; by default one for each core.", lower_bound=1)
+_SCHEDULER = flags.DEFINE_string(
+    "scheduler",
+    None,
+    "Address of a scheduler of Dask, tcp://host:8786 say, whose workers hear, tag and transcribe; by default "
+    "--workers processes of this machine do.",
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the demo corpus.", lower_bound=0)
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
@@ -167,7 +175,7 @@ FLAG_GROUPS = {
     "Tables of features": _OF_CORPUS["table"],
     "GTZAN": _OF_CORPUS["gtzan"],
     "FMA": _OF_CORPUS["fma"],
-    "Files and processes": ("store", "cache_dir", "workers"),
+    "Files and processes": ("store", "cache_dir", "workers", "scheduler"),
 }
 
 _MOST_LISTED = 20
@@ -194,7 +202,8 @@ def main(argv: list[str]) -> int:
     )
     if name == "demo" and not (root / "tracks.csv").exists():
         Thread(target=features.warm_up, daemon=True).start()  # numba compiles while the processes render
-    with show_progress() as report:
+    scheduler = _SCHEDULER.value
+    with show_progress() as report, nullcontext(workers) if scheduler is None else connect(scheduler, report) as where:
         corpus_request = _request(workers, lambda done, total: report("rendering", done, total))
         corpus = registry.CORPORA[name](corpus_request)
         if corpus_request.table is not None and name != "table":
@@ -207,7 +216,7 @@ def main(argv: list[str]) -> int:
             embedder=_EMBEDDER.value,
             whisper=whisper,
             gate=thresholds,
-            workers=workers,
+            workers=where,
             progress=report,
         )
     print_summary(summary, root, corpus.source.get("audio_dir"), time.monotonic() - started)
@@ -230,7 +239,8 @@ def _whisper() -> whisper_model.Settings | None:
         return None
     language = None if _LANGUAGE.value == "auto" else _LANGUAGE.value
     settings = whisper_model.Settings(_WHISPER_MODEL.value or "base", language, _DEVICE.value)
-    whisper_model.check(settings)
+    if _SCHEDULER.value is None:  # else a worker looks whether it is there
+        whisper_model.check(settings)
     return settings
 
 

@@ -23,10 +23,10 @@ from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess.audio import listen
 from musiclust.preprocess.corpora.base import JOINED, Corpus
-from musiclust.preprocess.lyrics import embed, update, whisper_model
+from musiclust.preprocess.lyrics import embed, transcribe, update, whisper_model
 from musiclust.preprocess.lyrics.gate import Gate
 from musiclust.preprocess.lyrics.update import Report
-from musiclust.preprocess.workers import Failed
+from musiclust.preprocess.workers import Failed, Where
 from musiclust.preprocess.writing import shards
 from musiclust.preprocess.writing.lock import explain_full_disk, lock_store, record_corpus
 from musiclust.preprocess.writing.swap import replace_files
@@ -82,7 +82,7 @@ def preprocess(
     embedder: str = "auto",
     whisper: whisper_model.Settings | None = None,
     gate: Gate | None = Gate(),  # noqa: B008 (frozen)
-    workers: int = 1,
+    workers: Where = 1,
     progress: Report | None = None,
 ) -> Summary:
     """Brings the store at `root` up to date with `corpus`.
@@ -94,18 +94,20 @@ def preprocess(
       whisper: how to transcribe; with None nothing is transcribed, unless `lyrics` is "whisper", which takes the
         default settings.
       gate: thresholds for what was transcribed, see `gate.judge`; with None all of it is trusted.
-      workers: processes that decode and extract, and that transcribe.
+      workers: how many processes decode and extract, and transcribe; or the machines that do so, see
+        `machines.dispatch.connect`.
       progress: called with (stage, done, total).
 
     Raises:
       InputError: if the store holds another corpus or is being written by another process, the disk is full, a block
-        joined from a table has the name of one made from sound, or the embedder or the Whisper model is not there.
+        joined from a table has the name of one made from sound, the embedder or the Whisper model is not there, or the
+        machines cannot be used.
     """
     chosen = embed.choose(embedder)
     if lyrics == "whisper":
         whisper = whisper or whisper_model.Settings()
     if whisper is not None:
-        whisper_model.check(whisper)
+        transcribe.check_settings(whisper, workers)
     report = progress or (lambda stage, done, total: None)
     started = time.monotonic()
     with explain_full_disk(root), lock_store(root):
@@ -215,7 +217,7 @@ def _compute_features(
     root: Path,
     audio: listen.Settings,
     groups: Mapping[str, shards.Specs],
-    workers: int,
+    workers: Where,
     report: Report,
 ) -> tuple[dict[str, dict[str, shards.Finished]], list[tuple[str, str]], int]:
     """Computes the features that are due.
@@ -258,7 +260,7 @@ def _listen_and_save(
     stamps: Mapping[str, store.Stamp],
     audio: listen.Settings,
     groups: Mapping[str, shards.Specs],
-    workers: int,
+    workers: Where,
     report: Report,
 ) -> list[tuple[str, str]]:
     """Computes what is due and saves it in shards, every few seconds.

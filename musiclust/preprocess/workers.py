@@ -2,7 +2,7 @@
 
 Conventions: a file ends as a result or as `Failed`, never as an exception. Each process that hears has one thread for
 BLAS, OpenMP and numba, for there are as many processes as cores. Every process imports at its start what this file
-imports, so it imports little.
+imports, so it imports little. Where files are worked on is a `Where`: a number of processes here, or other machines.
 """
 
 import os
@@ -13,20 +13,73 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 J = TypeVar("J")  # what is to be done: a file, and what is wanted of it
 T = TypeVar("T")  # what is made of a file: its features, its words
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-_ONE_THREAD = {name: "1" for name in _THREADS}
+ONE_THREAD = {name: "1" for name in _THREADS}
 
 
 class Failed(NamedTuple):
     """Why a file could not be used."""
 
     reason: str
+
+
+class Place(Protocol):
+    """What another machine has for the work on a batch of files."""
+
+    def hear_all(
+        self, jobs: Sequence[Any], *, hear: Callable[[Any], Any], seconds: float
+    ) -> Generator[tuple[int, Any], None, None]:
+        """Does what `hear_all` does, one file after the other. A file that takes longer than `seconds` has failed."""
+        ...
+
+    def open_process(self, name: str, env: Mapping[str, str]) -> AbstractContextManager[Executor]:
+        """Offers the process of that name, which outlives the batch; see `open_processes`."""
+        ...
+
+    def wait_for(self, future: Future[Any]) -> Any:
+        """Waits for the answer of a process."""
+        ...
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Calls a function that takes its time; functions of several batches are called one after the other."""
+        ...
+
+    def take_turns(self) -> AbstractContextManager[None]:
+        """Lets the batches of the machine into the block one after the other."""
+        ...
+
+
+@runtime_checkable
+class Machines(Protocol):
+    """Other machines that work on files, see machines/dispatch.py."""
+
+    def work_all(
+        self,
+        jobs: Sequence[Any],
+        *,
+        files: Sequence[str],
+        work: Callable[[Sequence[Any], Place], Sequence[Any]],
+        stage: str,
+        most: int = 200,
+    ) -> Generator[tuple[int, Any], None, None]:
+        """Yields (index into jobs, what `work` made of it), each once, in the order of completion.
+
+        Args:
+          files: the file that each job needs, "" for none; the machines must see it.
+          work: is called there with some of the jobs; it returns as many results.
+          stage: what is reported while it goes on.
+          most: how many jobs are handed out together.
+        """
+        ...
+
+
+Where = int | Machines
 
 
 @contextmanager
@@ -36,15 +89,26 @@ def open_processes(count: int, env: Mapping[str, str]) -> Iterator[Executor]:
     Args:
       env: environment variables that they have beside those of this process.
     """
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    # loky starts fresh interpreters (a fork would copy BLAS and JAX threads in mid-flight) and, unlike
-    # multiprocessing's "spawn", does not import the parent's main script in each.
-    pool = ProcessPoolExecutor(count, initializer=_prepare_process, initargs=(os.getpid(),), env=dict(env))
+    pool = start_processes(count, env)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+def start_processes(count: int, env: Mapping[str, str], *, idle: float | None = None) -> Any:
+    """Starts processes as `open_processes` does. It returns loky's executor, which the caller shuts down.
+
+    Args:
+      idle: seconds without work after which they end, to start again with the next; None for never.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    # loky starts fresh interpreters (a fork would copy BLAS and JAX threads in mid-flight) and, unlike
+    # multiprocessing's "spawn", does not import the parent's main script in each.
+    return ProcessPoolExecutor(
+        count, timeout=idle, initializer=_prepare_process, initargs=(os.getpid(),), env=dict(env)
+    )
 
 
 def hear_all(
@@ -63,14 +127,14 @@ def hear_all(
     while todo:
         lost, _ = yield from _work_until_a_death(todo, jobs, min(workers, len(todo)), 2 * workers, hear)
         while lost:
-            failed, how = yield from _work_until_a_death(lost, jobs, 1, 1, hear)
+            failed, death = yield from _work_until_a_death(lost, jobs, 1, 1, hear)
             for i in failed:
-                yield i, Failed(f"the process that read it died{how}: damaged, or too large for the memory")
+                yield i, death
 
 
 def _work_until_a_death(
     todo: deque[int], jobs: Sequence[J], workers: int, ahead: int, hear: Callable[[J], T | Failed]
-) -> Generator[tuple[int, T | Failed], None, tuple[deque[int], str]]:
+) -> Generator[tuple[int, T | Failed], None, tuple[deque[int], Failed]]:
     """Works on the files of `todo` until none is left or a process dies.
 
     Args:
@@ -81,7 +145,7 @@ def _work_until_a_death(
       The files that were under way when a process died, and how it died.
     """
     under_way: dict[Future[T | Failed], int] = {}
-    with open_processes(workers, _ONE_THREAD) as pool:
+    with open_processes(workers, ONE_THREAD) as pool:
         try:
             while todo or under_way:
                 while todo and len(under_way) < ahead:
@@ -99,9 +163,15 @@ def _work_until_a_death(
                     lost.append(i)
                 else:
                     yield i, future.result()
-            codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
-            return lost, f" ({codes[1]})" if codes else ""
-    return deque(), ""
+            return lost, explain_death(error)
+    return deque(), Failed("")
+
+
+def explain_death(error: BrokenExecutor) -> Failed:
+    """Says of a file that its process died over it."""
+    codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
+    how = f" ({codes[1]})" if codes else ""
+    return Failed(f"the process that read it died{how}: damaged, or too large for the memory")
 
 
 def _prepare_process(parent: int) -> None:

@@ -6,6 +6,7 @@ librosa; a network runs in a process of its own, which is handed its input for m
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,13 +21,15 @@ from musiclust.preprocess.audio.decode import decode_pieces, place_pieces
 from musiclust.preprocess.audio.network_process import ENVIRONMENT, NetworkProcess
 from musiclust.preprocess.audio.tagger import blocks, patches, run
 from musiclust.preprocess.audio.windows import average_windows
-from musiclust.preprocess.workers import Failed, hear_all, open_processes
+from musiclust.preprocess.workers import Failed, Machines, Place, Where, hear_all, open_processes
+from musiclust.stretches import split_stretch
 
 LIBROSA, TAGGER, CLAP = "librosa", "tagger", "clap"
 # The names of all blocks that may be made from sound.
 NAMES = frozenset((*features.BLOCKS, *blocks.specify(0, pools=True), *clap.NAMES))
 
 _PREPARING = "loading the feature extractor (the first time it compiles)"
+_FILE_SECONDS = 900.0  # that other machines may take for a file
 
 
 @dataclass(frozen=True)
@@ -82,42 +85,78 @@ def list_specs(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def listen(
-    jobs: Sequence[Job], settings: Settings, *, workers: int, report: Callable[[str, int, int], None]
+    jobs: Sequence[Job], settings: Settings, *, workers: Where, report: Callable[[str, int, int], None]
 ) -> Generator[tuple[int, Heard | Failed], None, None]:
     """Yields (index into jobs, what became of the file), each once. Closing it ends all processes.
 
     Args:
-      workers: processes that decode.
+      workers: how many processes decode, or the machines that do all of it.
       report: called with (stage, done, total) while the extractors are loaded.
 
     Raises:
-      InputError: if a network cannot be loaded, or its process dies.
+      InputError: if a network cannot be loaded, or its process dies; as the machines do.
     """
-    wanted = {group for job in jobs for group in job.groups}
+    if isinstance(workers, Machines):
+        files = [split_stretch(job.path)[0] for job in jobs]
+        work = partial(_listen_to_batch, settings=settings)
+        yield from workers.work_all(jobs, files=files, work=work, stage="hearing on workers")
+        return
     with ExitStack() as stack:
-        networks: dict[str, NetworkProcess[int]] = {}
-        if TAGGER in wanted and settings.tagger_weights is not None:
-            networks[TAGGER] = NetworkProcess(
-                TAGGER,
-                stack.enter_context(open_processes(1, ENVIRONMENT)),
-                prepare=partial(run.prepare, settings.tagger_weights),
-                run=partial(run.tag, settings.tagger_weights),
-                rows=run.ROWS_SENT,
-            )
-        if CLAP in wanted and settings.embedding is not None:
-            networks[CLAP] = NetworkProcess(
-                "embedding",
-                stack.enter_context(open_processes(1, ENVIRONMENT)),
-                prepare=partial(clap.prepare, settings.embedding),
-                run=partial(clap.embed, settings.embedding),
-                rows=clap.ROWS_SENT,
-            )
-        if LIBROSA in wanted:
+        networks = _start_networks(
+            jobs, settings, lambda name: stack.enter_context(open_processes(1, ENVIRONMENT)), Future.result
+        )
+        if any(LIBROSA in job.groups for job in jobs):
             report(_PREPARING, 0, 1)
             features.warm_up()  # numba's compiled code goes to its cache on disk, from which the processes load it
             report(_PREPARING, 1, 1)
         results = stack.enter_context(closing(hear_all(jobs, workers=workers, hear=partial(hear, settings=settings))))
         yield from _run_networks(results, networks, settings)
+
+
+def _listen_to_batch(jobs: Sequence[Job], place: Place, settings: Settings) -> list[Heard | Failed]:
+    """Does what `listen` does for a batch of files. It runs on another machine."""
+    with ExitStack() as stack:
+        networks = _start_networks(
+            jobs, settings, lambda name: stack.enter_context(place.open_process(name, ENVIRONMENT)), place.wait_for
+        )
+        heard = place.hear_all(jobs, hear=partial(hear, settings=settings), seconds=_FILE_SECONDS)
+        found = dict(_run_networks(stack.enter_context(closing(heard)), networks, settings))
+    return [found[i] for i in range(len(jobs))]
+
+
+def _start_networks(
+    jobs: Sequence[Job],
+    settings: Settings,
+    open_process: Callable[[str], Executor],
+    wait_for: Callable[[Future[Any]], Any],
+) -> dict[str, NetworkProcess[int]]:
+    """Starts the networks that the jobs want: group -> its network.
+
+    Args:
+      open_process: opens a process for the group of that name.
+      wait_for: as in `NetworkProcess`.
+    """
+    wanted = {group for job in jobs for group in job.groups}
+    networks: dict[str, NetworkProcess[int]] = {}
+    if TAGGER in wanted and settings.tagger_weights is not None:
+        networks[TAGGER] = NetworkProcess(
+            TAGGER,
+            open_process(TAGGER),
+            prepare=partial(run.prepare, settings.tagger_weights),
+            run=partial(run.tag, settings.tagger_weights),
+            rows=run.ROWS_SENT,
+            wait_for=wait_for,
+        )
+    if CLAP in wanted and settings.embedding is not None:
+        networks[CLAP] = NetworkProcess(
+            "embedding",
+            open_process(CLAP),
+            prepare=partial(clap.prepare, settings.embedding),
+            run=partial(clap.embed, settings.embedding),
+            rows=clap.ROWS_SENT,
+            wait_for=wait_for,
+        )
+    return networks
 
 
 def _run_networks(

@@ -37,6 +37,7 @@ class NetworkProcess(Generic[K]):
       prepare: is called in the process at once, so that the network is loaded while the first songs are decoded.
       run: is called there with the rows (M, *D) of some songs; it returns arrays of M rows by name.
       rows: from how many rows on songs are sent.
+      wait_for: waits for what the process answers.
 
     Raises:
       InputError: from `put` and `finish`, if `prepare` or `run` raises it or the process dies.
@@ -50,8 +51,9 @@ class NetworkProcess(Generic[K]):
         prepare: Callable[[], None],
         run: Callable[[np.ndarray], Arrays],
         rows: int,
+        wait_for: Callable[[Future[Arrays]], Arrays] = Future.result,
     ) -> None:
-        self._name, self._pool, self._run, self._rows = name, pool, run, rows
+        self._name, self._pool, self._run, self._rows, self._wait_for = name, pool, run, rows, wait_for
         self._waiting: list[tuple[K, np.ndarray]] = []
         self._sent: deque[tuple[list[tuple[K, int]], Future[Arrays]]] = deque()
         self._ready = pool.submit(prepare)
@@ -79,7 +81,7 @@ class NetworkProcess(Generic[K]):
 
     def _take(self) -> Iterator[tuple[K, Arrays]]:
         songs, future = self._sent.popleft()
-        found = self._ask(future.result)
+        found = self._ask(lambda: self._wait_for(future))
         start = 0
         for key, count in songs:
             yield key, {name: array[start : start + count] for name, array in found.items()}

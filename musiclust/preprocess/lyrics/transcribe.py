@@ -17,7 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,13 +29,14 @@ from musiclust.errors import InputError
 from musiclust.preprocess.audio.decode import open_audio
 from musiclust.preprocess.lyrics import written
 from musiclust.preprocess.lyrics.whisper_model import Settings, check, load
-from musiclust.preprocess.workers import Failed, hear_all
+from musiclust.preprocess.workers import Failed, Machines, Place, Where, hear_all
 
 SAMPLE_RATE = 16_000  # Hz
 
 _BLOCK_SECONDS = 60  # decoded at a time
 _WINDOW = 30 * SAMPLE_RATE
 _LANGUAGE_WINDOWS = 3  # songs open with bars in which nobody sings
+_FILE_SECONDS = 12 * 3600.0  # that another machine may take for a file
 _KEPT = ("start", "end", "avg_logprob", "no_speech_prob", "compression_ratio", "temperature")
 
 
@@ -140,10 +141,23 @@ def _detect_language(model: Any, samples: np.ndarray) -> tuple[str, float]:
     return best, round(means[best], 4)
 
 
-def transcribe_all(due: Sequence[Due], settings: Settings, *, workers: int) -> Iterator[tuple[Due, dict[str, Any]]]:
+def check_settings(settings: Settings, workers: Where) -> None:
+    """Finds out what is wrong with settings where files will be transcribed, see `whisper_model.check`."""
+    if isinstance(workers, Machines):
+        list(workers.work_all([settings], files=[""], work=_check_batch, stage="loading Whisper on a worker"))
+    else:
+        check(settings)
+
+
+def _check_batch(batch: Sequence[Settings], place: Place) -> list[str]:
+    return [place.call(partial(check, settings)) for settings in batch]
+
+
+def transcribe_all(due: Sequence[Due], settings: Settings, *, workers: Where) -> Iterator[tuple[Due, dict[str, Any]]]:
     """Yields each track with its record, in the order of completion.
 
-    On a CPU each of `workers` processes runs a model on one thread; on a GPU there is one process.
+    On a CPU each of `workers` processes runs a model on one thread; on a GPU there is one process. Other machines are
+    handed one file at a time.
 
     Yields:
       The track, and what Whisper heard as a record of `source` "whisper", all of its text taken for lyrics, or a record
@@ -154,11 +168,25 @@ def transcribe_all(due: Sequence[Due], settings: Settings, *, workers: int) -> I
     """
     if not due:
         return
-    on_gpu, model = check(settings) == "cuda", identify_model(settings.whisper_model)
-    work = partial(transcribe_file, settings=settings)
-    with closing(hear_all([one.path for one in due], workers=1 if on_gpu else workers, hear=work)) as results:
+    paths, model = [one.path for one in due], identify_model(settings.whisper_model)
+    if isinstance(workers, Machines):
+        work = partial(_transcribe_batch, settings=settings)
+        results = workers.work_all(paths, files=paths, work=work, stage="transcribing on workers", most=1)
+    else:
+        on_gpu = check(settings) == "cuda"
+        hear = partial(transcribe_file, settings=settings)
+        results = hear_all(paths, workers=1 if on_gpu else workers, hear=hear)
+    with closing(results):
         for i, heard in results:
             yield due[i], _make_record(due[i], heard, model)
+
+
+def _transcribe_batch(paths: Sequence[str], place: Place, settings: Settings) -> list[dict[str, Any] | Failed]:
+    """Transcribes files on another machine; on its GPU one at a time."""
+    on_gpu = place.call(partial(check, settings)) == "cuda"
+    hear = partial(transcribe_file, settings=settings)
+    with place.take_turns() if on_gpu else nullcontext():
+        return [heard for _, heard in place.hear_all(paths, hear=hear, seconds=_FILE_SECONDS)]
 
 
 def _make_record(due: Due, heard: dict[str, Any] | Failed, model: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from musiclust import store
 from musiclust.preprocess.lyrics import embed, leakage, transcribe, voice, whisper_model, written
 from musiclust.preprocess.lyrics.gate import Gate, judge
+from musiclust.preprocess.workers import Where
 from musiclust.preprocess.writing.swap import replace_files
 from musiclust.types import Block, Tracks
 
@@ -47,7 +48,7 @@ def update_lyrics(
     transcripts: Mapping[str, Sequence[str]] | None = None,
     whisper: whisper_model.Settings | None = None,
     gate: Gate | None = Gate(),  # noqa: B008 (frozen)
-    workers: int = 1,
+    workers: Where = 1,
 ) -> tuple[Records, bool]:
     """Brings lyrics.jsonl and the block "lyrics" of a store up to date.
 
@@ -60,7 +61,7 @@ def update_lyrics(
       whisper: how to transcribe the tracks that no source before "whisper" has words for; with None nothing is
         transcribed, and only what was transcribed before is used.
       gate: thresholds for what machines heard; with None all of it is trusted.
-      workers: processes that transcribe.
+      workers: how many processes transcribe, or the machines that do.
 
     Returns:
       track_id -> its record, and whether there is a block: not where no track has words.
@@ -118,7 +119,7 @@ def _transcribe(
     whisper: whisper_model.Settings | None,
     gate: Gate | None,
     voices: Mapping[str, float],
-    workers: int,
+    workers: Where,
     report: Report,
 ) -> Records:
     """Puts what Whisper heard, now or before, and the verdict on it into the `records` that have no words yet.
