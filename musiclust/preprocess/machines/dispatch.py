@@ -202,7 +202,7 @@ class DaskWorkers:
                 one.future.release()
             self._sent.clear()
 
-    def _hear_sign(self, event: tuple[float, Mapping[str, Any]]) -> None:
+    def _hear_sign(self, event: Sequence[Any]) -> None:
         """Takes a sign of life. It is called in another thread."""
         _, sign = event
         if worker := self._workers.get(sign["worker"]):
