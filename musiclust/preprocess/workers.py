@@ -29,6 +29,7 @@ class Failed(NamedTuple):
     reason: str
 
 
+@runtime_checkable
 class Place(Protocol):
     """What another machine has for the work on a batch of files."""
 

@@ -420,7 +420,8 @@ def _greet(address: str) -> None:
 
     async def ask() -> tuple[str, Mapping[str, Any]]:
         how = Security().get_connection_args("client")
-        async with rpc(address, timeout=_CONNECT_SECONDS, connection_args=how) as server:
+        server: Any = rpc(address, timeout=_CONNECT_SECONDS, connection_args=how)
+        async with server:
             return (await server.identity())["type"], await server.versions(packages=[_PACKAGE])
 
     async def ask_in_time() -> tuple[str, Mapping[str, Any]]:
