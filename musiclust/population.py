@@ -147,7 +147,30 @@ def memory(devices: int) -> int:
     if side_by_side():
         limits = [(device.memory_stats() or {}).get("bytes_limit", 2**33) for device in jax.local_devices()]
         return int(0.8 * min(limits)) * devices
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return machine_memory() // 2
+
+
+def machine_memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_room(replicas: int, state: int, max_memory: int | None = None) -> None:
+    """Raises InputError where the machine cannot hold the states of all replicas, whatever the layout.
+
+    They are there twice when a checkpoint is written: as they are, and as they are saved. They may take half of the
+    machine's memory, or `max_memory` where that is more.
+
+    Args:
+      state: bytes of one replica's state and History.
+    """
+    limit = max(machine_memory() // 2, max_memory or 0)
+    if 2 * replicas * state > limit:
+        raise InputError(
+            f"{replicas:,} replicas take {2 * replicas * state / 2**30:,.3g} GiB of memory, {limit / 2**30:,.3g} are "
+            f"allowed: train {max(1, limit // (2 * state)):,} of them at a time (name fewer of `seed`, `beta` or "
+            "`learning_rate`), or raise `max_memory`"
+        )
 
 
 def compiled(model: Model, recipe: training.Recipe, chunk: int, layout: Layout, shared: Shared) -> Program:

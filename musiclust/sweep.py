@@ -32,6 +32,7 @@ _CHUNK_EPOCHS = 10
 _CHUNK_VALUES = 10_000_000  # of features seen in a chunk: a second or so for vectors, ten for spectrograms on a CPU
 # Steps of a replica in a chunk, where that takes up to so many times longer: states are copied once a chunk.
 _CHUNK_STEPS, _LONGER = 5, 6
+_HISTORY_BYTES, _HISTORY_COLUMNS = 4, 4  # of a number, and of an epoch beside the latent dimensions
 
 
 class Prepared(NamedTuple):
@@ -268,7 +269,8 @@ def prepare(
       max_memory: bytes that training may take; see `population.arrange`.
 
     Raises:
-      InputError: if the rows do not fit the data or the settings, or if not even one replica fits.
+      InputError: if the rows do not fit the data or the settings, or if not even one replica fits, or not all of their
+        states.
     """
     out = None if held_out is None else _check_held_out(held_out, len(data.x))
     if rows is None:
@@ -280,6 +282,8 @@ def prepare(
         raise InputError(f"{beyond[0]}: the table of rows has {len(table)} lines, counted from 0")
     shared: population.Shared = jax.tree.map(jnp.asarray, population.Shared(data, table, out))
     each = population.footprint(model, recipe, shared)
+    history = _HISTORY_BYTES * epochs * (_HISTORY_COLUMNS + model.latent_dim)
+    population.check_room(len(settings), each.state + history, max_memory)
     layout = population.arrange(len(settings), jax.local_device_count(), each, max_memory)
     tracks = table.shape[1]
     chunk = chunk_epochs(len(settings) * tracks * data.x[0].size, recipe.batches(tracks)[0])

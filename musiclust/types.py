@@ -79,6 +79,9 @@ class Block:
       values: (N, *D) float; finite wherever `valid`, zero elsewhere.
       valid: (N,) bool; False where the track has nothing to say here (no words, say).
       spec: how the values came about: sample rate (Hz), hop, units, extractor version, source. JSON-able.
+
+    Raises:
+      ValueError: if the arrays differ in length, or track_id is not sorted and unique.
     """
 
     name: str
@@ -91,6 +94,8 @@ class Block:
         n = len(self.track_id)
         if len(self.values) != n or self.valid.shape != (n,):
             raise ValueError(f"block {self.name}: {n} track ids, values {self.values.shape}, valid {self.valid.shape}")
+        if not np.all(self.track_id[1:] > self.track_id[:-1]):  # by which blocks are joined
+            raise ValueError(f"block {self.name}: its track ids are not sorted, or one is there twice")
 
 
 class _Data(NamedTuple):

@@ -1,11 +1,14 @@
 """Training in memory: every combination, one program, the best replica by a rule that sees no class."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
 
 import musiclust as mc
-from musiclust import sweep, training
+from musiclust import population, sweep, training
+from musiclust.errors import InputError
 from musiclust.sweep import Diverged, chunk_epochs, product
 from musiclust.types import Hyper
 
@@ -178,3 +181,19 @@ def test_bad_input_is_named_at_the_door(data, change, options, message):
 def test_a_loss_that_is_not_finite_names_replica_and_epoch(data):
     with pytest.raises(Diverged, match=r"epoch \d+ in replica 1 \(seed 0, beta 1, learning rate 1e\+18\).*lower `lear"):
         mc.train(MODEL, data, learning_rates=(1e-3, 1e18), epochs=25, recipe=RECIPE)
+
+
+def test_a_sweep_that_the_machine_cannot_hold_is_refused_before_it_begins(data, monkeypatch):
+    settings = product(range(50_000), (1.0,), (1e-3,))
+    state = population.footprint(MODEL, RECIPE, population.share_all(data)).state
+    monkeypatch.setattr(population, "machine_memory", lambda: 2**26)
+    monkeypatch.setattr(population, "compiled", None)  # which would come next
+    with pytest.raises(InputError, match=r"50,000 replicas take .* GiB of memory.*`max_memory`") as refused:
+        sweep.prepare(MODEL, RECIPE, data, settings=settings, epochs=10)
+    most = int(re.search(r"train ([\d,]+) of them at a time", str(refused.value))[1].replace(",", ""))
+    bytes_of_one = 2 * (state + 4 * 10 * (4 + MODEL.latent_dim))
+    assert most * bytes_of_one <= 2**25 < (most + 1) * bytes_of_one
+    with pytest.raises(TypeError, match="not callable"):  # a sweep that fits goes on to compile
+        sweep.prepare(MODEL, RECIPE, data, settings=settings[:most], epochs=10)
+    with pytest.raises(TypeError, match="not callable"):  # and so does one that is asked for
+        sweep.prepare(MODEL, RECIPE, data, settings=settings, epochs=10, max_memory=2**34)

@@ -4,6 +4,8 @@ from typing import Any
 
 from musiclust.errors import InputError
 
+MOST = 100_000  # numbers of one list
+
 
 def parse_numbers(flag: str, given: list[str], kind: type) -> tuple[Any, ...]:
     """Returns the numbers of "0,1,2", of "0-9" (whole numbers only) or of the flag repeated.
@@ -11,18 +13,18 @@ def parse_numbers(flag: str, given: list[str], kind: type) -> tuple[Any, ...]:
     Each number stands once, but for weights.
 
     Raises:
-      InputError: for a value that is not a number, or out of the flag's range.
+      InputError: for a value that is not a number, or out of the flag's range, or for more than 100,000 of them.
     """
     values: list[Any] = []
     for text in ",".join(given).split(","):
         first, dash, last = text.partition("-")
         try:
-            if kind is int and dash and first:
-                values += range(int(first), int(last) + 1)
-            else:
-                values.append(kind(text))
+            some = range(int(first), int(last) + 1) if kind is int and dash and first else [kind(text)]
         except ValueError as error:
             raise InputError(f"--{flag}: {text!r} is not a number; write --{flag}=0,1,2") from error
+        if len(values) + len(some) > MOST:
+            raise InputError(f"--{flag}: {text} makes more than {MOST:,} numbers: take fewer, in several runs")
+        values += some
     if kind is int and any(not 0 <= value < 2**31 for value in values):
         raise InputError(f"--{flag}: a {flag} is a whole number from 0 to 2147483647")
     if flag == "beta" and any(not 0 <= value < float("inf") for value in values):

@@ -82,10 +82,27 @@ def _parse(argv: list[str], groups: Groups) -> list[str]:
         sys.exit(_fail(f"unknown flag --{error.flagname}: {_advise(error.flagname)}", 2))
     except flags.Error as error:
         sys.exit(_fail(str(error), 2))
+    if empty := _find_empty(left_over):
+        sys.exit(_fail(f"{empty} is empty: give it a value, or leave it out (is a variable of the shell not set?)", 2))
     if flags.FLAGS["verbosity"].using_default_value:
         logging.set_verbosity(logging.ERROR)
         logging.get_absl_handler().setLevel("ERROR")  # for libraries that set the level of loggers of their own
     return left_over
+
+
+def _find_empty(left_over: list[str]) -> str:
+    """What was given an empty value, as `--store="$STORE"` is where the variable is not set; "" for nothing.
+
+    An empty path would be taken for none, and a command would make what nobody asked for. Only a flag that is empty by
+    default may be given so.
+    """
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        values = flag.value if isinstance(flag.value, list) else [flag.value]
+        texts = [value for value in values if isinstance(value, str)]
+        if flag.present and flag.default != "" and (not values or any(not text.strip() for text in texts)):
+            return f"--{name}="
+    return "an argument" if any(not text.strip() for text in left_over[1:]) else ""
 
 
 def _advise(unknown: str) -> str:

@@ -9,6 +9,7 @@ that is killed, interrupted or out of disk loses only those, and the same comman
 """
 
 import os
+import stat
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -233,6 +234,9 @@ def _compute_features(
             status = os.stat(split_stretch(path)[0])
         except OSError as error:
             failed.append((path, f"cannot be read: {error.strerror}"))
+            continue
+        if not stat.S_ISREG(status.st_mode):  # it has become so since its folder was looked through
+            failed.append((path, "a pipe, socket or device, not a file"))
             continue
         stamps[track_id] = stamp = store.Stamp(status.st_size, status.st_mtime_ns)
         lacking = [group for group, there in before.items() if not _is_current(there.get(track_id), stamp)]

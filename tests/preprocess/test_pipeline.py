@@ -21,6 +21,7 @@ from musiclust.preprocess.audio import features, listen
 from musiclust.preprocess.corpora.base import Request
 from musiclust.preprocess.corpora.folder import folder
 from musiclust.preprocess.writing import shards, swap
+from musiclust.preprocess.writing.lock import lock_store
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 22_050
@@ -290,8 +291,7 @@ def test_a_store_keeps_to_its_corpus_and_to_one_writer(tmp_path, monkeypatch):
     run(music, root)
     with pytest.raises(InputError, match=r"holds the corpus folder of .*music.*give `store` another place"):
         run(tones(tmp_path / "elsewhere", 1), root)
-    (root / ".lock").write_text(str(os.getppid()))
-    with pytest.raises(InputError, match=f"written by process {os.getppid()}"):
+    with lock_store(root), pytest.raises(InputError, match=f"written by process {os.getpid()}"):
         run(music, root)
     (root / ".lock").write_text("")  # of a process that died before it could sign
     assert run(music, root).used == 1

@@ -9,6 +9,8 @@ A path may end in a fragment of time, song.wav#t=10,20 (W3C Media Fragments URI,
 as where several clips are cut from one song; then that stretch is taken, as if it were the file.
 """
 
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +98,8 @@ def decode(path: Path | str, *, sample_rate: int = SAMPLE_RATE, seconds: float =
 
     place, span = split_stretch(str(path))
     try:
+        if stat.S_ISFIFO(os.stat(place).st_mode):  # to open it would wait for a writer
+            raise InputError(f"{path}: a pipe, not a file")
         with open(place, "rb") as file:
             empty = not file.read(1)
     except OSError as error:

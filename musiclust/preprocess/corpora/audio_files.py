@@ -1,6 +1,7 @@
 """The folder of a corpus, the audio files below it, and their tags."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def resolve_folder(named: Path | None, parameter: str, what: str) -> Path:
 def find_audio(root: Path) -> tuple[list[str], int, list[tuple[str, str]]]:
     """Finds the audio files below `root` by their names; leaves hidden ones out and follows symbolic links once.
 
+    A pipe, socket or device with the name of an audio file is skipped: who opens it may wait for ever.
+
     Returns:
       The paths below root in sorted order; how many other files there are; (path, reason) of what cannot be looked
       into.
@@ -51,6 +54,8 @@ def find_audio(root: Path) -> tuple[list[str], int, list[tuple[str, str]]]:
         elif not _is_utf8(path):
             shown = path.encode(errors="backslashreplace").decode()
             skipped.append((shown, "its name is not valid UTF-8: rename it"))
+        elif _is_no_file(path):
+            skipped.append((path, "a pipe, socket or device, not a file: remove it"))
         else:
             names.append(os.path.relpath(path, root))
     if not names:
@@ -76,6 +81,14 @@ def _walk(root: Path, skipped: list[tuple[str, str]]) -> Iterator[str]:
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (os.path.join(place, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _is_no_file(path: str) -> bool:
+    """Whether something else than a file is there. A link to nothing is named later."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _is_utf8(text: str) -> bool:

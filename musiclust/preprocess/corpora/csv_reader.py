@@ -1,13 +1,14 @@
 """CSV files (plain or .gz) -> columns.
 
-Several header rows are joined by "_", as FMA's feature, statistics, number become mfcc_mean_01; a row below them whose
-first cell alone is filled (track_id,,,) names the index, as pandas writes it. Files are read as a stream, so that a
-table of 100,000 rows needs the memory of its numbers and no more.
+Cells are set apart by commas, semicolons or tabs; the first two lines tell by which. Several header rows are joined by
+"_", as FMA's feature, statistics, number become mfcc_mean_01; a row below them whose first cell alone is filled
+(track_id,,,) names the index, as pandas writes it. Files are read as a stream, so that a table of 100,000 rows needs
+the memory of its numbers and no more. No line, no cell and no packed file may grow without end.
 """
 
 import csv
 import gzip
-import sys
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,31 +20,85 @@ import numpy as np
 
 from musiclust.errors import InputError
 from musiclust.preprocess.corpora.columns import Choose, Columns, parse_number, parse_text
+from musiclust.preprocess.corpora.expansion import most_unpacked, refuse_unpacked
 
-_CHUNK = 1024  # rows turned into an array at a time
+_CHUNK = 1024  # rows turned into an array at a time,
+_CELLS = 2**21  # and cells, at most
+_LONGEST = 2**26  # characters of a line and of a cell: biographies and lyrics are cells too
+_DELIMITERS = ",;\t"
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 
 
 def open_text(path: Path) -> TextIOWrapper:
-    """Opens a file of text, through gzip where its name ends in .gz."""
+    """Opens a file of text, through gzip where its name ends in .gz.
+
+    Reading raises InputError where that unpacks to more than a table does, see `expansion`.
+    """
     if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+        return TextIOWrapper(_BoundedGzip(path), encoding="utf-8-sig", newline="")
     return open(path, encoding="utf-8-sig", newline="")
+
+
+class _BoundedGzip(gzip.GzipFile):
+    """A gzip file for reading that ends in an InputError where it unpacks to more than a table does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rb")
+        self._table, self._left = path, most_unpacked(path)
+
+    def read1(self, size: int = -1) -> bytes:
+        found = super().read1(size)
+        self._left -= len(found)
+        if self._left < 0:
+            raise refuse_unpacked(self._table)
+        return found
+
+
+def find_delimiter(opening: Sequence[str]) -> str:
+    """Returns what stands between the cells of a table: a comma, a semicolon or a tab.
+
+    It is the one that gives both lines the same number of cells, more than one; of several the one that gives most. It
+    is a comma where none does.
+
+    Args:
+      opening: the first two lines.
+
+    Example:
+      >>> find_delimiter(["id;a, b;c", "x;1,5;2"]), find_delimiter(["id,a;b", "x,1"])
+      (';', ',')
+    """
+    best, most = ",", 1
+    for delimiter in _DELIMITERS:
+        widths = {len(cells) for cells in csv.reader(opening, delimiter=delimiter)}
+        if len(widths) == 1 and max(widths) > most:
+            best, most = delimiter, max(widths)
+    return best
+
+
+def _read_lines(path: Path, file: TextIOWrapper) -> Iterator[str]:
+    while line := file.readline(_LONGEST):
+        if len(line) == _LONGEST:
+            raise InputError(f"{path}: has a line of {_LONGEST:,} characters or more, so it is no table")
+        yield line
 
 
 def read_csv(path: Path, choose: Choose, header_rows: int) -> Columns:
     """Reads a CSV file. Arguments and errors are those of `table_reader.read_columns`."""
-    csv.field_size_limit(sys.maxsize)  # biographies and lyrics are cells too
+    csv.field_size_limit(_LONGEST)
     try:
         with open_text(path) as file:
-            return _read_lines(path, file, choose, header_rows)
+            return _read_rows(path, file, choose, header_rows)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not text in UTF-8 (byte {error.start} of a block): save it as UTF-8 CSV") from error
     except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path}: not a CSV file that can be read ({error})") from error
 
 
-def _read_lines(path: Path, file: Iterator[str], choose: Choose, header_rows: int) -> Columns:
-    rows = csv.reader(file)
+def _read_rows(path: Path, file: TextIOWrapper, choose: Choose, header_rows: int) -> Columns:
+    lines = _read_lines(path, file)
+    opening = list(islice(lines, 2))
+    delimiter, lines = find_delimiter(opening), chain(opening, lines)
+    rows = csv.reader(lines, delimiter=delimiter)
     header = list(islice(rows, header_rows))
     first = next(rows, None)
     if first and header_rows > 1 and first[0] and not any(first[1:]) and not _is_number(first[0]):
@@ -53,28 +108,35 @@ def _read_lines(path: Path, file: Iterator[str], choose: Choose, header_rows: in
         raise InputError(f"{path}: no rows below its {header_rows} header rows")
     names = _read_names(path, header)
     wanted_text, wanted_numbers = choose(names, first)
-    into = _Rows(path, names, wanted_text, wanted_numbers)
+    into = _Rows(path, names, wanted_text, wanted_numbers, delimiter)
     into.add([first], rows.line_num)
     line = rows.line_num
-    while lines := list(islice(file, _CHUNK)):
-        if not into.add_plain(lines):
-            quoted = any('"' in one for one in lines)  # then a row may end in a later line, which only csv can tell
-            rows = csv.reader(chain(lines, file) if quoted else lines)
-            while some := list(islice(rows, _CHUNK)):
+    at_once = min(_CHUNK, max(1, _CELLS // len(names)))
+    while chunk := list(islice(lines, at_once)):
+        if not into.add_plain(chunk):
+            quoted = any('"' in one for one in chunk)  # then a row may end in a later line, which only csv can tell
+            rows = csv.reader(chain(chunk, lines) if quoted else chunk, delimiter=delimiter)
+            while some := list(islice(rows, at_once)):
                 into.add(some, line + rows.line_num)
-        line += len(lines)
+        line += len(chunk)
     numbers, numeric = into.take_numbers()
-    other = tuple(name for name in wanted_numbers if name not in numeric)
+    comma = next((cell for cell in first if _DECIMAL_COMMA.fullmatch(cell.strip())), "")
+    if comma and not numeric:
+        raise InputError(f"{path}: writes its numbers with a comma ({comma}): save it with decimal points")
+    known = set(numeric)
+    other = tuple(name for name in wanted_numbers if name not in known)
     return Columns(names, into.text, numeric, numbers, other)
 
 
 class _Rows:
     """Gathers rows of cells, some at a time, into columns of text and of float32."""
 
-    def __init__(self, path: Path, names: Sequence[str], text: Sequence[str], numbers: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, names: Sequence[str], text: Sequence[str], numbers: Sequence[str], delimiter: str
+    ) -> None:
         place = {name: i for i, name in enumerate(names)}
         self.text: dict[str, list[str]] = {name: [] for name in text}
-        self._path, self._names = path, names
+        self._path, self._names, self._delimiter = path, names, delimiter
         self._text_at = [place[name] for name in text]
         self._at = {place[name]: i for i, name in enumerate(numbers)}  # of the columns numeric so far
         self._wanted = numbers
@@ -101,11 +163,11 @@ class _Rows:
 
         Returns whether they do; if not, nothing is added.
         """
-        commas = len(self._names) - 1
-        if not self._at or any('"' in line or line.count(",") != commas for line in lines):
+        between = len(self._names) - 1
+        if not self._at or any('"' in line or line.count(self._delimiter) != between for line in lines):
             return False
         try:
-            values = np.loadtxt(lines, delimiter=",", usecols=tuple(self._at), comments=None, ndmin=2)
+            values = np.loadtxt(lines, delimiter=self._delimiter, usecols=tuple(self._at), comments=None, ndmin=2)
         except ValueError:  # an empty cell, or a word
             return False
         if len(values) != len(lines):
@@ -113,7 +175,7 @@ class _Rows:
         chunk = np.full((len(lines), len(self._wanted)), np.nan)
         chunk[:, tuple(self._at.values())] = values
         last = max(self._text_at, default=-1) + 1
-        self._keep(chunk, [line.rstrip("\r\n").split(",", last) for line in lines] if last else [])
+        self._keep(chunk, [line.rstrip("\r\n").split(self._delimiter, last) for line in lines] if last else [])
         return True
 
     def _keep(self, chunk: np.ndarray, rows: Sequence[Sequence[str]]) -> None:
@@ -133,6 +195,8 @@ class _Rows:
 def _read_names(path: Path, header: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Returns one name a column. A first column without a name is "", the index of pandas."""
     widths = {len(row) for row in header}
+    if widths == {0}:
+        raise InputError(f"{path}: begins with an empty line: the first one names the columns")
     if len(widths) != 1:
         raise InputError(f"{path}: its {len(header)} header rows have {sorted(widths)} cells: is that many right?")
     for number, row in enumerate(header[1:], start=2):

@@ -38,6 +38,7 @@ MISCUT = frozenset(
     )
 )
 
+_FIRST_CELL = 1000  # characters in which the first cell of a table ends
 _MFCC = [f"mfcc_{statistic}_{i:02d}" for i in range(1, 21) for statistic in STATISTICS]
 _TRACKS = {
     "genre": "track_genre_top",
@@ -172,7 +173,7 @@ def _find_table(root: Path, name: str, *, required: bool = True) -> Path | None:
 def _count_header_rows(path: Path, one: Sequence[str], several: int) -> int:
     """Returns 1 where the first cell of a table is one of `one`, else `several`."""
     with open_text(path) as file:
-        first = file.readline().partition(",")[0].strip()
+        first = file.readline(_FIRST_CELL).partition(",")[0].strip()
     return 1 if first in one else several
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from musiclust.errors import InputError
+from musiclust.files import read_bytes
 from musiclust.preprocess.corpora.audio_files import find_audio, resolve_folder
 from musiclust.preprocess.corpora.base import Corpus, Request
 from musiclust.preprocess.corpora.make_tracks import make_tracks, merge_groups
@@ -26,6 +27,7 @@ from musiclust.stretches import add_stretch
 CLIP_SECONDS = 10.0
 
 _SONG = re.compile(r"([^/]+)/(\1\.\d{5})\.(?:wav|au)", re.IGNORECASE)  # genre/genre.00000.wav
+_LONGEST_LIST = 2**20  # bytes
 _HEADER = 4096  # bytes, in which the samples of a .wav begin
 
 
@@ -101,9 +103,9 @@ def _read_splits(files: Sequence[Path], songs: dict[str, str], warnings: list[tu
     for file in files:
         path = file.expanduser()
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}: check `split_file`") from error
+            lines = read_bytes(path, most=_LONGEST_LIST).decode("utf-8-sig").splitlines()
+        except InputError as error:
+            raise InputError(f"{error}: check `split_file`") from error
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not a list of songs: check `split_file`") from error
         names = [Path(line.split()[0]).name for line in lines if line.strip()]

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 
 import numpy as np
@@ -77,8 +77,8 @@ def read_features(path: Path, options: TableRequest, facts: Columns | None, fact
         else:
             guess = names[0] if options.header_rows > 1 else _guess_id_column(names, first, offices)
             found.append(facts_id if facts_id in names else guess)
-        texts = [name for name in names if name == found[0] or name in offices]
-        return texts, [name for name in names if name not in texts]
+        texts = {name: None for name in names if name == found[0] or name in offices}
+        return list(texts), [name for name in names if name not in texts]
 
     features = read_columns(path, choose, header_rows=options.header_rows)
     n = len(features.numbers)
@@ -108,23 +108,23 @@ def choose_blocks(
     if not features.numeric:
         others = list_first(features.other) or "none"
         raise InputError(f"{path} has no column of numbers (not numeric: {others}): check `header_rows`")
-    globs: dict[str, list[str]] = defaultdict(list)
+    taken: dict[str, set[int]] = defaultdict(set)
+    passed: set[str] = set()
     for name, glob in wanted or [("table", "*")]:
         if not re.fullmatch(r"\w[\w-]*", name) or name == "lyrics":
             raise InputError(f"`block={name}:{glob}`: {name!r} cannot name a block: use letters, digits, _ and -")
-        globs[name].append(glob)
-        matched = [one for one in features.numeric if fnmatchcase(one, glob)]
+        fits = re.compile(translate(glob)).match
+        matched = [i for i, one in enumerate(features.numeric) if fits(one)]
         if not matched:
             raise InputError(
                 f"`block={name}:{glob}` matches no column of numbers ({suggest_names(glob, features.numeric)})"
             )
-    passed = [one for one in features.other if any(fnmatchcase(one, glob) for each in globs.values() for glob in each)]
+        taken[name].update(matched)
+        passed.update(filter(fits, features.other))
     if passed:
-        warnings.append((path.name, f"columns left out, not numeric: {list_first(passed)}"))
-    return {
-        name: [i for i, one in enumerate(features.numeric) if any(fnmatchcase(one, glob) for glob in each)]
-        for name, each in globs.items()
-    }
+        left_out = [one for one in features.other if one in passed]
+        warnings.append((path.name, f"columns left out, not numeric: {list_first(left_out)}"))
+    return {name: sorted(places) for name, places in taken.items()}
 
 
 def find_complete(

@@ -17,8 +17,13 @@ def script(tmp_path, body, *args):
         "import errno, sys\nfrom absl import flags\nfrom experiments.cli.program import run\n"
         "from musiclust.errors import InputError\n"
         "MODEL = flags.DEFINE_enum('model', 'vae', ['vae', 'cvae'], 'Which one.')\n"
+        "flags.DEFINE_string('store', None, 'A folder.')\n"
+        "flags.DEFINE_multi_string('audio_dir', None, 'Folders.')\n"
+        "flags.DEFINE_list('listening', [], 'Files.')\n"
+        "flags.DEFINE_string('gate', '', 'Thresholds.')\n"
+        "FLAGS = flags.FLAGS\n"
         f"def main(argv):\n    {body}\n"
-        "if __name__ == '__main__':\n    run(main)\n"
+        "if __name__ == '__main__':\n    run(main, takes_arguments='runs/a' in sys.argv)\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run([sys.executable, str(path), *args], capture_output=True, text=True, env=env, check=False)
@@ -61,6 +66,31 @@ def test_ends_in_one_line(tmp_path, body, status, message):
 def test_wrong_command_lines_name_what_is_near(tmp_path, flag, message):
     result = script(tmp_path, "pass", flag)
     assert (result.returncode, result.stderr) == (2, message)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--store="], "--store="),
+        (["--store", ""], "--store="),
+        (["--store=  "], "--store="),
+        (["--audio_dir=music", "--audio_dir="], "--audio_dir="),
+        (["--listening="], "--listening="),
+        (["--listening=a.json,"], "--listening="),
+        (["runs/a", ""], "an argument"),
+    ],
+)
+def test_what_an_unset_variable_makes_of_a_flag_is_refused(tmp_path, given, told):
+    result = script(tmp_path, "raise InputError('main was called')", *given)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"error: {told} is empty: give it a value, or leave it out (is a variable of the shell not set?)\n"
+    )
+
+
+def test_a_flag_that_is_empty_by_default_may_be_given_so(tmp_path):
+    result = script(tmp_path, "print([FLAGS.gate, FLAGS.store, FLAGS.listening])", "--gate=", "--store=stores/a")
+    assert (result.stdout, result.stderr) == ("['', 'stores/a', []]\n", "")
 
 
 def test_help_lists_the_flags_and_is_no_failure(tmp_path):

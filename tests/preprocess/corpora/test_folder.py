@@ -1,6 +1,7 @@
 """corpora: what a folder of files becomes."""
 
 import os
+import socket
 import unicodedata
 
 import numpy as np
@@ -179,3 +180,37 @@ def test_blocks_that_a_corpus_brings_join_what_is_heard(tmp_path, monkeypatch):
     np.testing.assert_array_equal(store.load_block(root, "extra").values, values[1:])
     pipeline.preprocess(corpus, root, embedder="tfidf")
     assert store.block_names(root) == sorted(features.BLOCKS)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and sockets of POSIX")
+def test_what_is_no_file_is_named_and_never_opened(tmp_path):
+    touch(tmp_path / "good.wav")
+    os.mkfifo(tmp_path / "pipe.mp3")
+    os.mkfifo(tmp_path / "pipe.txt")  # is counted among the others, as every name that is not audio's
+    (tmp_path / "device.ogg").symlink_to("/dev/zero")
+    (tmp_path / "gone.ogg").symlink_to(tmp_path / "nowhere.ogg")
+    with socket.socket(socket.AF_UNIX) as one:
+        here = os.getcwd()
+        os.chdir(tmp_path)  # the path of a socket may be no longer than a hundred bytes
+        one.bind("socket.flac")
+        os.chdir(here)
+        corpus = folder(Request(audio_dir=tmp_path))
+    assert corpus.tracks.track_id.tolist() == ["gone", "good"]
+    assert corpus.others == 1
+    reason = "a pipe, socket or device, not a file: remove it"
+    assert sorted(corpus.skipped) == [
+        (str(tmp_path / name), reason) for name in ("device.ogg", "pipe.mp3", "socket.flac")
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_file_that_has_become_a_pipe_does_not_stop_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(listen, "hear_all", hear_here)
+    music = tmp_path / "music"
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(touch(music / name), np.random.default_rng(0).uniform(-0.3, 0.3, 22_050), 22_050)
+    corpus = folder(Request(audio_dir=music))
+    (music / "b.wav").unlink()
+    os.mkfifo(music / "b.wav")
+    summary = pipeline.preprocess(corpus, tmp_path / "store", embedder="tfidf")
+    assert (summary.used, summary.skipped) == (1, [(str(music / "b.wav"), "a pipe, socket or device, not a file")])

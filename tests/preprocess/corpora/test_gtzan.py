@@ -112,7 +112,7 @@ def test_split_lists_choose_songs_and_are_classes(genres, tmp_path):
     test.write_text("techno.00001\n")
     with pytest.raises(InputError, match=r"names no song that is there \(such as techno.00001\)"):
         gtzan(Request(audio_dir=genres, split_file=(test,)))
-    with pytest.raises(InputError, match=r"No such file.*`split_file`"):
+    with pytest.raises(InputError, match=r"is missing: check `split_file`"):
         gtzan(Request(audio_dir=genres, split_file=(tmp_path / "no.txt",)))
 
 
