@@ -25,7 +25,6 @@ from experiments.study.run_files import read_metrics
 from experiments.study.songs import Songs, read_songs
 from musiclust.errors import InputError
 from musiclust.files import atomic
-from musiclust.listening.spreadsheet import plain_cell
 from musiclust.metrics.matching import Change, compare_partitions
 from musiclust.report.change import (
     Side,
@@ -36,6 +35,7 @@ from musiclust.report.change import (
     scores_table,
 )
 from musiclust.report.flow import MovedSong, write_comparison
+from musiclust.spreadsheet import plain_cell
 
 _OUT = flags.DEFINE_string("out", None, "Folder to write; by default compared/<first run>/ in the second run.")
 _SONGS = flags.DEFINE_integer("songs", 10, "Songs that moved to print, the most telling first.", 0)

@@ -18,6 +18,7 @@ from experiments.study.inputs import Inputs
 from musiclust.errors import InputError
 from musiclust.files import atomic
 from musiclust.metrics.stability import Consensus
+from musiclust.spreadsheet import plain_cell
 
 FORMAT = 3
 _COLUMNS = (
@@ -78,7 +79,7 @@ def write_tracks(
     tags: Sequence[str],
     certainty: Sequence[str],
 ) -> None:
-    """Writes tracks.csv.
+    """Writes tracks.csv, its texts by `plain_cell`.
 
     Args:
       clusters: (N,), -1 for noise.
@@ -98,16 +99,13 @@ def write_tracks(
             code = -1 if inputs.truth is None else inputs.truth[i]
             name = inputs.class_names[code] if code >= 0 else ""
             cluster = int(clusters[i])
-            about = [tracks.meta["title"][i], tracks.meta["artist"][i], name, tracks.path[i]]
+            meta = {key: tracks.meta[key][i] for key in ("title", "artist", "album")}
+            about = (meta["title"], meta["artist"], name, tracks.path[i], tags[i], meta["album"])
             voted = [int(agreed.clusters[i]), f"{agreed.confidence[i]:.3f}", int(agreed.second[i])]
             seconds = tracks.meta["duration"][i]
-            more = [
-                tracks.meta["album"][i],
-                f"{seconds:.3f}" if np.isfinite(seconds) else "",
-                tracks.group[i],
-                certainty[i],
-            ]
-            writer.writerow([track_id, cluster, names.get(cluster, ""), *voted, *place, *about, tags[i], *more])
+            lasts = f"{seconds:.3f}" if np.isfinite(seconds) else ""
+            where = [plain_cell(track_id), cluster, plain_cell(names.get(cluster, "")), *voted, *place]
+            writer.writerow([*where, *map(plain_cell, about), lasts, *map(plain_cell, (tracks.group[i], certainty[i]))])
 
 
 def replace_nan(value: Any) -> Any:

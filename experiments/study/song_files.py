@@ -20,9 +20,9 @@ from experiments.study.lists import UNPLACED, cluster_names
 from experiments.study.songs import Songs
 from musiclust.embedding import trustworthiness
 from musiclust.files import atomic
-from musiclust.listening.spreadsheet import plain_cell
 from musiclust.report.map import MapSongs, write_map_page
 from musiclust.report.typical import find_examples
+from musiclust.spreadsheet import plain_cell
 
 _NEIGHBOURS = 10
 _AT_ONCE = 2000  # songs whose neighbours are looked for at a time

@@ -11,6 +11,7 @@ import numpy as np
 from experiments.study.run_files import read_metrics
 from musiclust.errors import InputError
 from musiclust.listening.playlists import Song
+from musiclust.spreadsheet import read_cell
 from musiclust.stretches import split_stretch
 
 
@@ -97,14 +98,14 @@ def make_song(path: str, title: str, artist: str, album: str, seconds: float) ->
 def _make_songs(rows: list[dict[str, str]], z: np.ndarray, results: Mapping[str, Any]) -> Songs:
     def column(name: str) -> np.ndarray:
         """As text; "" where a run of an earlier version has no such column."""
-        return np.array([row.get(name) or "" for row in rows], dtype=str)
+        return np.array([read_cell(row.get(name) or "") for row in rows], dtype=str)
 
     def numbers(name: str) -> np.ndarray:
         return np.array([float(value or math.nan) for value in column(name)])
 
     path, artist, album, seconds = column("path"), column("artist"), column("album"), numbers("seconds")
     clusters, confidence = np.array([int(row["cluster"]) for row in rows]), numbers("confidence")
-    title, track_id = column("title"), np.array([row["track_id"] for row in rows])
+    title, track_id = column("title"), np.array([read_cell(row["track_id"]) for row in rows], dtype=str)
     about = zip(path.tolist(), title.tolist(), artist.tolist(), album.tolist(), seconds.tolist(), strict=True)
     files = np.array([split_stretch(one)[0] for one in path], dtype=str)
     group = np.where(column("group") != "", column("group"), np.where(files != "", files, track_id))

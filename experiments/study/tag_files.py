@@ -16,9 +16,9 @@ from experiments.study.lists import cluster_names
 from experiments.study.songs import Songs
 from musiclust.files import atomic
 from musiclust.listening.playlists import one_line
-from musiclust.listening.spreadsheet import plain_cell
 from musiclust.listening.tagging import Change, propose, undo_tags, write_tags
 from musiclust.report.names import NO_CHARACTER
+from musiclust.spreadsheet import plain_cell
 
 WAYS = ("propose", "write", "undo")
 
