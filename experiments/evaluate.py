@@ -22,12 +22,17 @@ from experiments.study.job import judge_trained, populations
 from experiments.study.plan import read_plan
 from experiments.study.results import assemble_results, print_results
 from experiments.study.run_files import compare_with_written
+from experiments.study.run_store import find_store, is_own_store
 from musiclust import checkpoint
 from musiclust.errors import InputError
 from musiclust.listening.odd_one_out import read_answers, read_key, score_answers
 from musiclust.report import listening_test
 
-_STORE = flags.DEFINE_string("store", None, "Folder of other tracks to evaluate on; by default those of the training.")
+_STORE = flags.DEFINE_string(
+    "store",
+    None,
+    "Folder of other tracks to evaluate on, or of those of the training where it was moved; by default the latter.",
+)
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
 )
@@ -63,8 +68,10 @@ def main(argv: list[str]) -> int:
             )
     restored = {name: checkpoint.restore(root / name) for name in names}
     model = restored["model"]
-    store = Path(_STORE.value).expanduser().absolute() if _STORE.value else plan.store
-    own = store == plan.store
+    store = find_store(plan, _STORE.value)
+    own = is_own_store(plan, store)
+    if own and store != plan.store:
+        print_line(f"the store of the run, which was {plan.store}")
     config = plan.config if own else inputs.for_other_store(plan.config, store)
     data = inputs.load(config, store, model.fusion)
     if data.data.cond.shape[1] != model.conditions:

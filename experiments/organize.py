@@ -25,9 +25,12 @@ from experiments.study.kept_names import keep_names
 from experiments.study.lists import Choice, Limits, list_alike, list_by_words, list_clusters, list_path
 from experiments.study.moved import follow
 from experiments.study.new_stores import find_stores
+from experiments.study.plan import read_plan
+from experiments.study.run_store import is_there
 from experiments.study.song_files import write_songs
 from experiments.study.songs import Songs, read_songs
 from experiments.study.tag_files import WAYS, tag_files, undo_files
+from experiments.study.trusted_paths import check_run, check_store
 from musiclust.errors import InputError
 from musiclust.listening.content import find_copies
 from musiclust.listening.playlists import FORMATS, file_names, write_playlists
@@ -36,6 +39,9 @@ from musiclust.report.listening_test import write_listening_test
 _RUN = flags.DEFINE_string("run", None, "Folder of the finished run, under runs/.")
 _AUDIO_DIR = flags.DEFINE_multi_string(
     "audio_dir", None, "Folder of new songs, which are heard and placed in the run's clusters; several."
+)
+_STORE = flags.DEFINE_string(
+    "store", None, "Folder in which the run's store is now, if it is no longer where it was. It is asked in words."
 )
 _OUT = flags.DEFINE_string("out", None, "Folder to write; by default playlists/ in the run.")
 _LIKE = flags.DEFINE_multi_string(
@@ -61,6 +67,9 @@ _FORMAT = flags.DEFINE_list("format", ["m3u8"], "Formats of the playlists: m3u8,
 _MUSIC_DIR = flags.DEFINE_string(
     "music_dir", None, "Folder in which the run's music is now, if it is no longer where it was."
 )
+_TRUST_PATHS = flags.DEFINE_bool(
+    "trust_paths", False, "Takes songs of a run that lie outside of the folder of its music, as somebody else's may."
+)
 _BASE_PATH = flags.DEFINE_string(
     "base_path", None, "Folder of the music where the player is, in place of relative paths."
 )
@@ -82,7 +91,7 @@ _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
 )
 FLAG_GROUPS = {
-    "Input": ("run", "audio_dir", "music_dir", "embedding"),
+    "Input": ("run", "audio_dir", "store", "music_dir", "trust_paths", "embedding"),
     "Playlists": ("like", "from", "to", "songs", "minutes", "per_artist", "per_album", "apart"),
     "Which songs": ("path", "class", "seconds"),
     "Listening test": ("listening_test",),
@@ -102,7 +111,7 @@ def main(argv: list[str]) -> int:
     if _TAGS.value == "undo":
         undo_files(out)
         return 0
-    songs, root = _find_music(out, read_songs(run_dir))
+    songs, root = _find_music(run_dir, out, read_songs(run_dir))
     songs = _with_new_songs(run_dir, songs)
     there = np.array([song.path.is_file() for song in songs.song])
     if not there.any():
@@ -146,11 +155,13 @@ def _check_flags() -> None:
             raise InputError(f"--audio_dir={folder}: there is no such folder")
 
 
-def _find_music(out: Path, songs: Songs) -> tuple[Songs, Path]:
+def _find_music(run_dir: Path, out: Path, songs: Songs) -> tuple[Songs, Path]:
     """The songs with their files where these are now, and the folder that all of them lie in."""
     folders = [str(song.path.parent) for song in songs.song if song.path != Path()]
     if not folders:
         raise InputError("the songs of this run have no files (it was made from a table of features)")
+    if not _TRUST_PATHS.value:
+        check_run(run_dir, songs.path.tolist(), read_plan(run_dir).music, music_dir=_MUSIC_DIR.value)
     root = now = Path(os.path.commonpath(folders))
     if _MUSIC_DIR.value:
         now = Path(_MUSIC_DIR.value).expanduser().absolute()
@@ -162,13 +173,16 @@ def _find_music(out: Path, songs: Songs) -> tuple[Songs, Path]:
 def _with_new_songs(run_dir: Path, songs: Songs) -> Songs:
     """The run's songs, and all that were placed among them by this command or one before."""
     folders = [Path(folder).expanduser() for folder in _AUDIO_DIR.value or ()]
+    if not _TRUST_PATHS.value:
+        for root in find_stores(run_dir):
+            check_store(root)
     if not folders and not find_stores(run_dir):
         return songs
     from experiments.study.jax_setup import set_up_jax
     from experiments.study.new_songs import add_new_songs, hear_folder, restore
 
     set_up_jax(_CACHE_DIR.value)
-    trained = restore(run_dir)
+    trained = restore(run_dir, _STORE.value)
     for folder in folders:
         hear_folder(trained, folder, embedding=_EMBEDDING.value, cache_dir=_CACHE_DIR.value)
     added = add_new_songs(trained, songs)
@@ -219,11 +233,15 @@ def _rank_by_words(run_dir: Path, songs: Songs, words: str) -> np.ndarray:
     """
     from musiclust.preprocess.audio.ask_words import rank_by_words
 
-    heard = read_heard(run_dir, songs)
+    home = Path(_STORE.value).expanduser() if _STORE.value else read_plan(run_dir).store
+    heard = read_heard(run_dir, songs, home)
     if heard is None:
+        why = "has no block of CLAP (preprocess with --embedding)"
+        if not is_there(home):
+            why = f"is not at {home} (give --store=<where it is now>)"
         raise InputError(
             f"the run has no song {words!r} (give its file, its track_id or its title), and it cannot be asked for in "
-            "words, since its store has no block of CLAP (preprocess with --embedding)"
+            f"words, since its store {why}"
         )
     return rank_by_words(heard, words, embedding=_EMBEDDING.value, tell=print_line)
 

@@ -22,11 +22,11 @@ from experiments.cli import config_flags
 from experiments.cli.console import console, print_line
 from experiments.cli.program import run
 from experiments.cli.progress import show_progress
-from experiments.study import inputs
+from experiments.study import inputs, trusted_paths
 from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
 from experiments.study.job import carry_out, check
-from experiments.study.plan import Plan, read_plan
+from experiments.study.plan import Plan, read_plan, write_plan
 from musiclust import store
 from musiclust.errors import InputError
 
@@ -37,6 +37,9 @@ _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder that the run is written 
 _RESUME = flags.DEFINE_bool(
     "resume", False, "Goes on with the run in --run_dir, with the settings it was started with."
 )
+_TRUST_PATHS = flags.DEFINE_bool(
+    "trust_paths", False, "Takes songs of a store that lie outside of the folder of its music, as somebody else's may."
+)
 _CHECKPOINT_SECONDS = flags.DEFINE_float(
     "checkpoint_seconds", 20.0, "Least time between two checkpoints, in seconds.", lower_bound=0.0
 )
@@ -46,7 +49,7 @@ _CACHE_DIR = flags.DEFINE_string(
 flags.adopt_module_key_flags(config_flags)
 FLAG_GROUPS = {
     **config_flags.FLAG_GROUPS,
-    "Files": ("store", "run_dir", "resume", "checkpoint_seconds", "cache_dir"),
+    "Files": ("store", "run_dir", "resume", "trust_paths", "checkpoint_seconds", "cache_dir"),
 }
 
 
@@ -76,16 +79,28 @@ def main(argv: list[str]) -> int:
 def _resumed() -> Plan:
     if not _RUN_DIR.value:
         raise InputError("--resume needs --run_dir: the run to go on with")
-    given = [name for name in config_flags.NAMES if flags.FLAGS[name].present] + (["store"] if _STORE.present else [])
+    plan = read_plan(Path(_RUN_DIR.value).expanduser())
+    there = (plan.store / "tracks.csv").exists()
+    given = [name for name in config_flags.NAMES if flags.FLAGS[name].present]
+    given += ["store"] if _STORE.present and there else []
     if given:
         raise InputError(f"--resume takes the settings from the run: leave out --{', --'.join(given)}")
-    return read_plan(Path(_RUN_DIR.value).expanduser())
+    if not there and not _STORE.value:
+        raise InputError(
+            f"the store of {plan.run_dir} is no longer at {plan.store}: if it was moved, give --store=<where it is now>"
+        )
+    if _STORE.value:
+        plan = plan._replace(store=Path(_STORE.value).expanduser().absolute())
+        _check_paths(plan.store)
+        write_plan(plan)
+    return plan
 
 
 def _new() -> Plan:
     config = config_flags.config_from_flags()
     root = Path(_STORE.value).expanduser() if _STORE.value else make_demo_store(_CACHE_DIR.value)
     _check_condition(config.condition, root)
+    _check_paths(root)
     keep = {f"keep_{name}": bool(flags.FLAGS[name].present) for name in ("features", "baselines", "controls")}
     completed = inputs.complete(config, root, **keep)
     for line in inputs.tell_choices(config, completed, root):
@@ -94,7 +109,14 @@ def _new() -> Plan:
     run_dir = Path(_RUN_DIR.value or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{completed.model}").expanduser()
     if (run_dir / "config.json").exists():
         raise InputError(f"{run_dir} holds a run already: add --resume to go on with it, or name another --run_dir")
-    return Plan(completed, root.absolute(), run_dir, f"python -m experiments.run {shlex.join(sys.argv[1:])}".strip())
+    command = f"python -m experiments.run {shlex.join(sys.argv[1:])}".strip()
+    return Plan(completed, root.absolute(), run_dir, command, trusted_paths.find_music(root))
+
+
+def _check_paths(root: Path) -> None:
+    """Refuses songs that lie where the store's maker never looked: the page would play them."""
+    if not _TRUST_PATHS.value:
+        trusted_paths.check_store(root)
 
 
 def _check_condition(condition: str, root: Path) -> None:

@@ -28,6 +28,7 @@ from experiments.study import disentangled, inputs
 from experiments.study.jax_setup import set_up_jax
 from experiments.study.plan import read_plan
 from experiments.study.run_files import read_metrics, replace_nan
+from experiments.study.run_store import find_store
 from musiclust import checkpoint
 from musiclust.errors import InputError
 from musiclust.metrics.latent import kl_per_dim
@@ -38,11 +39,12 @@ _RUN = flags.DEFINE_string("run", None, "Folder of the finished run, under runs/
 _TRACK = flags.DEFINE_string(
     "track", None, "Song to start from, by its track_id; by default the one nearest to the middle of all."
 )
+_STORE = flags.DEFINE_string("store", None, "Folder in which the run's store is now, if it is no longer where it was.")
 _OUT = flags.DEFINE_string("out", None, "Folder to write; by default traversals/ in the run's.")
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
 )
-FLAG_GROUPS = {"Input": ("run", "track"), "Files": ("out", "cache_dir")}
+FLAG_GROUPS = {"Input": ("run", "store", "track"), "Files": ("out", "cache_dir")}
 
 STEPS = (-3, -2, -1, 0, 1, 2, 3)  # standard deviations of the aggregate posterior
 _MOST = 8  # dimensions, the most informative ones
@@ -61,7 +63,7 @@ def main(argv: list[str]) -> int:
         )
     shown = read_metrics(plan.run_dir)["chosen"]
     state = select_replica(model.states, shown)
-    data = inputs.load(plan.config, plan.store, model.fusion)
+    data = inputs.load(plan.config, find_store(plan, _STORE.value), model.fusion)
     given = Data(jnp.asarray(data.data.x), jnp.asarray(data.data.cond))
     q = encode_replica(model.model, model.states, shown, given)
     variational = model.model.variational

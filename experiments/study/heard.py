@@ -5,19 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from experiments.study.new_stores import find_stores
-from experiments.study.plan import read_plan
 from experiments.study.songs import Songs
 from musiclust import store
 from musiclust.types import Block
 
 
-def read_heard(run_dir: Path, songs: Songs) -> Block | None:
+def read_heard(run_dir: Path, songs: Songs, home: Path) -> Block | None:
     """What CLAP heard of the songs, a row for each of `songs`, valid where it heard it.
 
-    None where the run's store has no such block, or is no longer there. New songs have some where the run was trained
-    on CLAP's block, for only then are they heard by it.
+    None where the run's store, `home`, has no such block, or is not there. New songs have some where the run was
+    trained on CLAP's block, for only then are they heard by it.
     """
-    home = read_plan(run_dir).store
     if not (home / "tracks.csv").exists() or "clap" not in store.block_names(home):
         return None
     own = store.load_block(home, "clap")

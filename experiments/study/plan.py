@@ -12,17 +12,27 @@ FORMAT = 2
 
 
 class Plan(NamedTuple):
-    """A completed configuration, on which store, written where."""
+    """A completed configuration, on which store, written where.
+
+    music: the folder of the store's audio files, "" where there are none or it is not known.
+    """
 
     config: Config
     store: Path
     run_dir: Path
     command: str
+    music: str = ""
 
 
 def write_plan(plan: Plan) -> None:
     """Writes config.json; `read_plan` is the inverse."""
-    record = {"format": FORMAT, "command": plan.command, "store": str(plan.store), "config": plan.config.to_json()}
+    record = {
+        "format": FORMAT,
+        "command": plan.command,
+        "store": str(plan.store),
+        "music": plan.music,
+        "config": plan.config.to_json(),
+    }
     with atomic(plan.run_dir / "config.json") as file:
         json.dump(record, file, indent=1)
 
@@ -40,6 +50,7 @@ def read_plan(run_dir: Path) -> Plan:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
             raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
-        return Plan(Config.from_json(record["config"]), Path(record["store"]), run_dir, record["command"])
+        config, music = Config.from_json(record["config"]), str(record.get("music", ""))
+        return Plan(config, Path(record["store"]), run_dir, record["command"], music)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged or of another version ({error}): start the run anew") from error
