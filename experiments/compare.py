@@ -24,7 +24,7 @@ from experiments.cli.progress import Report, show_progress
 from experiments.study.run_files import read_metrics
 from experiments.study.songs import Songs, read_songs
 from musiclust.errors import InputError
-from musiclust.files import atomic
+from musiclust.files import atomic, remove_temporary
 from musiclust.metrics.matching import Change, compare_partitions
 from musiclust.report.change import (
     Side,
@@ -80,6 +80,7 @@ def _compare(folders: Sequence[Path], report: Report) -> int:
     ]
     scores = compare_scores(before, after, same_songs=not only_a and not only_b)
     out = Path(_OUT.value or folders[1] / "compared" / folders[0].resolve().name).expanduser()
+    remove_temporary(out)
     _write_csv(out / "comparison.csv", change, a, b, here, there, only_a, only_b)
     if find_spec("jinja2"):
         write_comparison(

@@ -32,6 +32,7 @@ from experiments.study.songs import Songs, read_songs
 from experiments.study.tag_files import WAYS, tag_files, undo_files
 from experiments.study.trusted_paths import check_run, check_store
 from musiclust.errors import InputError
+from musiclust.files import remove_temporary
 from musiclust.listening.content import find_copies
 from musiclust.listening.playlists import FORMATS, file_names, write_playlists
 from musiclust.report.listening_test import write_listening_test
@@ -99,6 +100,7 @@ FLAG_GROUPS = {
     "Files": ("out", "format", "base_path", "previews", "force", "cache_dir"),
 }
 
+_TEST = "listening_test"  # the folder of the test in that of the playlists
 _MOST_PREVIEWS = 3000  # 100 kB each
 
 
@@ -108,6 +110,8 @@ def main(argv: list[str]) -> int:
     _check_flags()
     run_dir = Path(_RUN.value).expanduser()
     out = Path(_OUT.value or run_dir / "playlists").expanduser()
+    for folder in (out, out / _TEST):
+        remove_temporary(folder)
     if _TAGS.value == "undo":
         undo_files(out)
         return 0
@@ -274,7 +278,7 @@ def _make_previews(songs: Songs) -> list[bytes]:
 
 def _write_test(out: Path, songs: Songs) -> None:
     page = write_listening_test(
-        out / "listening_test",
+        out / _TEST,
         path=songs.path,
         clusters=np.where(songs.later, -1, songs.clusters),
         track_id=songs.track_id,

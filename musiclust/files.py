@@ -5,9 +5,11 @@ A folder, a pipe, a socket or a device under the name of a file is refused befor
 
 import os
 import re
+import shutil
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,11 +70,26 @@ def check_regular(path: Path) -> None:
         raise InputError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'a pipe, socket or device'}, not a file")
 
 
-def remove_temporary(folder: Path) -> None:
-    """Removes what `atomic` left in a folder when its process was killed; a process that lives keeps its own."""
+def remove_temporary(folder: Path, *, idle: float = 0.0) -> None:
+    """Removes what was half written in a folder when its process was killed; a process that lives keeps its own.
+
+    It is known by its name, `.<anything>.<number of the process>.tmp`, as `atomic` gives it.
+
+    Args:
+      idle: seconds for which nothing has been written into it. A folder that several machines may write into needs
+        some, because the processes of another one are not known here.
+    """
     for path in folder.glob(".*.tmp"):
-        if _TEMPORARY.fullmatch(path.name) and not _is_alive(int(path.name.split(".")[-2])):
-            path.unlink(missing_ok=True)
+        if not _TEMPORARY.fullmatch(path.name) or _is_alive(int(path.name.split(".")[-2])):
+            continue
+        with suppress(FileNotFoundError):  # another process may remove it too
+            status = path.lstat()
+            if time.time() - status.st_mtime < idle:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _is_alive(pid: int) -> bool:

@@ -27,7 +27,7 @@ from experiments.study.controls import shows_mask
 from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
 from musiclust.errors import InputError
-from musiclust.files import atomic
+from musiclust.files import atomic, remove_temporary
 from musiclust.models import MODELS
 from musiclust.report.which_model import write_study
 
@@ -64,6 +64,7 @@ def main(argv: list[str]) -> int:
     collections = [models.read_collection(text) for text in given]
     effort = models.Effort(_SEEDS.value, _SUBSAMPLES.value, _SHARE.value, _MOST.value, _EPOCHS.value)
     out = Path(_OUT.value).expanduser()
+    remove_temporary(out)
     facts = _facts_so_far(out / "which-model.json", effort)
     with show_progress() as report:
         for collection in collections:

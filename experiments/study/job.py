@@ -18,6 +18,7 @@ from experiments.study.controls import make_control
 from experiments.study.plan import Plan, write_plan
 from musiclust import checkpoint
 from musiclust.errors import InputError
+from musiclust.files import remove_temporary
 from musiclust.fit import Fitted, fit
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS, Model
@@ -64,6 +65,7 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
       InputError: if the store does not fit the configuration, or a loss is not finite.
     """
     check(plan.config)
+    remove_temporary(plan.run_dir)
     data = inputs.load(plan.config, plan.store)
     choice = None if plan.config.k else look_for_number(data, report)
     if choice is not None:

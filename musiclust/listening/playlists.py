@@ -164,7 +164,7 @@ def write_playlists(
     written = {name: digest for name, digest in before.items() if (folder / name).exists()}
     for name, content in files.items():
         path, digest = folder / name, _digest(content)
-        if not force and path.exists() and _digest(path.read_bytes()) not in (before.get(name), digest):
+        if not force and path.exists() and _digest_file(path) not in (before.get(name), digest):
             left.append(name)
             continue
         with atomic(path, "wb") as file:
@@ -172,7 +172,7 @@ def write_playlists(
         written[name] = digest
     for name, digest in before.items():
         path = folder / name
-        if not keep_others and name not in files and path.exists() and _digest(path.read_bytes()) == digest:
+        if not keep_others and name not in files and path.exists() and _digest_file(path) == digest:
             path.unlink()
             del written[name]
     with atomic(folder / WRITTEN) as file:
@@ -220,12 +220,23 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _digest_file(path: Path) -> str:
+    """The digest of a file; "" for a folder or a pipe, which nobody wrote here."""
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _read_written(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): str(digest) for name, digest in written.items()}
+        found = {str(name): str(digest) for name, digest in written.items()}
+        if strange := [name for name in found if name in ("", "..") or Path(name).name != name]:
+            raise ValueError(f"{strange[0]!r} is no file of this folder")  # and might be removed as one
+        return found
     except (ValueError, AttributeError) as error:
         raise InputError(
             f"{path} is damaged ({error}): delete it, and playlists that are there count as edited"

