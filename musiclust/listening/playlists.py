@@ -22,10 +22,11 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from musiclust.errors import InputError
-from musiclust.files import atomic
+from musiclust.files import atomic, read_bytes
 
 WRITTEN = "written.json"
 _LONGEST = 120  # bytes of a file name without its ending: file systems take 255, archives and players less
+_MOST = 2**28  # bytes of the list of what was written
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # names of devices on Windows
 _XSPF = "http://xspf.org/ns/0/"
 
@@ -232,12 +233,12 @@ def _read_written(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        written = json.loads(path.read_text(encoding="utf-8"))
+        written = json.loads(read_bytes(path, most=_MOST).decode("utf-8"))
         found = {str(name): str(digest) for name, digest in written.items()}
         if strange := [name for name in found if name in ("", "..") or Path(name).name != name]:
             raise ValueError(f"{strange[0]!r} is no file of this folder")  # and might be removed as one
         return found
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, InputError) as error:
         raise InputError(
             f"{path} is damaged ({error}): delete it, and playlists that are there count as edited"
         ) from error

@@ -24,6 +24,7 @@ def save_store(root, music, values, first=0, spec=SPEC):
         path.write_bytes(path.stem.encode() * 20)
     tracks = replace(make_tracks(len(values)), path=np.array(list(map(str, paths))))
     store.save_tracks(root, tracks)
+    store.save_corpus(root, {"corpus": "folder", "audio_dir": str(music)})
     store.save_block(root, Block("mfcc_mean", tracks.track_id, values, np.ones(len(values), bool), spec))
     return root
 
@@ -142,3 +143,15 @@ def test_new_songs_are_heard_as_the_runs_were(tmp_path):
     assert "2, of which 1 computed now" in out
     placed = new_songs(tmp_path)
     assert len({row["cluster"] for row in placed.values()}) == 2
+
+
+def test_new_songs_that_lie_elsewhere_are_refused(place):
+    save_store(place / "run" / "new_songs" / "all", place / "new", songs_near(CENTRES[0], 3, 9), first=200)
+    store.save_corpus(place / "run" / "new_songs" / "all", {"corpus": "folder", "audio_dir": str(place / "other")})
+    code, _, err = organize(place)
+    assert code == 1
+    assert (
+        f"has the path {place / 'new' / '200.mp3'}, which is not below {place / 'other'}, the folder of its music"
+        in err
+    )
+    assert organize(place, "--trust_paths")[0] == 0

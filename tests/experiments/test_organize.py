@@ -49,7 +49,7 @@ def place(tmp_path):
     np.save(run_dir / "latents.npy", np.hstack([z, np.zeros((40, 1))]).astype(np.float32))
     clusters = [{"cluster": number, "name": name} for number, name in enumerate(NAMES)]
     (run_dir / "metrics.json").write_text(json.dumps({"format": 3, "rows": [], "clusters": clusters}))
-    write_plan(Plan(DEFAULTS["vae"], tmp_path / "store", run_dir, "python -m experiments.run"))
+    write_plan(Plan(DEFAULTS["vae"], tmp_path / "store", run_dir, "python -m experiments.run", music=str(music)))
     return tmp_path
 
 
@@ -178,11 +178,18 @@ def test_words_are_asked_of_what_clap_has_heard(place):
     store.save_block(
         place / "store", Block("clap", tracks.track_id, np.ones((40, 4), np.float32), np.arange(40) < 9, spec)
     )
-    block = read_heard(place / "run", read_songs(place / "run"))
+    block = read_heard(place / "run", read_songs(place / "run"), place / "store")
     assert block is not None
     assert (block.track_id[8], int(block.valid.sum()), block.values[8].tolist()) == ("t08", 9, [1, 1, 1, 1])
     code, _, err = organize(place, "--like=calm piano", f"--embedding=clap:{place}")
     assert code == 1
+    assert "holds no CLAP model as transformers saves it" in err
+    shutil.move(place / "store", place / "moved")
+    assert (
+        f"since its store is not at {place / 'store'} (give --store=<where it is now>)"
+        in organize(place, "--like=calm")[2]
+    )
+    code, _, err = organize(place, "--like=calm piano", f"--embedding=clap:{place}", f"--store={place / 'moved'}")
     assert "holds no CLAP model as transformers saves it" in err
 
 
@@ -302,6 +309,46 @@ def test_a_title_that_several_songs_have_is_asked_about(place):
     code, _, err = organize(place, "--like=Song 2")
     assert code == 1
     assert "'Song 2' is 2 songs of the run (t01, t02): give the track_id of one" in err
+
+
+def test_songs_outside_of_the_folder_of_the_music_are_refused(place):
+    secret = place / "secret.mp3"
+    secret.write_bytes(b"private" * 20)
+    rows = table(place / "run" / "tracks.csv")
+    rows[3]["path"] = str(secret)
+    write_table(place / "run" / "tracks.csv", rows)
+    code, _, err = organize(place, "--previews")
+    assert code == 1
+    assert f"has the path {secret}, which is not below {place / 'music'}: add --trust_paths" in err
+    assert not (place / "run" / "playlists" / "map.html").exists()
+    code, _, err = organize(place, "--trust_paths")
+    assert code == 0, err
+    assert "secret.mp3" in (place / "run" / "playlists" / "piano, solo.m3u8").read_text()
+    rows[3]["path"] = f"{place}/music/../secret.mp3"
+    write_table(place / "run" / "tracks.csv", rows)
+    code, _, err = organize(place, f"--music_dir={place / 'music'}")
+    assert code == 1
+    assert "music/../secret.mp3, which is not below" in err
+
+
+def test_a_run_that_does_not_tell_where_its_music_is_is_told_so(place):
+    write_plan(Plan(DEFAULTS["vae"], place / "store", place / "run", "python -m experiments.run"))
+    code, _, err = organize(place)
+    assert code == 1
+    assert (
+        "does not tell which folder its music is in, as runs of earlier versions do not: name it by --music_dir" in err
+    )
+    assert organize(place, f"--music_dir={place / 'music'}")[0] == 0
+
+
+def test_what_a_killed_run_left_is_removed_before_anything_is_written(place):
+    folder = place / "run" / "playlists"
+    folder.mkdir()
+    gone = 2**22 + 7  # above the largest number that Linux gives a process
+    (folder / f".songs.csv.{gone}.tmp").write_text("half")
+    (folder / f".songs.csv.{os.getpid()}.tmp").write_text("somebody is writing it")
+    assert organize(place)[0] == 0
+    assert [path.name for path in folder.glob(".*")] == [f".songs.csv.{os.getpid()}.tmp"]
 
 
 def test_what_is_no_finished_run_is_named(place):

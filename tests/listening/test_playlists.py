@@ -138,3 +138,27 @@ def test_a_damaged_list_of_what_was_written_is_named(tmp_path):
     (tmp_path / playlists.WRITTEN).write_text(json.dumps([1]))
     with pytest.raises(InputError, match="is damaged"):
         write_playlists(tmp_path, {})
+
+
+@pytest.mark.parametrize("name", ["../mine.txt", "/mine.txt", "..", "", "sub/mine.txt"])
+def test_a_list_of_somebody_else_removes_nothing_elsewhere(tmp_path, name):
+    folder, mine = tmp_path / "lists", tmp_path / "mine.txt"
+    mine.write_bytes(b"keep")
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "mine.txt").write_bytes(b"keep")
+    known = {name if name != "/mine.txt" else str(mine): playlists._digest(b"keep")}
+    (folder / playlists.WRITTEN).write_text(json.dumps(known))
+    with pytest.raises(InputError, match="is damaged .* is no file of this folder"):
+        write_playlists(folder, {"a.m3u8": b"#EXTM3U\n"})
+    assert mine.read_bytes() == (folder / "sub" / "mine.txt").read_bytes() == b"keep"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_pipe_by_the_name_of_a_playlist_is_left(tmp_path):
+    os.mkfifo(tmp_path / "a.m3u8")
+    assert write_playlists(tmp_path, {"a.m3u8": b"#EXTM3U\n"}) == ["a.m3u8"]
+    os.mkfifo(tmp_path / "b.m3u8")
+    (tmp_path / playlists.WRITTEN).unlink()
+    os.mkfifo(tmp_path / playlists.WRITTEN)
+    with pytest.raises(InputError, match=r"written\.json is damaged \(.* is a pipe"):
+        write_playlists(tmp_path, {})

@@ -1,6 +1,7 @@
 """Grouping tags: what is written is read back by others, all else stays byte for byte, and all of it can be undone."""
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -385,3 +386,47 @@ def test_without_a_list_nothing_is_written(tmp_path):
     with pytest.raises(InputError, match="cannot be written"), open("/dev/full", "ab", buffering=0) as full:
         tagging._append(full, b"a line\n")
     assert contents(tmp_path) == {"a.mp3": MP3}
+
+
+def test_a_backup_list_of_somebody_else_changes_tags_alone(tmp_path):
+    """Who knows what is in a file can write a list that would make something else of it."""
+    backup = tmp_path / "tags-backup.jsonl"
+    text, song = tmp_path / "settings.sh", tmp_path / "song.mp3"
+    text.write_bytes(b"export A=1\n")
+    song.write_bytes(tagged(frame(b"TIT1", b"\0Summer")))
+    sound = find_grouping(io.BytesIO(song.read_bytes())).sound
+
+    def forge(path, place, before, after):
+        """A line by which `after` at that place becomes `before`, as if it had been so."""
+        now = path.read_bytes()
+        assert now[place : place + len(after)] == after
+        then = now[:place] + before + now[place + len(after) :]
+        edits = [[place, base64.b64encode(before).decode(), base64.b64encode(after).decode()]]
+        line = {"path": str(path), "mtime_ns": 0, "grouping": "", "others": "", "edits": edits}
+        line |= {"before": hashlib.sha256(then).hexdigest(), "after": hashlib.sha256(now).hexdigest()}
+        return json.dumps(line) + "\n"
+
+    pipe = tmp_path / "pipe.mp3"
+    os.mkfifo(pipe)
+    lines = [forge(text, 0, b"rm -r ~; ", b""), forge(song, sound + 4, b"noise", song.read_bytes()[sound + 4 :][:5])]
+    backup.write_text("".join(lines) + lines[0].replace(str(text), str(pipe)))
+    contents = [text.read_bytes(), song.read_bytes()]
+    outcome = undo_tags(backup)
+    assert outcome.done == []
+    assert dict(outcome.left) == {
+        text: "neither mp3 nor FLAC",
+        song: "the backup list would change more than its tag",
+        pipe: "not a file",
+    }
+    assert [text.read_bytes(), song.read_bytes()] == contents
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".musiclust")]
+
+
+def test_a_backup_list_is_not_written_through_a_link(tmp_path):
+    mine, backup = tmp_path / "mine.txt", tmp_path / "tags-backup.jsonl"
+    mine.write_text("half a line")
+    backup.symlink_to(mine)
+    (path,) = put(tmp_path, {"a.mp3": tagged(TITLE3)})
+    with pytest.raises(InputError, match=r"cannot be written \(it is a link\)"):
+        write_tags(propose([path], [NAME]), backup)
+    assert mine.read_text() == "half a line"
