@@ -57,6 +57,10 @@ def main(argv: list[str]) -> int:
         raise InputError("name the run to evaluate: --run=runs/...")
     set_up_jax(_CACHE_DIR.value)
     plan = read_plan(Path(_RUN.value).expanduser())
+    store = find_store(plan, _STORE.value)
+    own = is_own_store(plan, store)
+    if own and store != plan.store:
+        print_line(f"{store} is the store of the run, moved from {plan.store}")
     root = plan.run_dir / "checkpoints"
     names = populations(plan.config)
     for name in names:
@@ -68,10 +72,6 @@ def main(argv: list[str]) -> int:
             )
     restored = {name: checkpoint.restore(root / name) for name in names}
     model = restored["model"]
-    store = find_store(plan, _STORE.value)
-    own = is_own_store(plan, store)
-    if own and store != plan.store:
-        print_line(f"the store of the run, which was {plan.store}")
     config = plan.config if own else inputs.for_other_store(plan.config, store)
     data = inputs.load(config, store, model.fusion)
     if data.data.cond.shape[1] != model.conditions:

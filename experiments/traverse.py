@@ -55,6 +55,7 @@ def main(argv: list[str]) -> int:
         raise InputError("name the run to traverse: --run=runs/...")
     set_up_jax(_CACHE_DIR.value)
     plan = read_plan(Path(_RUN.value).expanduser())
+    root = find_store(plan, _STORE.value)
     model = checkpoint.restore(plan.run_dir / "checkpoints" / "model")
     if not (plan.run_dir / "metrics.json").exists():
         raise InputError(
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> int:
         )
     shown = read_metrics(plan.run_dir)["chosen"]
     state = select_replica(model.states, shown)
-    data = inputs.load(plan.config, find_store(plan, _STORE.value), model.fusion)
+    data = inputs.load(plan.config, root, model.fusion)
     given = Data(jnp.asarray(data.data.x), jnp.asarray(data.data.cond))
     q = encode_replica(model.model, model.states, shown, given)
     variational = model.model.variational

@@ -4,8 +4,10 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from command_line import script, start
 from conftest import make_store
 
 from experiments.study.run_files import compare_with_written
+from musiclust import store
 from musiclust.errors import InputError
 
 
@@ -128,6 +131,56 @@ def test_evaluate_restores_the_same_table(place, finished):
         return lines[next(i for i, line in enumerate(lines) if "silhouette" in line) : -3]
 
     assert set(table(again)) - {""} <= set(out.splitlines())
+
+
+@pytest.fixture
+def moved(place, finished):
+    """The run's store, moved to another place; afterwards it is back."""
+    shutil.move(place / "store", place / "moved")
+    yield place / "moved"
+    shutil.move(place / "moved", place / "store")
+
+
+def test_a_store_that_was_moved_is_asked_for(place, finished, moved):
+    asked = (
+        f"the store of {finished[0]} is no longer at {place / 'store'}: if it was moved, give --store=<where it is now>"
+    )
+    for command, *args in (
+        ("evaluate", f"--run={finished[0]}"),
+        ("traverse", f"--run={finished[0]}"),
+        ("run", "--resume", f"--run_dir={finished[0]}"),
+    ):
+        code, _, err = script(place, command, *args)
+        assert code == 1
+        assert f"the store of {finished[0]} is no longer at {asked}" in err
+
+
+@pytest.mark.slow
+def test_a_store_that_was_moved_is_known_by_its_songs(place, finished, moved):
+    code, out, err = script(place, "evaluate", f"--run={finished[0]}", f"--store={moved}")
+    assert code == 0, err
+    assert f"{moved} is the store of the run, moved from {place / 'store'}" in out
+    assert "figures equal those of metrics.json to the last digit" in out
+    run_dir = shutil.copytree(finished[0], place / "resumed")
+    code, _, err = script(place, "run", "--resume", f"--run_dir={run_dir}", f"--store={moved}")
+    assert code == 0, err
+    assert json.loads((run_dir / "config.json").read_text())["store"] == str(moved)
+    code, _, err = script(place, "run", "--resume", f"--run_dir={run_dir}", f"--store={place / 'other'}")
+    assert code == 1
+    assert "--resume takes the settings from the run: leave out --store" in err
+
+
+def test_a_store_of_songs_elsewhere_is_refused(place):
+    root = make_store(place / "strange", 12)
+    tracks = store.load_tracks(root)
+    store.save_tracks(
+        root, replace(tracks, path=np.array([f"/music/{i}.mp3" for i in range(11)] + ["/etc/secret.mp3"]))
+    )
+    store.save_corpus(root, {"corpus": "folder", "audio_dir": "/music"})
+    code, _, err = script(place, "run", f"--store={root}", f"--run_dir={place / 'strange-run'}", "--epochs=1")
+    assert code == 1
+    assert f"{root} has the path /etc/secret.mp3, which is not below /music, the folder of its music" in err
+    assert "--trust_paths" in err
 
 
 @pytest.mark.slow

@@ -148,7 +148,7 @@ def test_a_list_of_somebody_else_removes_nothing_elsewhere(tmp_path, name):
     (folder / "sub" / "mine.txt").write_bytes(b"keep")
     known = {name if name != "/mine.txt" else str(mine): playlists._digest(b"keep")}
     (folder / playlists.WRITTEN).write_text(json.dumps(known))
-    with pytest.raises(InputError, match="is damaged .* is no file of this folder"):
+    with pytest.raises(InputError, match=r"is damaged .* is no file of this folder"):
         write_playlists(folder, {"a.m3u8": b"#EXTM3U\n"})
     assert mine.read_bytes() == (folder / "sub" / "mine.txt").read_bytes() == b"keep"
 

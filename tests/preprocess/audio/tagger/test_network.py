@@ -62,7 +62,7 @@ def test_another_file_is_refused_before_it_is_read(wheel, tmp_path):
     for path in (altered, short):
         with pytest.raises(InputError, match=r"is not musicnn-0.1.0.* as published \(SHA-256 .*: fetch it anew"):
             weights.read_weights(path, variable_shapes())
-    with pytest.raises(InputError, match=r"nowhere.whl: No such file or directory: give `tagger_weights` the wheel"):
+    with pytest.raises(InputError, match=r"nowhere.whl is missing: give `tagger_weights` the wheel"):
         run.prepare(tmp_path / "nowhere.whl")
 
 
