@@ -32,6 +32,7 @@ LIBRARY: dict[str, tuple[str, ...]] = {
         "musiclust.points",
         "musiclust.noise",
         "musiclust.splits",
+        "musiclust.spreadsheet",
         "musiclust.stretches",
     ),
     "store": ("musiclust.store",),

@@ -26,7 +26,7 @@ from experiments.published.measurements import FULL, QUICK, measure
 from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
 from musiclust.errors import InputError
-from musiclust.files import atomic
+from musiclust.files import atomic, remove_temporary
 from musiclust.report import lessons
 
 _STORE = flags.DEFINE_string("store", None, "Folder of features to read; by default that of the demo corpus.")
@@ -45,6 +45,8 @@ def main(argv: list[str]) -> int:
     set_up_jax(_CACHE_DIR.value)
     root = Path(_STORE.value).expanduser() if _STORE.value else make_demo_store(_CACHE_DIR.value)
     out = Path(_OUT.value).expanduser()
+    for folder in (out, out / "figures"):
+        remove_temporary(folder)
     size = QUICK if _QUICK.value else FULL
     with show_progress() as report:
         facts = measure(root, size, report)

@@ -40,6 +40,7 @@ from experiments.study.plan import Plan, read_plan
 from experiments.study.run_files import read_metrics
 from musiclust import checkpoint, store
 from musiclust.errors import InputError
+from musiclust.files import remove_temporary
 from musiclust.report.comparison import Comparison, write
 
 _REPORT = flags.DEFINE_enum("report", None, list(REPORTS), "Name of the report.")
@@ -75,6 +76,7 @@ def main(argv: list[str]) -> int:
     report = REPORTS[_REPORT.value]
     root = (Path(_STORE.value).expanduser() if _STORE.value else make_demo_store(_CACHE_DIR.value)).absolute()
     out = Path(_OUT.value or f"reproductions/{_REPORT.value}").expanduser()
+    remove_temporary(out)
     outcomes: dict[str, dict[str, Any] | str] = {}
     failed = []
     with show_progress() as tell:
