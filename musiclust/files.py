@@ -70,7 +70,7 @@ def check_regular(path: Path) -> None:
         raise InputError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'a pipe, socket or device'}, not a file")
 
 
-def remove_temporary(folder: Path, *, idle: float = 0.0) -> None:
+def remove_temporary(folder: Path, *, idle: float | int = 0) -> None:
     """Removes what was half written in a folder when its process was killed; a process that lives keeps its own.
 
     It is known by its name, `.<anything>.<number of the process>.tmp`, as `atomic` gives it.

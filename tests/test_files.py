@@ -46,3 +46,16 @@ def test_temporary_files_of_processes_that_are_gone_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_temporary(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([f".a.json.{os.getpid()}.tmp", ".mine.tmp", "a.json"])
+
+
+def test_temporary_folders_go_too_and_young_files_stay_where_several_machines_write(tmp_path):
+    gone = 2**22 + 7
+    old, young = tmp_path / f".wheel-a1.{gone}.tmp", tmp_path / f".a.flac.{gone}.tmp"
+    old.mkdir()
+    (old / "half.whl").touch()
+    young.touch()
+    os.utime(old, (0, 0))
+    remove_temporary(tmp_path, idle=3600)
+    assert os.listdir(tmp_path) == [young.name]
+    remove_temporary(tmp_path)
+    assert os.listdir(tmp_path) == []

@@ -448,7 +448,7 @@ def test_every_requirement_is_in_the_notice_with_its_licence():
     told = {
         name.strip().lower().replace("_", "-")
         for line in notice.splitlines()
-        if (match := re.match(r"([\w\-]+(?:, [\w\-]+)*)(?:\[\w+\])?(?: [\d.]+)? {2,}\S", line))
+        if (match := re.match(r"([\w\-]+(?:, [\w\-]+)*)(?:\[\w+\])?(?: [\d.]+ +| {2,})\S", line))
         for name in match[1].split(",")
     }
     assert {name.replace("_", "-") for name in names} <= told
