@@ -13,23 +13,34 @@ from musiclust.errors import InputError
 from musiclust.preprocess.writing.lock import lock_store
 
 ROOT = Path(__file__).resolve().parents[3]
-PROCESSES, ROUNDS = 12, 40
+PROCESSES, ROUNDS = 6, 20
 
 # In each round processes wait for one signal and then all want the store. One that is let in makes the file "inside",
-# which must not be there, and takes it away again when it leaves. Prints how many were let in, by round.
+# which must not be there, and takes it away again when it leaves. Each call of the operating system comes after a short
+# wait, of a length drawn by lot, so that the calls of one process fall between those of the others. Prints how many
+# were let in, were refused, and met another inside or failed, by round.
 TOGETHER = """
-import os, sys, time
+import fcntl, os, random, sys, time
 from pathlib import Path
 from musiclust.errors import InputError
 from musiclust.preprocess.writing.lock import lock_store
 
 root, rounds, processes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
+def delay(call):
+    def delayed(*args, **options):
+        time.sleep(random.random() * 0.003)
+        return call(*args, **options)
+    return delayed
+
 def enter():
+    random.seed(os.getpid())
+    for module, name in ((os, "open"), (os, "unlink"), (os, "kill"), (os, "stat"), (os, "fstat"), (fcntl, "flock")):
+        setattr(module, name, delay(getattr(module, name)))
     try:
         with lock_store(root):
             os.close(os.open(root / "inside", os.O_CREAT | os.O_EXCL))
-            time.sleep(0.002)
+            time.sleep(0.005)
             os.unlink(root / "inside")
         return 0
     except InputError as error:
