@@ -9,7 +9,7 @@ from musiclust.errors import InputError
 from musiclust.types import Block
 
 rng = np.random.default_rng(1)
-IDS = np.array([f"t{i}" for i in range(50)])
+IDS = np.array([f"t{i:02d}" for i in range(50)])
 AUDIO = Block("mfcc_mean", IDS, rng.normal(5, 3, (50, 4)), np.ones(50, bool))
 SUNG = np.arange(50) % 3 == 0
 LYRICS = Block("lyrics", IDS, np.where(SUNG[:, None], rng.normal(0.1, 0.05, (50, 16)), 0.0), SUNG)

@@ -3,6 +3,7 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -185,7 +186,8 @@ def test_a_loss_that_is_not_finite_names_replica_and_epoch(data):
 
 def test_a_sweep_that_the_machine_cannot_hold_is_refused_before_it_begins(data, monkeypatch):
     settings = product(range(50_000), (1.0,), (1e-3,))
-    state = population.footprint(MODEL, RECIPE, population.share_all(data)).state
+    shared = jax.tree.map(jnp.asarray, population.share_all(data))
+    state = population.footprint(MODEL, RECIPE, shared).state
     monkeypatch.setattr(population, "machine_memory", lambda: 2**26)
     monkeypatch.setattr(population, "compiled", None)  # which would come next
     with pytest.raises(InputError, match=r"50,000 replicas take .* GiB of memory.*`max_memory`") as refused:
