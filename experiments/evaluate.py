@@ -31,7 +31,7 @@ from musiclust.report import listening_test
 _STORE = flags.DEFINE_string(
     "store",
     None,
-    "Folder of other tracks to evaluate on, or of those of the training where it was moved; by default the latter.",
+    "Folder of other tracks to evaluate on, or the run's own store where that was moved; by default the run's own.",
 )
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."

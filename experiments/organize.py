@@ -42,7 +42,9 @@ _AUDIO_DIR = flags.DEFINE_multi_string(
     "audio_dir", None, "Folder of new songs, which are heard and placed in the run's clusters; several."
 )
 _STORE = flags.DEFINE_string(
-    "store", None, "Folder in which the run's store is now, if it is no longer where it was. It is asked in words."
+    "store",
+    None,
+    "Folder in which the run's store is now, if it is no longer where it was; songs are asked for in words there.",
 )
 _OUT = flags.DEFINE_string("out", None, "Folder to write; by default playlists/ in the run.")
 _LIKE = flags.DEFINE_multi_string(

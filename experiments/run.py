@@ -31,7 +31,10 @@ from musiclust import store
 from musiclust.errors import InputError
 
 _STORE = flags.DEFINE_string(
-    "store", None, "Folder of features to read; by default the demo corpus, rendered when needed."
+    "store",
+    None,
+    "Folder of features to read; by default the demo corpus, rendered when needed. With --resume it is where the run's "
+    "store is now, if it is no longer where it was.",
 )
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder that the run is written to; by default runs/<time>-<model>.")
 _RESUME = flags.DEFINE_bool(
