@@ -50,6 +50,13 @@ _NEVER = {
 }
 
 
+# Work goes to the workers of a cluster as functions, pickled: who may speak to its scheduler may run code there anyway.
+_TO_WORKERS = {
+    "musiclust/preprocess/machines/dispatch.py": ["cloudpickle"],
+    "musiclust/preprocess/machines/on_worker.py": ["cloudpickle"],
+}
+
+
 def unsafe(source: str) -> list[str]:
     """What in a source could execute or unpickle what it reads, or write where an archive says."""
     found = []
@@ -78,7 +85,8 @@ def unsafe(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_source_executes_or_unpickles_what_it_reads(path):
-    assert unsafe(path.read_text(encoding="utf-8")) == []
+    allowed = _TO_WORKERS.get(path.relative_to(ROOT).as_posix(), [])
+    assert unsafe(path.read_text(encoding="utf-8")) == allowed
 
 
 @pytest.mark.parametrize(
