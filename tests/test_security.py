@@ -275,6 +275,7 @@ def header(shape: tuple[int, ...], descr: str = "<f8") -> bytes:
     return file.getvalue()
 
 
+@by_schema
 @pytest.mark.parametrize(
     "shape",
     [(10**12, 57), (2**62, 8), (2**64, 2), (2**31, 2**33), (-1, 5), (10**300, 1)],
