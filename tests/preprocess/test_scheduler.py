@@ -205,7 +205,7 @@ def _work(jobs: Sequence[str], place) -> list:
             time.sleep(600)
         return job.upper()
 
-    return [heard for _, heard in place.hear_all(jobs, hear=hear, seconds=12.0)]
+    return [heard for _, heard in place.hear_all(jobs, hear=hear, seconds=30.0)]
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_a_file_costs_itself_and_not_its_worker(one_worker, work, monkeypatch):
 def test_a_file_that_takes_too_long_has_failed(one_worker, work):
     with dispatch.connect(one_worker.address) as workers:
         found = list(workers.work_all(["a", "b", "sleeper", "c"], files=[""] * 4, work=work, stage="shouting"))
-    late = Failed("it took longer than 0.2 minutes: damaged, or too long")
+    late = Failed("it took longer than 0.5 minutes: damaged, or too long")
     assert [result for _, result in sorted(found)] == ["A", "B", late, "C"]
 
 
@@ -407,7 +407,7 @@ def test_workers_transcribe(dask, tmp_path):
     dask.start_worker("--nthreads=2")
     with dispatch.connect(dask.address) as workers:
         preprocess(music, tmp_path / "far", lyrics="whisper", whisper=whisper, gate=None, workers=workers)
-        with pytest.raises(InputError, match=r"the worker tcp\S+ Whisper model 'huge': no such file"):
+        with pytest.raises(InputError, match=r"the worker tcp\S+: Whisper model 'huge': no such file"):
             preprocess(music, tmp_path / "none", lyrics="whisper", whisper=Settings("huge"), workers=workers)
     shutil.copytree(tmp_path / "far", tmp_path / "near")
     (tmp_path / "near" / "lyrics.jsonl").unlink()

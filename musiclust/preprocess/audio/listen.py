@@ -8,7 +8,7 @@ librosa; a network runs in a process of its own, which is handed its input for m
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,7 +98,7 @@ def listen(
     """
     if isinstance(workers, Machines):
         files = [split_stretch(job.path)[0] for job in jobs]
-        work = partial(_listen_to_batch, settings=settings)
+        work = partial(_listen_to_batch, settings=_make_absolute(settings))
         yield from workers.work_all(jobs, files=files, work=work, stage="hearing on workers")
         return
     with ExitStack() as stack:
@@ -111,6 +111,16 @@ def listen(
             report(_PREPARING, 1, 1)
         results = stack.enter_context(closing(hear_all(jobs, workers=workers, hear=partial(hear, settings=settings))))
         yield from _run_networks(results, networks, settings)
+
+
+def _make_absolute(settings: Settings) -> Settings:
+    """The settings with paths that do not depend on the folder that a process is in."""
+    weights, model = settings.tagger_weights, settings.embedding
+    return replace(
+        settings,
+        tagger_weights=weights and weights.absolute(),
+        embedding=model and model._replace(folder=model.folder.absolute()),
+    )
 
 
 def _listen_to_batch(jobs: Sequence[Job], place: Place, settings: Settings) -> list[Heard | Failed]:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,6 +145,7 @@ def _detect_language(model: Any, samples: np.ndarray) -> tuple[str, float]:
 def check_settings(settings: Settings, workers: Where) -> None:
     """Finds out what is wrong with settings where files will be transcribed, see `whisper_model.check`."""
     if isinstance(workers, Machines):
+        settings = replace(settings, whisper_model=identify_model(settings.whisper_model))
         list(workers.work_all([settings], files=[""], work=_check_batch, stage="loading Whisper on a worker"))
     else:
         check(settings)
@@ -170,7 +172,7 @@ def transcribe_all(due: Sequence[Due], settings: Settings, *, workers: Where) ->
         return
     paths, model = [one.path for one in due], identify_model(settings.whisper_model)
     if isinstance(workers, Machines):
-        work = partial(_transcribe_batch, settings=settings)
+        work = partial(_transcribe_batch, settings=replace(settings, whisper_model=model))
         results = workers.work_all(paths, files=paths, work=work, stage="transcribing on workers", most=1)
     else:
         on_gpu = check(settings) == "cuda"

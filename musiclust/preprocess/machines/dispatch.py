@@ -92,7 +92,7 @@ class _Sent:
 
     batch: _Batch
     worker: str
-    future: Any = None
+    future: Any
     sign: float = field(default_factory=time.monotonic)
     begun: bool = False
     done: int = 0
@@ -235,7 +235,7 @@ class DaskWorkers:
         return any(worker.usable for worker in self._workers.values())
 
     def _look_at_workers(self) -> None:
-        """Finds out which workers there are and which of them are fit, about once a second."""
+        """Finds out which workers there are and which of them are fit, about once a second; more seldom of many."""
         from distributed.versions import get_versions
 
         if time.monotonic() < self._next_look:
@@ -249,7 +249,7 @@ class DaskWorkers:
             self._workers.pop(address).question.release()
         for address, about in told.items():
             if address not in self._workers:
-                question = self._client.submit(get_versions, packages=[_PACKAGE], workers=[address], pure=False)
+                question = self._submit(partial(get_versions, packages=[_PACKAGE]), address)
                 self._workers[address] = _Worker(about["nthreads"], question)
             self._workers[address].open = about["status"] == "running"
         for address, worker in self._workers.items():
@@ -257,7 +257,7 @@ class DaskWorkers:
                 with suppress(TimeoutError, _Killed):
                     compare_versions(self._ask(worker.question, address), f"the worker {address}")
                     worker.fit = True
-        self._next_look = time.monotonic() + _LOOK_SECONDS
+        self._next_look = time.monotonic() + _LOOK_SECONDS * (1 + len(told) / 100)  # a megabyte of a thousand workers
 
     def _hand_out(self, todo: deque[_Batch], alone: deque[_Batch], send: Callable[[_Batch, str], None]) -> None:
         """Gives each free thread a batch, those of the least busy worker first."""
@@ -278,9 +278,16 @@ class DaskWorkers:
 
     def _send(self, batch: _Batch, address: str, payload: bytes) -> None:
         number = next(self._numbers)
-        self._sent[number] = one = _Sent(batch, address)
-        task = partial(do_batch, payload, self._topic, number)
-        one.future = self._client.submit(task, workers=[address], pure=False)
+        future = self._submit(partial(do_batch, payload, self._topic, number), address)
+        self._sent[number] = _Sent(batch, address, future)
+
+    def _submit(self, task: Callable[[], Any], address: str) -> Any:
+        from distributed.client import ClosedClientError
+
+        try:
+            return self._client.submit(task, workers=[address], pure=False)
+        except ClosedClientError as error:
+            raise self._gone() from error
 
     def _look_at(self, one: _Sent) -> Answer | _Lost | None:
         """What became of a batch; None while it is under way."""
