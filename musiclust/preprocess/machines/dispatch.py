@@ -257,6 +257,7 @@ class DaskWorkers:
                 with suppress(TimeoutError, _Killed):
                     compare_versions(self._ask(worker.question, address), f"the worker {address}")
                     worker.fit = True
+                    worker.question.release()  # else Dask asks again when the worker is gone
         self._next_look = time.monotonic() + _LOOK_SECONDS * (1 + len(told) / 100)  # a megabyte of a thousand workers
 
     def _hand_out(self, todo: deque[_Batch], alone: deque[_Batch], send: Callable[[_Batch, str], None]) -> None:
