@@ -49,7 +49,7 @@ class _Lost(NamedTuple):
     """A batch was lost.
 
     Attributes:
-      blame: whether it had begun, so that one of its files may be why.
+      blame: whether one of its files may be why.
     """
 
     blame: bool
@@ -302,9 +302,11 @@ class DaskWorkers:
                 pass  # its results are on a worker that has gone or is silent, which is told below
         if status == "cancelled":
             raise self._gone()
+        if status == "lost":
+            return _Lost(blame=False)
         worker = self._workers.get(one.worker)
-        if worker is None or status == "lost":
-            return _Lost(blame=one.begun)
+        if worker is None:  # a batch that killed it at once had no time for a sign
+            return _Lost(blame=True)
         if time.monotonic() - one.sign > _SILENT_SECONDS:
             worker.silent = True
             return _Lost(blame=one.begun)
