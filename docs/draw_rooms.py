@@ -29,6 +29,7 @@ LIBRARY: dict[str, tuple[str, ...]] = {
     "types": (
         "musiclust.types",
         "musiclust.errors",
+        *("musiclust.files", "musiclust.digests", "musiclust.records", "musiclust.csv_records", "musiclust.arrays"),
         "musiclust.points",
         "musiclust.noise",
         "musiclust.splits",
