@@ -9,51 +9,84 @@ Every clusterer is `f(z (N, L), *, k, seed) -> Clustering`. Conventions:
 - Where there are fewer distinct points than clusters asked for (a collapsed latent space), fewer clusters come back.
 - Bad points, or a k that cannot be, raise `InputError`.
 
-kmeans and gmm take time and memory linear in N. The others take time O(N^2), and hdbscan memory O(N L),
-agglomerative O(N^2), dbscan one number for each pair of points within eps: the latter two refuse what is too large.
+kmeans and gmm take time and memory linear in N, the others time O(N^2). Above `EXACT_LIMIT` points, or another number
+where the argument `exact_limit` gives one, a clusterer takes a form for many points, with memory linear in N:
+
+- kmeans and gmm try their starts on `_SAMPLE` points drawn at random, and go on from the best with all of them.
+- agglomerative is Ward's method on a few thousand centres that stand for all points, and hdbscan that of the graph of
+  near neighbours. These two are approximate (`is_approximate`), and tables say so. `python -m benchmarks.clustering`
+  measures how far they agree with the exact ones.
+
+dbscan is exact at any number of points; where it would have to hold too many pairs of them, it goes another way.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from scipy.spatial import KDTree
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import ThreadpoolController
 
 from musiclust.errors import InputError
+from musiclust.large import cluster_by_graph, cluster_weighted, connect_cores, coreset_size, summarise
+from musiclust.nearest import Nearest, query_tree
 from musiclust.points import check_points
 from musiclust.types import AnyArray, Clustering
 
 # 20,000 points have 200 million pairwise distances, 1.6 GB of float64; scipy's linkage holds them twice.
-AGGLOMERATIVE_LIMIT = 20_000
-# Pairs of neighbours that DBSCAN may have to hold, 8 bytes each: 4 GiB.
+EXACT_LIMIT = 20_000
+_APPROXIMATE = ("agglomerative", "hdbscan")  # above that limit
+# Pairs of neighbours that scikit-learn's DBSCAN may have to hold, 8 bytes each: 4 GiB.
 DBSCAN_PAIRS_LIMIT = 2**29
+# Points that starts are tried on where there are more than EXACT_LIMIT; of k-means at least so many for each cluster.
+_SAMPLE, _PER_CLUSTER = 10_000, 20
+_STARTS, _TIGHTEST = 10, 3
+_SAMPLE_STARTS = 40  # they cost less there, and with many points a lucky one is as rare
+_SAME_START = 1e-6  # of the sum of squares, up to which two k-means are one
+_MOST_ROUNDS = 100  # with all points, from the best start
 # The k-distances that no knee is looked for in: beyond _KNEE_REACH times the way from the median to this quantile.
 _KNEE_QUANTILE, _KNEE_REACH = 0.98, 3.0
 _MIXTURE = ("weights", "means", "precisions_cholesky")
 
 
-def kmeans(z: AnyArray, *, k: int, seed: int) -> Clustering:
+def kmeans(z: AnyArray, *, k: int, seed: int, exact_limit: int = EXACT_LIMIT) -> Clustering:
     """K-means (Lloyd 1982) from 10 starts by k-means++ (Arthur & Vassilvitskii 2007); the tightest is kept.
 
-    A new point gets the nearest centre.
-    Args: z, (N, L) finite points; k, clusters, 2 <= k <= N; seed, of the starts.
-    Raises: InputError, if z is not two-dimensional and finite, or k is out of range.
+    Of many points a sample has 40 starts, and all points start from the tightest of its k-means, for 100 rounds at most
+    (as Bradley & Fayyad 1998). A new point gets the nearest centre.
+
+    Args:
+      z: (N, L) finite points.
+      k: clusters, 2 <= k <= N.
+      seed: of the starts and the sample.
+      exact_limit: points up to which all starts are of all points.
+
+    Raises:
+      InputError: if z is not two-dimensional and finite, or k is out of range.
     """
     z = _points(z)
     k = _distinct(z, k)
+    some = _sample(z, k, wanted=_PER_CLUSTER * k, seed=seed, exact_limit=exact_limit)
     with one_thread():
-        found = KMeans(k, n_init=10, random_state=seed).fit(z)  # pyright: ignore[reportArgumentType]
+        starts = _STARTS if some is z else _SAMPLE_STARTS
+        found = KMeans(k, n_init=starts, random_state=seed).fit(some)  # pyright: ignore[reportArgumentType]
+        if some is not z:
+            found = KMeans(k, init=found.cluster_centers_, n_init=1, max_iter=_MOST_ROUNDS).fit(z)  # pyright: ignore[reportArgumentType]
     centres = np.unique(found.cluster_centers_, axis=0)
     return _by_neighbours(z, points=centres, clusters=np.arange(len(centres)))
 
 
-def gmm(z: AnyArray, *, k: int, seed: int) -> Clustering:
-    """A mixture of Gaussians fitted by EM from 3 starts by k-means; a point gets the component most probable for it.
+def gmm(z: AnyArray, *, k: int, seed: int, exact_limit: int = EXACT_LIMIT) -> Clustering:
+    """A mixture of Gaussians fitted by EM; a point gets the component most probable for it.
+
+    Ten k-means are made from a start each, and EM goes on from the three tightest of those that differ; the most likely
+    of the three mixtures is kept. Of many points that is done with a sample, of 40 k-means, and EM goes on from the
+    mixture with all points, for 100 rounds at most.
 
     Covariances are full where there are at least 5 L points a component, else diagonal: a full one has L (L + 1) / 2
     parameters, and fewer points fit noise. To every variance 1e-4 of the widest column's is added, so that columns
@@ -64,30 +97,44 @@ def gmm(z: AnyArray, *, k: int, seed: int) -> Clustering:
     """
     z = _points(z)
     k = _distinct(z, k)
-    covariance = "full" if len(z) >= 5 * k * z.shape[1] else "diag"
+    kind = "full" if len(z) >= 5 * k * z.shape[1] else "diag"
     floor = 1e-4 * z.var(axis=0).max() or 1.0
-    mixture = GaussianMixture(k, covariance_type=covariance, reg_covar=floor, n_init=3, max_iter=500, random_state=seed)
+    some = _sample(z, k, wanted=5 * k * z.shape[1], seed=seed, exact_limit=exact_limit)
     with one_thread():
-        mixture.fit(z)
+        starts = _tightest(some, k, count=_STARTS if some is z else _SAMPLE_STARTS, seed=seed)
+        mixtures = [start_mixture(start, kind, floor, max_iter=500).fit(some) for start in starts]
+        mixture = max(mixtures, key=lambda one: one.lower_bound_)
+        if some is not z:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # the rounds are bounded on purpose
+                mixture.set_params(
+                    weights_init=mixture.weights_,
+                    means_init=mixture.means_,
+                    precisions_init=mixture.precisions_,
+                    max_iter=_MOST_ROUNDS,
+                ).fit(z)
     fitted = {name: getattr(mixture, f"{name}_").astype(np.float32) for name in _MIXTURE}
-    return _numbered("gmm", z, fitted | {"clusters": np.arange(k, dtype=np.int32)})
+    components = np.arange(len(fitted["weights"]), dtype=np.int32)
+    return _numbered("gmm", z, fitted | {"clusters": components})
 
 
-def agglomerative(z: AnyArray, *, k: int, seed: int) -> Clustering:
-    """Ward's hierarchical clustering (Ward 1963), cut at k clusters. Deterministic: `seed` is not used.
+def agglomerative(z: AnyArray, *, k: int, seed: int, exact_limit: int = EXACT_LIMIT) -> Clustering:
+    """Ward's hierarchical clustering (Ward 1963), cut at k clusters.
 
-    A new point gets the cluster of the nearest point that was clustered.
+    A new point gets the cluster of the nearest point that was clustered. It is deterministic, and `seed` is not used,
+    up to `exact_limit` points. Of more points, 4,000 centres that stand for all (`large.summarise`) are clustered, each
+    with the weight of its points, and a point gets the cluster of the nearest centre; `seed` is that of the centres.
 
-    Args, Raises: as for `kmeans`; more than `AGGLOMERATIVE_LIMIT` points raise InputError too.
+    Args, Raises: as for `kmeans`.
     """
     z = _points(z)
     k = _distinct(z, k)
-    if len(z) > AGGLOMERATIVE_LIMIT:
-        raise InputError(
-            f"agglomerative clustering of {len(z)} tracks needs {8 * len(z) ** 2 / 1e9:.0f} GB for distances: "
-            f"choose `clusterer=kmeans`, or at most {AGGLOMERATIVE_LIMIT} tracks"
-        )
-    return _by_neighbours(z, points=z, clusters=AgglomerativeClustering(k, linkage="ward").fit_predict(z))
+    if len(z) <= exact_limit:
+        return _by_neighbours(z, points=z, clusters=AgglomerativeClustering(k, linkage="ward").fit_predict(z))
+    with one_thread():
+        centres, weights = summarise(z, centres=_distinct(z, min(coreset_size(k), len(z))), seed=seed)
+        clusters = cluster_weighted(centres, weights, min(k, len(centres)))
+    return _by_neighbours(z, points=centres, clusters=clusters)
 
 
 def dbscan(z: AnyArray, *, k: int, seed: int, eps: float | None = None, min_samples: int | None = None) -> Clustering:
@@ -104,8 +151,7 @@ def dbscan(z: AnyArray, *, k: int, seed: int, eps: float | None = None, min_samp
         an encoder's L is a capacity, mostly unused.
 
     Raises:
-      InputError: if z is not two-dimensional and finite, an option is out of range, or eps takes in more than
-        `DBSCAN_PAIRS_LIMIT` pairs of points.
+      InputError: if z is not two-dimensional and finite, or an option is out of range.
     """
     z = _points(z)
     min_samples = _min_samples(len(z), min_samples)
@@ -114,24 +160,36 @@ def dbscan(z: AnyArray, *, k: int, seed: int, eps: float | None = None, min_samp
     elif not (np.isfinite(eps) and eps > 0):
         raise InputError(f"eps = {eps} is no distance: choose one above 0, or none to have it found")
     eps = float(np.float32(eps))
-    _check_pairs(z, eps)
-    found = DBSCAN(eps=eps, min_samples=min_samples).fit(z - z.mean(axis=0))
-    core = found.core_sample_indices_
-    return _by_neighbours(z, points=z[core], clusters=found.labels_[core], reach=eps)
+    if _count_pairs(z, eps) <= DBSCAN_PAIRS_LIMIT:
+        found = DBSCAN(eps=eps, min_samples=min_samples).fit(z - z.mean(axis=0))
+        core = z[found.core_sample_indices_]
+        clusters = found.labels_[found.core_sample_indices_]
+    else:
+        core = z[_k_distance(z, min_samples) <= eps]
+        clusters = connect_cores(core, eps)
+    return _by_neighbours(z, points=core, clusters=clusters, reach=eps)
 
 
 def hdbscan(
-    z: AnyArray, *, k: int, seed: int, min_cluster_size: int | None = None, min_samples: int | None = None
+    z: AnyArray,
+    *,
+    k: int,
+    seed: int,
+    min_cluster_size: int | None = None,
+    min_samples: int | None = None,
+    exact_limit: int = EXACT_LIMIT,
 ) -> Clustering:
     """HDBSCAN (Campello et al., PAKDD 2013). It finds its own number of clusters: `k` and `seed` are not used.
 
     A new point gets the cluster (or the noise) of the nearest point that was clustered, if it lies no farther from it
-    than that one's min_samples-th neighbour did; else it is noise.
+    than that one's min_samples-th neighbour did; else it is noise. Of more than `exact_limit` points, the hierarchy is
+    made of each point's near neighbours alone (`large.cluster_by_graph`).
 
     Args:
       z: (N, L) finite points.
       min_cluster_size: 2 to N; where not given, a hundredth of the points, but at least 5: less is no playlist.
       min_samples: as for `dbscan`.
+      exact_limit: points up to which all pairs of points are looked at.
 
     Raises:
       InputError: if z is not two-dimensional and finite, or an option is out of range.
@@ -143,8 +201,11 @@ def hdbscan(
         min_cluster_size = min(max(5, round(n / 100)), n)
     elif not 2 <= min_cluster_size <= n:
         raise InputError(f"min_cluster_size = {min_cluster_size} is out of range: choose 2 to {n}")
-    found = HDBSCAN(min_cluster_size, min_samples, copy=True).fit(z)  # pyright: ignore[reportArgumentType]
-    return _by_neighbours(z, points=z, clusters=found.labels_, reach=_k_distance(z, min_samples))
+    if n <= exact_limit:
+        found = HDBSCAN(min_cluster_size, min_samples, copy=True).fit(z)  # pyright: ignore[reportArgumentType]
+        return _by_neighbours(z, points=z, clusters=found.labels_, reach=_k_distance(z, min_samples))
+    clusters, reach = cluster_by_graph(z, min_cluster_size=min_cluster_size, min_samples=min_samples)
+    return _by_neighbours(z, points=z, clusters=clusters, reach=reach)
 
 
 def one_cluster(z: AnyArray) -> Clustering:
@@ -157,6 +218,38 @@ def one_cluster(z: AnyArray) -> Clustering:
 
 
 CLUSTERERS = {"kmeans": kmeans, "gmm": gmm, "agglomerative": agglomerative, "dbscan": dbscan, "hdbscan": hdbscan}
+
+
+def is_approximate(name: str, points: int) -> bool:
+    """Whether a clusterer's clusters of so many points are only nearly those that it is known for.
+
+    >>> is_approximate("hdbscan", 20_000), is_approximate("hdbscan", 20_001), is_approximate("kmeans", 20_001)
+    (False, True, False)
+    """
+    return name in _APPROXIMATE and points > EXACT_LIMIT
+
+
+def start_mixture(own: Sequence[np.ndarray], kind: str, floor: float, **options: Any) -> GaussianMixture:
+    """A mixture of Gaussians that EM is to start at a partition's weights, means and covariances.
+
+    Args:
+      own: the points (n, L) of each cluster, n >= 1.
+      kind: "full" or "diag", of the covariances.
+      floor: what is added to every variance, above 0.
+      options: of scikit-learn's mixture.
+    """
+    spread = [np.atleast_2d(np.cov(one.T, bias=True)) + floor * np.eye(one.shape[1]) for one in own]
+    return GaussianMixture(
+        len(own),
+        covariance_type=kind,
+        reg_covar=floor,
+        init_params="random_from_data",  # replaced by what follows
+        random_state=0,
+        weights_init=np.array([len(one) for one in own]) / sum(map(len, own)),
+        means_init=np.array([one.mean(axis=0) for one in own]),
+        precisions_init=np.array([np.linalg.inv(one) if kind == "full" else 1 / np.diagonal(one) for one in spread]),
+        **options,
+    )
 
 
 def assigner(name: str, state: dict[str, np.ndarray]) -> Callable[[AnyArray], np.ndarray]:
@@ -232,20 +325,37 @@ def _min_samples(n: int, given: int | None) -> int:
 def _k_distance(z: np.ndarray, k: int) -> np.ndarray:
     """(N,) the distance to each point's k-th neighbour, itself counted."""
     z = z - z.mean(axis=0)  # distances come of dot products: nearer to 0 they lose fewer digits
-    return NearestNeighbors(n_neighbors=k).fit(z).kneighbors(z)[0][:, -1]
+    return Nearest(z, k)(z)[0][:, -1]
 
 
-def _check_pairs(z: np.ndarray, eps: float) -> None:
-    """Scikit-learn's DBSCAN holds all pairs within eps at once; estimated from 256 evenly spaced points."""
+def _sample(z: np.ndarray, k: int, *, wanted: int, seed: int, exact_limit: int) -> np.ndarray:
+    """So many points as are wanted, and `_SAMPLE` at least: (n, L). It is z itself where that has no more, up to
+    `exact_limit` points, and where a sample would have fewer distinct points than clusters."""
+    wanted = max(_SAMPLE, wanted)
+    if len(z) <= max(exact_limit, wanted):
+        return z
+    some = z[np.random.default_rng(seed).choice(len(z), wanted, replace=False)]
+    return some if _distinct(some, k) == k else z
+
+
+def _tightest(z: np.ndarray, k: int, *, count: int, seed: int) -> Iterator[list[np.ndarray]]:
+    """The points of each cluster of the tightest k-means of `count` starts, and of the next ones that differ."""
+    starts = np.random.default_rng(seed).integers(2**31, size=count).tolist()
+    found = [KMeans(k, n_init=1, random_state=start).fit(z) for start in starts]  # pyright: ignore[reportArgumentType]
+    told, last = 0, 0.0
+    for within, one in sorted(((float(one.inertia_ or 0), one) for one in found), key=lambda pair: pair[0]):
+        if not told or (told < _TIGHTEST and within > last * (1 + _SAME_START)):
+            told, last = told + 1, within
+            clusters = np.asarray(one.labels_)
+            yield [z[clusters == c] for c in np.unique(clusters)]
+
+
+def _count_pairs(z: np.ndarray, eps: float) -> float:
+    """About how many pairs of points lie within eps, by 256 evenly spaced points; of few points, all pairs."""
     if len(z) ** 2 <= DBSCAN_PAIRS_LIMIT:
-        return
+        return float(len(z) ** 2)
     some = z[np.linspace(0, len(z) - 1, 256).astype(int)]
-    pairs = len(z) * np.mean([np.count_nonzero(((z - point) ** 2).sum(axis=1) <= eps**2) for point in some])
-    if pairs > DBSCAN_PAIRS_LIMIT:
-        raise InputError(
-            f"dbscan with eps = {eps:.4g} takes in about {pairs:.1e} pairs of the {len(z)} tracks, "
-            f"{8 * pairs / 2**30:.0f} GiB: choose `clusterer=kmeans` or a smaller eps"
-        )
+    return len(z) * float(np.mean([np.count_nonzero(((z - point) ** 2).sum(axis=1) <= eps**2) for point in some]))
 
 
 def _by_neighbours(
@@ -284,7 +394,7 @@ def _assign_nearest(state: dict[str, np.ndarray], tree: KDTree | None, z: AnyArr
     z = _new_points(z, state["points"].shape[1])
     if tree is None:
         return np.full(len(z), -1, dtype=np.int32)
-    distance, row = tree.query(z)
+    distance, row = query_tree(tree, z)
     return np.where(distance <= state["reach"][row], state["clusters"][row], -1).astype(np.int32)
 
 

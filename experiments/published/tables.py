@@ -150,6 +150,7 @@ def caveats(report: Report, row: Row, entry: Mapping[str, Any], found: Mapping[s
             "class-seen": "was given the classes: agreement with them shows nothing",
             "mask-seen": "can see which tracks lack a block: classes may be told by that alone",
             "degenerate": "fewer than two clusters",
+            "approximate": "of so many tracks the clusterer does not look at all pairs",
         }[flag]
         notes.append(words if count == n else f"{words} ({count} of {n} seeds)")
     corpus = found["corpus"]

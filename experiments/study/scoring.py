@@ -97,7 +97,16 @@ def score_all(
         row = _settings_of(config, model, r, q) | _bounds(model, r, data, compared)
         low = model.model.variational and latent.tells_little(q.mean, q.logvar)
         found = judged(q.mean, setting.seed)
-        flags = [flag_partition(one.scores, low_information=low, class_seen=told, mask_seen=mask_seen) for one in found]
+        flags = [
+            flag_partition(
+                one.scores,
+                low_information=low,
+                class_seen=told,
+                mask_seen=mask_seen,
+                approximate=one.approximate,
+            )
+            for one in found
+        ]
         by_replica.append(
             [describe(config.model, one) | row | {"flags": of_one} for one, of_one in zip(found, flags, strict=True)]
         )
@@ -273,7 +282,9 @@ def _other_row(kind: str, name: str, seed: int, judged: Judged, *, mask_seen: bo
         "seed": seed,
         "beta": None,
         "learning_rate": None,
-        "flags": flag_partition(judged.scores, class_seen=class_seen, mask_seen=mask_seen),
+        "flags": flag_partition(
+            judged.scores, class_seen=class_seen, mask_seen=mask_seen, approximate=judged.approximate
+        ),
         "loss": None,
         "reconstruction": None,
         "active_units": None,

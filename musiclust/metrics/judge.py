@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from musiclust.cluster import CLUSTERERS
+from musiclust.cluster import CLUSTERERS, is_approximate
 from musiclust.errors import InputError
 from musiclust.metrics.evidence import Cluster, Evidence, null_scores, weigh_latents
 from musiclust.metrics.number_of_clusters import quick_kmeans
@@ -17,19 +17,22 @@ from musiclust.metrics.reference import reference_silhouette
 from musiclust.types import AnyArray, Clustering
 
 LOW_INFORMATION, CLASS_SEEN, MASK_SEEN, DEGENERATE = "low-information", "class-seen", "mask-seen", "degenerate"
+APPROXIMATE = "approximate"
 
 
 class Judged(NamedTuple):
     """A partition and what is said of it.
 
     clusterer: its name. sizes: tracks in each cluster, from the largest down, noise not counted. scores: those of
-    `partition.score`, and "silhouette_null", "reference_silhouette" and "reference_null".
+    `partition.score`, and "silhouette_null", "reference_silhouette" and "reference_null". approximate: whether
+    there were so many tracks that the clusterer was taken in its approximate form.
     """
 
     clusterer: str
     clustering: Clustering
     sizes: list[int]
     scores: dict[str, float]
+    approximate: bool
 
 
 class Judge:
@@ -90,7 +93,8 @@ class Judge:
             scores = score(z, clusters, self.truth, group=self.group, seed=self.seed)
             scores["reference_silhouette"] = reference_silhouette(self.reference, clusters, seed=self.seed)
             scores |= self._null_of(z, name)
-            judged.append(Judged(name, clustering, np.bincount(clusters[clusters >= 0]).tolist(), scores))
+            sizes = np.bincount(clusters[clusters >= 0]).tolist()
+            judged.append(Judged(name, clustering, sizes, scores, is_approximate(name, len(z))))
         return judged
 
     def _null_of(self, z: np.ndarray, name: str) -> dict[str, float]:
@@ -127,9 +131,14 @@ def make_cluster(name: str, k: int, seed: int) -> Cluster:
 
 
 def flag_partition(
-    scores: dict[str, float], *, low_information: bool = False, class_seen: bool = False, mask_seen: bool = False
+    scores: dict[str, float],
+    *,
+    low_information: bool = False,
+    class_seen: bool = False,
+    mask_seen: bool = False,
+    approximate: bool = False,
 ) -> list[str]:
-    """What keeps a row of a table from being believed or ranked, in the order in which it is shown.
+    """What is to be known of a row of a table before it is believed, in the order in which it is shown.
 
     Args:
       scores: those of a `Judged`.
@@ -137,6 +146,7 @@ def flag_partition(
         same: what is clustered are the means, and whether their clusters are real is for the evidence to say.
       class_seen: whether the model was given the classes that it is scored against.
       mask_seen: whether what was clustered shows which tracks have words, say. Classes may be told by that alone.
+      approximate: whether it is an approximate form of the clusterer's that found the partition.
 
     Example:
       >>> flag_partition({"n_clusters": 1.0}, low_information=True)
@@ -147,6 +157,7 @@ def flag_partition(
         CLASS_SEEN: class_seen,
         MASK_SEEN: mask_seen,
         DEGENERATE: scores["n_clusters"] < 2,
+        APPROXIMATE: approximate,
     }
     return [name for name, holds in flags.items() if holds]
 

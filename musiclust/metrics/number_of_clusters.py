@@ -29,9 +29,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.mixture import GaussianMixture
 
-from musiclust.cluster import one_thread
+from musiclust.cluster import one_thread, start_mixture
 from musiclust.metrics.stability import pairwise_ari
 from musiclust.points import check_points
 from musiclust.splits import draw_subsamples
@@ -328,22 +327,5 @@ def _bic(z: np.ndarray, clusters: np.ndarray) -> float:
     numbers = np.unique(clusters[clusters >= 0])
     floor = 1e-4 * z.var(axis=0).max() or 1.0
     own = [z[clusters == c] for c in numbers]
-    found = []
-    for kind in ("full", "diag") if len(z) >= 5 * len(own) * z.shape[1] else ("diag",):
-        spread = [np.atleast_2d(np.cov(one.T, bias=True)) + floor * np.eye(z.shape[1]) for one in own]
-        mixture = GaussianMixture(
-            len(own),
-            covariance_type=kind,
-            reg_covar=floor,
-            max_iter=50,
-            tol=1e-2,
-            init_params="random_from_data",  # replaced by what follows
-            random_state=0,
-            weights_init=np.array([len(one) for one in own]) / sum(map(len, own)),
-            means_init=np.array([one.mean(axis=0) for one in own]),
-            precisions_init=np.array(
-                [np.linalg.inv(one) if kind == "full" else 1 / np.diagonal(one) for one in spread]
-            ),
-        )
-        found.append(float(mixture.fit(z).bic(z)))
-    return min(found)
+    kinds = ("full", "diag") if len(z) >= 5 * len(own) * z.shape[1] else ("diag",)
+    return min(float(start_mixture(own, kind, floor, max_iter=50, tol=1e-2).fit(z).bic(z)) for kind in kinds)

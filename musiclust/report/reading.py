@@ -157,7 +157,7 @@ def _agreement(scores: Mapping[str, float], classes: str | None, seen: bool) -> 
 
 
 def _standing(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], tracks: int) -> str:
-    baselines = [other for other in rows if other["kind"] == "baseline" and not other["flags"]]
+    baselines = [other for other in rows if other["kind"] == "baseline" and not is_unranked(other["flags"])]
     if not baselines:
         return ""
     best = baselines[ranked(baselines)[0]]

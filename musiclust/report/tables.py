@@ -22,6 +22,7 @@ from musiclust.report.summary import MEASURED, summarise_rows, summary
 
 KINDS = ("baseline", "control")  # of rows, told where a row has no flag
 MAX_ROWS = 20  # more rows than this are summarised over seeds, and more settings than this are not shown
+_APPROXIMATE = "approximate"  # the flag of a clusterer's form for many tracks
 
 
 class Score(NamedTuple):
@@ -133,6 +134,8 @@ def _sheet(entries: list[dict[str, Any]], chosen: int | None, *, over_seeds: boo
     notes += ["▸ The replica shown."] if chosen is not None else []
     notes += ["Bold: best, where rows can be compared and none has a flag that bars it."]
     notes += ["Under a score: its null (structureless points of that shape) or chance level (shuffled classes)."]
+    if any(_APPROXIMATE in entry["flags"] for entry in shown):
+        notes += ["Approximate: with so many tracks this clusterer does not look at all pairs of them."]
     hidden = len(entries) - len(shown)
     notes += [f"{hidden} more {'row' if hidden == 1 else 'rows'} not shown; metrics.json has all."] if hidden else []
     return Sheet(headers, rows, " ".join(notes))

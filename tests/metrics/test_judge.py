@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from musiclust import cluster
 from musiclust.cluster import CLUSTERERS
 from musiclust.errors import InputError
 from musiclust.metrics.evidence import null_scores, weigh_latents
@@ -89,8 +90,16 @@ def test_an_unknown_clusterer_is_named(blobs):
 
 def test_flags_are_told_in_one_order():
     assert flag_partition({"n_clusters": 3.0}) == []
-    found = flag_partition({"n_clusters": 1.0}, low_information=True, class_seen=True, mask_seen=True)
-    assert found == ["low-information", "class-seen", "mask-seen", "degenerate"]
+    all_of_them = dict.fromkeys(("low_information", "class_seen", "mask_seen", "approximate"), True)
+    found = flag_partition({"n_clusters": 1.0}, **all_of_them)
+    assert found == ["low-information", "class-seen", "mask-seen", "degenerate", "approximate"]
+
+
+def test_a_form_for_many_tracks_is_told(blobs, monkeypatch):
+    judge = Judge(blobs[0], clusterers=("kmeans", "agglomerative"), k=3)
+    assert [one.approximate for one in judge(blobs[0], seed=0)] == [False, False]
+    monkeypatch.setattr(cluster, "EXACT_LIMIT", 50)
+    assert [one.approximate for one in judge(blobs[0], seed=0)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,17 @@ def test_controls_and_baselines_are_told_as_such():
     assert below == {"▸ cvae + kmeans": "", "cvae, sound only + kmeans": "control", "pca + kmeans": "mask-seen"}
 
 
+def test_an_approximate_row_is_ranked_and_explained():
+    rows = [row(reference_silhouette=0.1), row("vae + hdbscan", reference_silhouette=0.2, flags=["approximate"])]
+    sheet = results_sheet(results(*rows))
+    assert [line[0].below for line in sheet.rows] == ["approximate", ""]
+    assert sheet.rows[0][[header.text for header in sheet.headers].index("reference\nsilhouette")].best
+    assert "Approximate: with so many tracks this clusterer does not look at all pairs of them." in sheet.caption
+    assert "Approximate" not in results_sheet(results(rows[0])).caption
+    best = row("pca + hdbscan", "baseline", reference_silhouette=0.9, flags=["approximate"])
+    assert "does not beat the best baseline, pca + hdbscan" in reading(results(row(), best))
+
+
 def test_columns_that_say_nothing_are_not_there():
     none = dict.fromkeys(("ari", "ami", "purity", "nmi_chance", "nmi_p", "purity_chance")) | {"nmi": math.nan}
     sheet = results_sheet(results(row(**none), row("pca + kmeans", "baseline", **none), classes=None))
