@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
 from experiments.cli.console import print_line
 from experiments.cli.progress import Report
@@ -20,6 +19,7 @@ from experiments.study.lists import UNPLACED, cluster_names
 from experiments.study.songs import Songs
 from musiclust.embedding import trustworthiness
 from musiclust.files import atomic
+from musiclust.nearest import Nearest
 from musiclust.report.map import MapSongs, write_map_page
 from musiclust.report.typical import find_examples
 from musiclust.spreadsheet import plain_cell
@@ -58,13 +58,13 @@ def write_songs(out: Path, songs: Songs, previews: Sequence[bytes] | None, repor
 
 
 def _write_neighbours(path: Path, songs: Songs, report: Report) -> None:
-    nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS + 1, len(songs.z))).fit(songs.z)
+    nearest = Nearest(songs.z, min(_NEIGHBOURS + 1, len(songs.z)))
     ids = [plain_cell(track_id) for track_id in songs.track_id.tolist()]
     with atomic(path) as file:
         writer = csv.writer(file)
         writer.writerow(("track_id", "neighbour", "distance"))
         for start in range(0, len(ids), _AT_ONCE):
-            distance, rows = nearest.kneighbors(songs.z[start : start + _AT_ONCE])
+            distance, rows = nearest(songs.z[start : start + _AT_ONCE])
             for row, (far, near) in enumerate(zip(distance, rows, strict=True), start):
                 others = [(other, away) for other, away in zip(near, far, strict=True) if other != row]
                 writer.writerows((ids[row], ids[other], f"{away:.6g}") for other, away in others[:_NEIGHBOURS])

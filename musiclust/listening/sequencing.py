@@ -5,9 +5,11 @@ Distances are Euclidean. Names of artists and albums that are "" are not known, 
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import pairwise_distances_argmin
 
 from musiclust.errors import InputError
 from musiclust.points import check_points
@@ -15,6 +17,9 @@ from musiclust.types import AnyArray
 
 _MENDED = 600  # songs up to which a way is mended by 2-opt: time grows with the square a round
 _ROUNDS = 20
+_WHOLE = 3_000  # songs up to which each step of a way looks at all of them: time grows with the square
+_PIECE = 300  # songs of a piece, about, where there are more
+_CUTS = 4  # rounds in which the pieces are made even
 _CANDIDATES = 40  # songs near to each step of a path
 _AHEAD = 200  # songs of the way among which one is looked for that may come now
 
@@ -79,7 +84,8 @@ def order_smoothly(z: AnyArray, *, artist: np.ndarray | None = None, apart: int 
     """An order of all N rows of z in which neighbours are near to each other: (N,) int.
 
     It is a short way through all of them: from an end of the longest axis to the nearest song not yet played, and up to
-    600 songs with crossings undone (2-opt, Croes 1958). Then songs are put off that would repeat an artist.
+    600 songs with crossings undone (2-opt, Croes 1958). More than 3,000 songs are cut into pieces of about 300 that lie
+    together, and the way goes through one after the other. Then songs are put off that would repeat an artist.
 
     Args:
       artist: (N,) str, "" where not known. apart: other songs between two of one artist, at least, as long as there are
@@ -89,7 +95,7 @@ def order_smoothly(z: AnyArray, *, artist: np.ndarray | None = None, apart: int 
     way = _short_way(z)
     if not apart or artist is None:
         return way
-    return np.array(_keep_apart(way.tolist(), artist, apart))
+    return np.array(_keep_apart(way.tolist(), artist.tolist(), apart))
 
 
 def find_path(z: AnyArray, start: int, end: int, songs: int) -> np.ndarray:
@@ -111,43 +117,93 @@ def find_path(z: AnyArray, start: int, end: int, songs: int) -> np.ndarray:
     return np.array([start, *others[near[chosen[np.argsort(step)]]], end])
 
 
-def _keep_apart(waiting: list[int], artist: np.ndarray, apart: int) -> list[int]:
+def _keep_apart(way: list[int], artist: list[str], apart: int) -> list[int]:
     """The rows in their order, but for those put off that would repeat an artist too early."""
     played: list[int] = []
     last: dict[str, int] = {}
-    left = Counter(artist[row] for row in waiting if artist[row])
-    while waiting:
+    left = Counter(artist[row] for row in way if artist[row])
+    alike = Counter(left.values())  # artists with so many songs left
+    coming = iter(way)
+    ahead = list(islice(coming, _AHEAD))
+    while ahead:
         # Songs since the artist was heard, as far as it counts; artists with so many songs left that they take all the
         # places there are come before all others who may come.
-        alike = Counter(left.values())
-        urgency = []
-        for row in waiting[:_AHEAD]:
+        waiting = len(way) - len(played)
+        pressing = {songs for songs, artists in alike.items() if (songs - 1) * (apart + 1) + artists >= waiting}
+        most_urgent = (apart + 1, max(pressing, default=0))
+        first, highest = 0, (-1, 0)
+        for place, row in enumerate(ahead):
             name = artist[row]
             since = min(apart + 1, len(played) - last[name]) if name in last else apart + 1
-            pressing = since > apart and (left[name] - 1) * (apart + 1) + alike[left[name]] >= len(waiting)
-            urgency.append((since, left[name] if pressing else 0))
-        first = max(range(len(urgency)), key=lambda i: (urgency[i], -i))
-        row = waiting.pop(first)
-        if artist[row]:
-            last[artist[row]] = len(played)
-            left[artist[row]] -= 1
+            urgency = (since, left[name] if since > apart and left[name] in pressing else 0)
+            if urgency > highest:
+                first, highest = place, urgency
+                if urgency == most_urgent:
+                    break
+        row = ahead.pop(first)
+        ahead.extend(islice(coming, 1))
+        if name := artist[row]:
+            last[name] = len(played)
+            alike[left[name]] -= 1
+            if not alike[left[name]]:
+                del alike[left[name]]
+            left[name] -= 1
+            if left[name]:
+                alike[left[name]] += 1
         played.append(row)
     return played
 
 
-def _short_way(z: np.ndarray) -> np.ndarray:
+def _short_way(z: np.ndarray, first: int | None = None) -> np.ndarray:
+    """(N,) a short way through all rows of z, from the row `first`, or else from an end of the longest axis."""
     n = len(z)
-    if n < 3:
+    if n > _WHOLE:
+        return _way_by_pieces(z, first)
+    if n < 3 and first is None:
         return np.arange(n)
-    centred = z - z.mean(axis=0)
-    axis = np.linalg.svd(centred[: min(n, 5000)], full_matrices=False)[2][0]
-    way, left = [int(np.argmin(centred @ axis))], np.ones(n, bool)
+    way, left = [_end_of_axis(z) if first is None else first], np.ones(n, bool)
     left[way[0]] = False
     for _ in range(n - 1):
         rows = np.flatnonzero(left)
         way.append(int(rows[((z[rows] - z[way[-1]]) ** 2).sum(axis=1).argmin()]))
         left[way[-1]] = False
     return _undo_crossings(z, np.array(way)) if n <= _MENDED else np.array(way)
+
+
+def _end_of_axis(z: np.ndarray) -> int:
+    centred = z - z.mean(axis=0)
+    axis = np.linalg.svd(centred[: min(len(z), 5000)], full_matrices=False)[2][0]
+    return int(np.argmin(centred @ axis))
+
+
+def _way_by_pieces(z: np.ndarray, first: int | None) -> np.ndarray:
+    """The same of many songs: by a short way through the pieces, each from the song nearest to the one before."""
+    piece, centres = _cut(z)
+    if len(centres) == 1:  # all songs lie at one place
+        rows = np.arange(len(z))
+        return rows if first is None else np.append(first, rows[rows != first])
+    members = np.split(np.argsort(piece, kind="stable"), np.cumsum(np.bincount(piece))[:-1])
+    way: list[np.ndarray] = []
+    for number in _short_way(centres, None if first is None else int(piece[first])):
+        rows = members[number]
+        if way:
+            start = int(((z[rows] - z[way[-1][-1]]) ** 2).sum(axis=1).argmin())
+        else:
+            start = None if first is None else int(np.searchsorted(rows, first))
+        way.append(rows[_short_way(z[rows], start)])
+    return np.concatenate(way)
+
+
+def _cut(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts songs into pieces of about `_PIECE`, by some rounds of k-means: (N,) the piece of each, (P, L) the means."""
+    centres = z[np.random.default_rng(0).choice(len(z), len(z) // _PIECE, replace=False)]
+    piece = np.zeros(len(z), int)
+    for _ in range(_CUTS):
+        piece = np.unique(pairwise_distances_argmin(z, centres), return_inverse=True)[1]
+        sizes = np.bincount(piece)
+        sums = np.add.reduceat(z[np.argsort(piece, kind="stable")], np.cumsum(sizes) - sizes, axis=0)
+        centres = sums / sizes[:, None]
+    return piece, centres
 
 
 def _undo_crossings(z: np.ndarray, way: np.ndarray) -> np.ndarray:

@@ -1,11 +1,13 @@
 """Which songs a playlist takes, and in which order."""
 
+from collections import Counter
 from functools import partial
 
 import numpy as np
 import pytest
 
 from musiclust.errors import InputError
+from musiclust.listening import sequencing
 from musiclust.listening.sequencing import find_path, order_smoothly, rank_alike, take
 
 
@@ -40,6 +42,59 @@ def test_two_songs_of_an_artist_stand_apart_as_long_as_they_can():
     assert sorted(alone) == list(range(5))
     unknown = order_smoothly(z, artist=np.full(60, ""), apart=3)
     np.testing.assert_array_equal(unknown, order_smoothly(z))
+
+
+def put_off(waiting, artist, apart):
+    """What `order_smoothly` does of artists, looked up anew at every step."""
+    waiting, played, last = list(waiting), [], {}
+    left = Counter(artist[row] for row in waiting if artist[row])
+    while waiting:
+        alike = Counter(left.values())
+        urgency = []
+        for row in waiting[:200]:
+            name = artist[row]
+            since = min(apart + 1, len(played) - last[name]) if name in last else apart + 1
+            pressing = since > apart and (left[name] - 1) * (apart + 1) + alike[left[name]] >= len(waiting)
+            urgency.append((since, left[name] if pressing else 0))
+        row = waiting.pop(max(range(len(urgency)), key=lambda i: (urgency[i], -i)))
+        if artist[row]:
+            last[artist[row]] = len(played)
+            left[artist[row]] -= 1
+        played.append(row)
+    return played
+
+
+@pytest.mark.parametrize("apart", [1, 3, 8])
+@pytest.mark.parametrize("artists", [1, 4, 9, 40])
+def test_songs_are_put_off_by_artists_as_when_all_are_looked_up(artists, apart):
+    rng = np.random.default_rng(artists)
+    z = rng.normal(size=(400, 2))
+    share = rng.dirichlet(np.full(artists + 1, 0.7))  # some artists have most songs
+    artist = np.array(["", *(f"artist {number}" for number in range(artists))])[rng.choice(artists + 1, 400, p=share)]
+    found = order_smoothly(z, artist=artist, apart=apart)
+    assert found.tolist() == put_off(order_smoothly(z), artist, apart)
+
+
+def test_a_way_through_many_songs_goes_by_pieces(monkeypatch):
+    z = np.random.default_rng(0).normal(size=(3_500, 6))
+    way = order_smoothly(z)
+    assert sorted(way) == list(range(3_500))
+    np.testing.assert_array_equal(way, order_smoothly(z))
+    monkeypatch.setattr(sequencing, "_WHOLE", 10_000)
+    assert length(z, way) < 1.1 * length(z, order_smoothly(z))
+    monkeypatch.setattr(sequencing, "_WHOLE", 100)  # pieces of pieces
+    monkeypatch.setattr(sequencing, "_PIECE", 10)
+    deep = order_smoothly(z)
+    assert sorted(deep) == list(range(3_500))
+    assert length(z, deep) < 1.5 * length(z, way)
+
+
+def test_many_songs_at_few_places_are_each_in_the_way_once():
+    for places in (1, 2, 3):
+        z = np.repeat(np.eye(3)[:places], 4_000, axis=0)
+        way = order_smoothly(z)
+        assert sorted(way) == list(range(len(z)))
+        assert np.count_nonzero(np.diff(z[way], axis=0).any(axis=1)) == places - 1
 
 
 def test_a_path_goes_from_one_song_to_the_other_in_even_steps():
