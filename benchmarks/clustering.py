@@ -6,11 +6,17 @@ scikit-learn estimator of the same name with its default settings (of DBSCAN: ep
 true components (ARI), so that a fast wrong answer shows. The six scores with their chance levels, and the silhouette
 in the reference space, are held against scikit-learn's functions over all points, exact where ours sample above 10,000.
 
+Above `cluster.EXACT_LIMIT` points agglomerative and hdbscan are approximate. A second table holds those forms against
+the exact ones at --agreement points of three collections (the mixture above, one whose centres lie half as far apart,
+and a cloud without clusters): the ARI of the two partitions, and beside it the ARI of the exact one with itself after
+each point was moved by a hundredth of the spread, for where that is low there is no one answer to agree with.
+
 Ours and its peer take turns; medians of the repeats after a warm-up. What takes --most_seconds or more to warm up is
 not repeated and not run at the next size, and the table says so.
 """
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,10 +30,11 @@ from sklearn.metrics.cluster import contingency_matrix
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.made_up import COLLECTIONS, DIMENSIONS, K, mixture
 from benchmarks.measure import console, in_turn, machine, summary, write
 from benchmarks.rendering import show
 from experiments.cli.program import run
-from musiclust.cluster import AGGLOMERATIVE_LIMIT, CLUSTERERS
+from musiclust.cluster import CLUSTERERS, EXACT_LIMIT, is_approximate
 from musiclust.errors import InputError
 from musiclust.metrics import partition, reference
 
@@ -36,24 +43,16 @@ _REPEATS = flags.DEFINE_integer("repeats", 5, "Repeats after the warm-up.", lowe
 _MOST_SECONDS = flags.DEFINE_float(
     "most_seconds", 60.0, "What takes so long is run once and not at the next size.", lower_bound=0.0
 )
+_AGREEMENT = flags.DEFINE_integer(
+    "agreement", 10_000, "Points at which approximate forms are held against exact ones; 0 for none.", 0, EXACT_LIMIT
+)
 _OUT = flags.DEFINE_string("out", "benchmarks/results/clustering.json", "Where the figures are written.")
-
-K, DIMENSIONS = 8, 32
 
 Answer = tuple[str, float]  # what it is, and how much
 
 
-def mixture(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """(z (n, 32) float32, component (n,)) of n points, at least one a component."""
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(K, DIMENSIONS))
-    weights = rng.dirichlet(np.full(K, 5.0))
-    component = np.concatenate([np.arange(K), rng.choice(K, n - K, p=weights)])
-    return (centres[component] + rng.normal(size=(n, DIMENSIONS))).astype(np.float32), component
-
-
 def _agglomerative(z: np.ndarray) -> np.ndarray:
-    if len(z) > AGGLOMERATIVE_LIMIT:
+    if len(z) > EXACT_LIMIT:
         raise InputError(f"{8 * len(z) ** 2 / 2e9:.1f} GB of distances")
     return AgglomerativeClustering(K).fit_predict(z)
 
@@ -161,6 +160,29 @@ def measure(n: int, repeats: int, most_seconds: float, too_slow: dict[tuple[str,
     return rows
 
 
+def agree(n: int) -> list[dict[str, Any]]:
+    """What the approximate forms cost in agreement: a row for each collection and clusterer."""
+    rows = []
+    for collection, make in COLLECTIONS.items():
+        z, component = make(n)
+        moved = z + 0.01 * z.std(axis=0) * np.random.default_rng(1).normal(size=z.shape).astype(np.float32)
+        for name, clusterer in CLUSTERERS.items():
+            if not is_approximate(name, EXACT_LIMIT + 1):
+                continue
+            found, seconds = {}, {}
+            for how, points, limit in (("exact", z, n), ("form", z, 0), ("moved", moved, n)):
+                start = time.perf_counter()
+                found[how] = clusterer(points, k=K, seed=0, exact_limit=limit).clusters
+                seconds[how] = time.perf_counter() - start
+            ari, truth = (
+                {how: float(sklearn_metrics.adjusted_rand_score(one, found[how])) for how in told}
+                for one, told in ((found["exact"], ("form", "moved")), (component, ("exact", "form")))
+            )
+            row = {"collection": collection, "what": name, "points": n, "ari": ari, "truth": truth}
+            rows.append(row | {"seconds": {how: seconds[how] for how in ("exact", "form")}})
+    return rows
+
+
 def main(argv: Sequence[str]) -> None:
     try:
         sizes = [int(n) for n in _POINTS.value]
@@ -174,6 +196,7 @@ def main(argv: Sequence[str]) -> None:
         "dimensions": DIMENSIONS,
         "most_seconds": _MOST_SECONDS.value,
         "rows": [],
+        "agreement": agree(_AGREEMENT.value) if _AGREEMENT.value else [],
     }
     too_slow: dict[tuple[str, str], str] = {}
     for n in sizes:

