@@ -46,7 +46,7 @@ LIBRARY: dict[str, tuple[str, ...]] = {
     ),
     "checkpoint": ("musiclust.checkpoint",),
     "baselines": ("musiclust.embedding", "musiclust.baselines"),
-    "cluster": ("musiclust.cluster",),
+    "cluster": ("musiclust.nearest", "musiclust.large", "musiclust.cluster"),
     "metrics": ("musiclust.metrics",),
     "listening": ("musiclust.listening",),
     "sweep": ("musiclust.sweep",),
