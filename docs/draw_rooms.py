@@ -36,7 +36,7 @@ LIBRARY: dict[str, tuple[str, ...]] = {
         "musiclust.spreadsheet",
         "musiclust.stretches",
     ),
-    "store": ("musiclust.store",),
+    "store": ("musiclust.store", "musiclust.blocks", "musiclust.rows"),
     "preprocess": ("musiclust.preprocess",),
     "fusion": ("musiclust.fusion",),
     "models": ("musiclust.models",),

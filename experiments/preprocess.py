@@ -10,6 +10,7 @@ Examples:
 Run it again and it does what is new, changed or was broken off, and no more.
 """
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -324,6 +325,12 @@ def print_summary(summary: Summary, root: Path, audio_dir: str | None, seconds: 
     _print_reasons("skipped", [(_relative(path, audio_dir), reason) for path, reason in summary.skipped])
     _print_reasons("used with a warning", [(_relative(path, audio_dir), reason) for path, reason in summary.warnings])
     _print_reasons("texts not taken for lyrics", summary.refused)
+    if summary.dead:
+        names, size = ", ".join(summary.dead), sum(summary.dead.values()) / 1e6
+        print_line(
+            f"\nmore than a third of {names} is of songs that are gone or have changed ({size:,.1f} MB): "
+            f"python -m experiments.compact --store={shlex.quote(str(root))} takes it out"
+        )
 
 
 def _lyrics_rows(words: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -15,6 +15,9 @@ from typing import IO, Any
 
 from musiclust.errors import InputError
 
+PENDING = Path("partial", "new")  # the files of a folder that are about to replace others, as one
+COMPLETE = ".complete"  # the file in it that says that they are all there, and count
+
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
@@ -68,6 +71,15 @@ def check_regular(path: Path) -> None:
         raise InputError(f"{path} is missing") from error
     if not stat.S_ISREG(mode):
         raise InputError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'a pipe, socket or device'}, not a file")
+
+
+def locate(folder: Path, name: str) -> Path:
+    """A file of a folder, or the one that is about to replace it where a process was killed as it replaced several.
+
+    See `musiclust.preprocess.writing.swap`. Whatever the moment, all files are found old or all new.
+    """
+    pending = folder / PENDING / name
+    return pending if pending.exists() and (folder / PENDING / COMPLETE).exists() else folder / name
 
 
 def remove_temporary(folder: Path, *, idle: float | int = 0) -> None:

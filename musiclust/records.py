@@ -26,12 +26,12 @@ class _Version(msgspec.Struct):
     format: int | None = None
 
 
-def read_record(path: Path, kind: type[T], *, version: int | None = None, remedy: str) -> T:
+def read_record(path: Path, kind: type[T], *, version: int | tuple[int, ...] | None = None, remedy: str) -> T:
     """Reads a file of one record.
 
     Args:
       kind: its schema.
-      version: the value that its field `format` must have; None where the record has no such field.
+      version: the value, or those of several, that its field `format` must have; None where it has no such field.
       remedy: what the user can do where it cannot be read, "preprocess the store again" say.
 
     Raises:
@@ -45,7 +45,7 @@ def read_record(path: Path, kind: type[T], *, version: int | None = None, remedy
         raise InputError(f"{path} {error}: {remedy}") from error
 
 
-def parse_record(content: bytes, kind: type[T], *, version: int | None = None) -> T:
+def parse_record(content: bytes, kind: type[T], *, version: int | tuple[int, ...] | None = None) -> T:
     """The record in the bytes of a file, or of a line of one.
 
     Raises:
@@ -54,8 +54,10 @@ def parse_record(content: bytes, kind: type[T], *, version: int | None = None) -
     try:
         if version is not None:
             found = msgspec.json.decode(content, type=_Version).format
-            if found != version:
-                raise ValueError(f"is of format {found}, this version reads {version}")
+            known = version if isinstance(version, tuple) else (version,)
+            if found not in known:
+                reads = " and ".join(map(str, known))
+                raise ValueError(f"is of format {found}, this version reads {reads}")
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"is damaged or of another version ({error})") from error

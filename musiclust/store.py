@@ -1,9 +1,10 @@
-"""A store: blocks of features on disk, joined by track_id. Every file of it is read and written here, and only here.
+"""A store: blocks of features on disk, joined by track_id. Every file of it is read and written here, and only here;
+its blocks in blocks.py, whose functions this room has too.
 
     tracks.csv         track_id, path, group, title, artist, album, duration, and a column `class:<name>` for each kind
                        of class (`label:<name>` in stores of version 0.1)
-    <block>.npy        the values (N, *D) of a block, memory-mapped when read
-    <block>.json       the block's spec, its track ids, and which of them are not valid
+    <block>.npy        rows of values of a block
+    <block>.json       its spec, its track ids and which row is whose; see blocks.py
     lyrics.jsonl       a JSON object a line: track_id, text, words, source, language, confidence, reason, and more where
                        Whisper made the text (segments, model, stamp); the last line of a track counts
     lyrics.model.npz   beside the block "lyrics": digests (N,) str of the texts it was made from, and the arrays of the
@@ -19,8 +20,8 @@ While the preprocessing stage writes, and only then, its room `preprocess/writin
     partial/           features of finished tracks on their way into blocks (shards.py), and files that are about to
                        replace others (swap.py)
 
-Every file but lyrics.jsonl is written under a temporary name and renamed, so that a crash or a full disk leaves the
-file that was there before.
+Every file but lyrics.jsonl and the rows of blocks is written under a temporary name and renamed, so that a crash or a
+full disk leaves the file that was there before.
 """
 
 import csv
@@ -33,9 +34,24 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from musiclust.blocks import (  # noqa: F401 (the blocks of a store are reached by this room)
+    Outline,
+    align,
+    block_names,
+    compact_block,
+    extend_block,
+    find_damaged,
+    fit_to_tracks,
+    load_block,
+    load_outline,
+    remove_block,
+    save_block,
+    settle_block,
+    write_block,
+)
 from musiclust.errors import InputError
 from musiclust.files import atomic
-from musiclust.types import Block, Tracks
+from musiclust.types import Tracks
 
 FORMAT = 1
 CORPUS = "corpus.json"
@@ -137,119 +153,6 @@ def encode_classes(values: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     names = tuple(sorted({value for value in values if value}))
     code = {name: i for i, name in enumerate(names)} | {"": -1}
     return np.array([code[value] for value in values], dtype=np.int32), names
-
-
-def save_block(root: Path, block: Block) -> None:
-    """Writes <name>.npy and <name>.json.
-
-    Raises:
-      InputError: if a valid row is not finite; the first such track is named.
-    """
-    finite = np.isfinite(block.values.reshape(len(block.values), -1)).all(axis=1) if block.values.size else block.valid
-    broken = block.track_id[block.valid & ~finite]
-    if len(broken):
-        raise InputError(f"block {block.name}: {len(broken)} tracks hold NaN or infinity, the first is {broken[0]}")
-    with atomic(root / f"{block.name}.npy", "wb") as file:
-        np.save(file, block.values)
-    _save_record(root, block.name, block.spec, block.track_id.tolist(), block.track_id[~block.valid].tolist())
-
-
-def write_block(
-    root: Path, name: str, track_id: Sequence[str], rows: Iterable[np.ndarray], spec: Mapping[str, Any]
-) -> None:
-    """Writes a block row by row, so that it need not fit the memory; every row is valid.
-
-    Rows are written in sequence: through a memory map a full disk would kill the process.
-
-    Args:
-      track_id: N ids, sorted.
-      rows: N arrays (*D) in that order.
-      spec: its "shape" is D and its "dtype" that of the block.
-
-    Raises:
-      ValueError: if there are more or fewer rows than ids, or a row has another shape.
-    """
-    shape, dtype = tuple(spec["shape"]), np.dtype(spec["dtype"])
-    with atomic(root / f"{name}.npy", "wb") as file:
-        descr = np.lib.format.dtype_to_descr(dtype)
-        header = {"descr": descr, "fortran_order": False, "shape": (len(track_id), *shape)}
-        np.lib.format.write_array_header_1_0(file, header)
-        for one, values in zip(track_id, rows, strict=True):
-            if values.shape != shape:
-                raise ValueError(f"block {name}, track {one}: a row of shape {values.shape}, expected {shape}")
-            file.write(np.ascontiguousarray(values, dtype=dtype).data)
-    _save_record(root, name, spec, list(track_id), [])
-
-
-def _save_record(root: Path, name: str, spec: Mapping[str, Any], track_id: list[str], invalid: list[str]) -> None:
-    record = {"format": FORMAT, "name": name, "spec": dict(spec), "track_id": track_id, "invalid": invalid}
-    with atomic(root / f"{name}.json") as file:
-        json.dump(record, file, ensure_ascii=False)
-
-
-def remove_block(root: Path, name: str) -> None:
-    """Removes both files of a block, where they are."""
-    for suffix in (".json", ".npy"):
-        (root / f"{name}{suffix}").unlink(missing_ok=True)
-
-
-def block_names(root: Path) -> list[str]:
-    """Names of the blocks of a store, in alphabetical order."""
-    return sorted(path.stem for path in root.glob("*.npy") if path.with_suffix(".json").exists())
-
-
-def load_block(root: Path, name: str) -> Block:
-    """Reads a block; its values are memory-mapped.
-
-    Raises:
-      InputError: if there is no such block (those that there are, are named), or it is damaged or of another format.
-    """
-    if name not in block_names(root):
-        there = ", ".join(block_names(root)) or "none"
-        raise InputError(f"{root} has no block {name!r}: choose from {there}, or preprocess the store again")
-    try:
-        record = json.loads((root / f"{name}.json").read_text(encoding="utf-8"))
-        values = np.load(root / f"{name}.npy", mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{root / name}: block is damaged ({error}): delete it and preprocess again") from error
-    if record.get("format") != FORMAT:
-        raise InputError(f"{root / name}: block of format {record.get('format')}, this version reads {FORMAT}")
-    track_id = np.array(record["track_id"], dtype=str)
-    try:
-        return Block(name, track_id, values, ~np.isin(track_id, record["invalid"]), record["spec"])
-    except ValueError as error:
-        raise InputError(f"{root / name}: {error}: delete it and preprocess again") from error
-
-
-def align(tracks: Tracks, blocks: Sequence[Block]) -> list[Block]:
-    """Puts the rows of each block into the order of `tracks` and drops the surplus ones.
-
-    Raises:
-      InputError: if a block lacks a track; it names the block, how many are lacking and the first few.
-    """
-    aligned = []
-    for block in blocks:
-        lacking = np.setdiff1d(tracks.track_id, block.track_id)
-        if len(lacking):
-            first = ", ".join(lacking[:3])
-            raise InputError(
-                f"block {block.name} lacks {len(lacking)} of {len(tracks)} tracks ({first}, ...): preprocess again"
-            )
-        rows = np.searchsorted(block.track_id, tracks.track_id)
-        same = len(rows) == len(block.track_id)
-        values, valid = (block.values, block.valid) if same else (block.values[rows], block.valid[rows])
-        aligned.append(Block(block.name, tracks.track_id, values, valid, block.spec))
-    return aligned
-
-
-def fit_to_tracks(tracks: Tracks, block: Block) -> Block:
-    """Returns the block (N, *D) for these tracks; those that it lacks are zeros and not valid. `align` refuses them."""
-    row_of = {track_id: row for row, track_id in enumerate(block.track_id.tolist())}
-    rows = np.array([row_of.get(track_id, -1) for track_id in tracks.track_id.tolist()])
-    valid = (rows >= 0) & block.valid[rows]
-    values = block.values[rows]
-    values[~valid] = 0
-    return Block(block.name, tracks.track_id, values, valid, block.spec)
 
 
 def append_lyrics(root: Path, records: Iterable[Mapping[str, Any]]) -> None:

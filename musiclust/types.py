@@ -76,7 +76,8 @@ class Block:
     Attributes:
       name: file stem in the store, e.g. "mfcc_mean".
       track_id: (N,) str, sorted and unique.
-      values: (N, *D) float; finite wherever `valid`, zero elsewhere.
+      values: (N, *D) float; finite wherever `valid`, zero elsewhere. An array, memory-mapped or not, or what has its
+        shape and type and gives rows by their numbers.
       valid: (N,) bool; False where the track has nothing to say here (no words, say).
       spec: how the values came about: sample rate (Hz), hop, units, extractor version, source. JSON-able.
 
@@ -86,7 +87,7 @@ class Block:
 
     name: str
     track_id: np.ndarray
-    values: np.ndarray
+    values: Any
     valid: np.ndarray
     spec: Mapping[str, Any] = field(default_factory=dict)
 

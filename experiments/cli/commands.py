@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 COMMANDS: tuple[str, ...] = (
-    *("preprocess", "run", "evaluate", "organize", "compare"),
+    *("preprocess", "run", "evaluate", "organize", "compare", "compact"),
     *("reproduce", "study", "traverse", "lessons"),
 )
 

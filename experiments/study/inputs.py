@@ -9,6 +9,7 @@ import numpy as np
 from experiments.configs import DEFAULTS, TSNE_LIMIT, Config
 from musiclust import fusion, store
 from musiclust.errors import InputError
+from musiclust.rows import Rows, select_rows, split_rows
 from musiclust.splits import split_held_out
 from musiclust.types import Block, Data, Tracks
 
@@ -176,7 +177,8 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
 
 def _rows_of(block: Block, rows: np.ndarray) -> Block:
     """A block of some of the tracks alone."""
-    return replace(block, track_id=block.track_id[rows], values=block.values[rows], valid=block.valid[rows])
+    values = select_rows(block.values, rows)
+    return replace(block, track_id=block.track_id[rows], values=values, valid=block.valid[rows])
 
 
 def conditioned_on_classes(condition: str) -> bool:
@@ -201,14 +203,19 @@ def _features_there(features: tuple[str, ...], root: Path, tracks: Tracks) -> tu
 def _has_all(root: Path, name: str, tracks: Tracks) -> bool:
     if name not in store.block_names(root):
         return False
-    block = store.load_block(root, name)
+    block = store.load_outline(root, name)
     return bool(np.isin(tracks.track_id, block.track_id[block.valid]).all())
 
 
-def _without_frames(values: np.ndarray) -> np.ndarray:
+def _without_frames(values: np.ndarray | Rows) -> np.ndarray:
     """Vectors as they are; of spectrograms (N, mel, frame) the mean and deviation of each band."""
     if values.ndim < 3 or values.shape[2] < 16:
-        return values
+        return np.asarray(values)
+    pieces = split_rows(values) if isinstance(values, Rows) else [values]
+    return np.concatenate([_average_frames(piece) for piece in pieces])
+
+
+def _average_frames(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values.mean(axis=2, dtype=np.float64), values.std(axis=2, dtype=np.float64)], axis=1)
 
 

@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from musiclust.types import Tracks
 
 _SHARD_TRACKS = 32
 _SHARD_SECONDS = 5.0
+_MOST_DEAD = 1 / 3  # of the rows of a block; more are told
 _READY_MADE = "corpus"  # in the spec of a block that a corpus has ready-made: the name of the corpus
 
 
@@ -52,6 +53,7 @@ class Summary:
       skipped: (path, reason) of the audio files that cannot be used.
       warnings: (path, what is amiss) of the files that are used all the same.
       blocks: name -> (shape, dtype, how many tracks are valid).
+      dead: name -> bytes of the rows that are no track's, for each block where they are more than a third of all rows.
       lyrics: source -> number of tracks.
       refused: (track_id, reason) where a text was found and not taken for lyrics.
       embedder: the one that made the block "lyrics"; None where there is no such block.
@@ -67,6 +69,7 @@ class Summary:
     skipped: Sequence[tuple[str, str]]
     warnings: Sequence[tuple[str, str]]
     blocks: Mapping[str, tuple[tuple[int, ...], str, int]]
+    dead: Mapping[str, int]
     lyrics: Mapping[str, int]
     refused: Sequence[tuple[str, str]]
     embedder: embed.Embedder | None
@@ -142,7 +145,7 @@ def preprocess(
             )
             heard_blocks = [name for of_group in specs.values() for name in of_group] if audible else []
             names = [*heard_blocks, *ready, *([update.BLOCK] if embedded else [])]
-            blocks = {name: store.load_block(root, name) for name in names}
+            blocks = {name: store.load_outline(root, name) for name in names}
     paths = dict(zip(tracks.track_id.tolist(), tracks.path.tolist(), strict=True))
     unused = {path for path, _ in failed}
     amiss = [
@@ -158,13 +161,18 @@ def preprocess(
         others=corpus.others,
         skipped=skipped,
         warnings=[*(one for one in corpus.warnings if one[0] not in unused), *amiss],
-        blocks={name: (b.values.shape, str(b.values.dtype), int(b.valid.sum())) for name, b in blocks.items()},
+        blocks={name: (b.shape, str(b.layout.dtype), int(b.valid.sum())) for name, b in blocks.items()},
+        dead=_list_dead(blocks.values()),
         lyrics=Counter(record["source"] for record in records.values()),
         refused=update.list_refused(records),
         embedder=chosen if embedded else None,
         words=update.summarise(records, store.load_block(root, update.BLOCK) if embedded else None),
         seconds={"features": heard - started, "lyrics": time.monotonic() - heard},
     )
+
+
+def _list_dead(blocks: Iterable[store.Outline]) -> dict[str, int]:
+    return {b.name: b.dead_rows * b.layout.row_bytes for b in blocks if b.dead_rows > _MOST_DEAD * b.layout.rows}
 
 
 def _check_names(corpus: Corpus) -> None:
@@ -185,10 +193,14 @@ def _save_ready_made(root: Path, corpus: Corpus, tracks: Tracks) -> list[str]:
     """
     audible = (tracks.path != "").any()
     brought = {block.name: block for block in store.align(tracks, corpus.blocks)}
-    stored = {name: store.load_block(root, name) for name in set(store.block_names(root)) - set(brought)}
+    stored = {name: store.load_outline(root, name) for name in set(store.block_names(root)) - set(brought)}
     joined = {name: block for name, block in stored.items() if JOINED in block.spec}
+    gone = {name for name, block in stored.items() if _READY_MADE in block.spec}
+    gone |= {name for name, block in joined.items() if not np.isin(block.track_id[block.valid], tracks.track_id).any()}
     changed = [
-        store.fit_to_tracks(tracks, one) for one in joined.values() if not np.array_equal(one.track_id, tracks.track_id)
+        block
+        for name, block in joined.items()
+        if name not in gone and not np.array_equal(block.track_id, tracks.track_id)
     ]
     if brought or changed or not audible:
         with replace_files(root) as folder:
@@ -198,12 +210,19 @@ def _save_ready_made(root: Path, corpus: Corpus, tracks: Tracks) -> list[str]:
                 mark = {} if JOINED in block.spec else {_READY_MADE: corpus.source["corpus"]}
                 store.save_block(folder, replace(block, spec={**block.spec, **mark}))
             for block in changed:
-                store.save_block(folder, block)
-    gone = {name for name, block in stored.items() if _READY_MADE in block.spec}
-    gone |= {block.name for block in changed if not block.valid.any()}
+                _fit_block(root, folder, block, tracks.track_id)
     for name in gone:
         store.remove_block(root, name)
     return sorted({*brought, *joined} - gone)
+
+
+def _fit_block(root: Path, folder: Path, block: store.Outline, track_id: np.ndarray) -> None:
+    """Makes a stored block hold `track_id` (N,); those that it lacks become rows of zeros that are not valid."""
+    ids = track_id.tolist()
+    fresh = track_id[~np.isin(track_id, block.track_id)].tolist()
+    silent = {*fresh, *block.track_id[~block.valid].tolist()}
+    zeros = (np.zeros(block.layout.shape, block.layout.dtype) for _ in fresh)
+    store.extend_block(root, folder, block.name, ids, fresh, zeros, block.spec, invalid=silent.intersection(ids))
 
 
 def _name_things(tracks: Tracks) -> str:

@@ -9,7 +9,9 @@ from conftest import make_store, make_tracks
 from experiments.configs import Config
 from experiments.study import inputs
 from experiments.study.job import subsample_rows
-from musiclust import fusion, store
+from musiclust import blocks, fusion, store
+from musiclust.preprocess.writing.swap import replace_files
+from musiclust.types import Block
 
 
 def test_an_unknown_class_is_not_told_as_the_first():
@@ -56,3 +58,30 @@ def test_subsamples_are_drawn_from_what_is_not_held_out(root):
     assert (rows.shape, rows.dtype) == ((3, 38), np.int32)
     assert not np.isin(rows, given.held_out).any()
     assert subsample_rows(Config("vae", ("mfcc_mean",)), given) is None
+
+
+@pytest.mark.parametrize("at_once", [2**28, 0], ids=["in memory", "in the file"])
+def test_a_store_that_grew_gives_a_model_the_same_to_the_digit(tmp_path, monkeypatch, at_once):
+    fresh, grown = make_store(tmp_path / "fresh"), tmp_path / "grown"
+    ids = store.load_tracks(fresh).track_id.tolist()
+    first, changed, new = ["t0001a", *ids[5:50]], ids[7:9], [*ids[:5], *ids[50:]]
+    store.save_tracks(grown, store.load_tracks(fresh))
+    for name in store.block_names(fresh):
+        block = store.load_block(fresh, name)
+        values, valid = np.array(block.values[4:50]), np.array(block.valid[4:50])
+        values[2:5] = 7
+        store.save_block(grown, Block(name, np.array(first), values, valid, block.spec))
+        fresh_ids = sorted([*new, *changed, ids[6]])
+        rows = [block.values[ids.index(one)] for one in fresh_ids]
+        silent = block.track_id[~block.valid].tolist()
+        with replace_files(grown) as folder:
+            store.extend_block(grown, folder, name, ids, fresh_ids, rows, block.spec, invalid=silent)
+    monkeypatch.setattr(blocks, "_AT_ONCE", at_once)
+    for features in (("mfcc_mean", "lyrics"), ("melspec",)):
+        for held_out in (0.0, 0.2):
+            config = Config("cvae", features, condition="modality", held_out=held_out)
+            one, other = inputs.load(config, fresh), inputs.load(config, grown)
+            np.testing.assert_array_equal(one.data.x, other.data.x)
+            np.testing.assert_array_equal(one.data.cond, other.data.cond)
+            np.testing.assert_array_equal(one.columns, other.columns)
+            np.testing.assert_array_equal(one.reference(), other.reference())

@@ -227,17 +227,24 @@ def _embed(
     }
     with replace_files(root) as folder:
         store.save_text_model(folder, digests, model)
-        store.save_block(folder, Block(BLOCK, track_id, values, valid, spec))
+        if old is None or model:
+            store.save_block(folder, Block(BLOCK, track_id, values, valid, spec))
+        else:
+            before = dict(zip(old[0].track_id.tolist(), old[1].tolist(), strict=True))
+            new = np.array([before.get(i) != digest for i, digest in zip(track_id.tolist(), digests, strict=True)])
+            ids, silent = track_id.tolist(), track_id[~valid].tolist()
+            store.extend_block(root, folder, BLOCK, ids, track_id[new].tolist(), values[new], spec, invalid=silent)
     return True
 
 
 def _load_old(root: Path, embedder: embed.Embedder) -> tuple[Block, np.ndarray] | None:
-    """Loads the block as it is and the digests of its texts (N,); None where another embedder or none made it."""
+    """Loads the block as it is and the digests of its texts (N,); None where it has to be made anew."""
     model = store.load_text_model(root)
     if BLOCK not in store.block_names(root) or model is None:
         return None
     block = store.load_block(root, BLOCK)
-    return (block, model[0]) if block.spec["embedder"] == embedder.name else None
+    whole = len(model[0]) == len(block.track_id)  # not where rows were damaged, and dropped
+    return (block, model[0]) if whole and block.spec["embedder"] == embedder.name else None
 
 
 def _embed_changed(

@@ -11,6 +11,7 @@ group. A shard is of one group. Nothing here holds more than a few shards in mem
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musiclust import store
+from musiclust.errors import InputError
 from musiclust.files import atomic
 from musiclust.preprocess.writing.swap import recover, replace_files
 from musiclust.types import Tracks
@@ -79,7 +81,8 @@ def save_shard(root: Path, computed: Sequence[Computed], specs: Specs) -> None:
 def find_finished(root: Path, groups: Mapping[str, Specs]) -> dict[str, dict[str, Finished]]:
     """Finds the finished tracks of each group, by track_id: those in the blocks and, newer, those in shards.
 
-    Shards made with other specs, or torn, are removed: their tracks are computed anew.
+    Shards made with other specs, or torn, are removed: their tracks are computed anew. A track that a shard and the
+    blocks hold alike is in the blocks: its shard was merged, and a process was killed before it was removed.
     """
     recover(root)
     finished = {group: _find_in_blocks(root, specs) for group, specs in groups.items()}
@@ -95,7 +98,8 @@ def find_finished(root: Path, groups: Mapping[str, Specs]) -> dict[str, dict[str
             continue
         for row, (track_id, size, mtime_ns, duration, warning) in enumerate(zip(*columns, strict=True)):
             file = store.FileRecord(store.Stamp(size, mtime_ns), duration, warning)
-            finished[group][track_id] = Finished(file, path, row)
+            if finished[group].get(track_id) != Finished(file):
+                finished[group][track_id] = Finished(file, path, row)
     return finished
 
 
@@ -103,11 +107,13 @@ def _find_in_blocks(root: Path, specs: Specs) -> dict[str, Finished]:
     """Finds the tracks that every block of a group holds, computed by these specs."""
     if not set(specs) <= set(store.block_names(root)):
         return {}
-    blocks = [store.load_block(root, name) for name in specs]
-    if any(_strip(block.spec) != _strip(specs[block.name]) for block in blocks):
-        return {}
-    held = set(blocks[0].track_id.tolist()).intersection(*(block.track_id.tolist() for block in blocks))
-    return {track_id: Finished(file) for track_id, file in store.load_files(root).items() if track_id in held}
+    held: set[str] | None = None
+    for name, spec in specs.items():
+        block = store.load_outline(root, name)
+        if _strip(block.spec) != _strip(spec):
+            return {}
+        held = set(block.track_id.tolist()) if held is None else held.intersection(block.track_id.tolist())
+    return {track_id: Finished(file) for track_id, file in store.load_files(root).items() if track_id in (held or ())}
 
 
 def merge_shards(
@@ -115,11 +121,15 @@ def merge_shards(
 ) -> None:
     """Makes the groups' blocks and tracks.csv hold exactly `tracks`, from shards and the blocks as they are.
 
-    Blocks that hold just these tracks already are not rewritten. Blocks of audio features that are of none of the
-    groups lose the tracks that are gone or whose file has changed, and are kept else. The shards are removed.
+    What is in the blocks stays where it is, and what is in shards is appended; blocks that hold just these tracks
+    already are not touched. Blocks of audio features that are of none of the groups lose the tracks that are gone or
+    whose file has changed, and are kept else. The shards are removed.
 
     Args:
       finished: group -> track_id -> where its features are, for each of `tracks`.
+
+    Raises:
+      InputError: if a shard or a block is damaged.
     """
     ids = tracks.track_id.tolist()
     finished = {group: {track_id: finished[group][track_id] for track_id in ids} for group in groups}
@@ -127,11 +137,10 @@ def merge_shards(
     with replace_files(root) as folder:
         store.save_tracks(folder, tracks)
         for group, specs in groups.items():
-            there = _find_in_blocks(root, specs)
-            rows = [store.load_block(root, name).track_id.tolist() for name in specs] if there else []
-            if any(one.shard for one in finished[group].values()) or rows != [ids] * len(specs):
-                for name, spec in specs.items():
-                    store.write_block(folder, name, ids, _read_rows(root, name, finished[group]), spec)
+            fresh = {track_id: one for track_id, one in finished[group].items() if one.shard}
+            for name, spec in specs.items():
+                if fresh or store.load_outline(root, name).track_id.tolist() != ids:
+                    store.extend_block(root, folder, name, ids, [*fresh], _read_rows(name, fresh), spec)
         emptied = _trim_others(root, folder, files, groups)
         if files != store.load_files(root):
             store.save_files(folder, files)
@@ -144,7 +153,10 @@ def merge_shards(
 def _trim_others(
     root: Path, folder: Path, files: Mapping[str, store.FileRecord], groups: Mapping[str, Specs]
 ) -> list[str]:
-    """Writes into `folder` the blocks of audio features that are of no group and hold tracks that are gone or changed.
+    """Takes the tracks that are gone or changed from the blocks of audio features that are of no group.
+
+    Args:
+      folder: where the new records of these blocks are written.
 
     Returns:
       The names of those in which no track is left.
@@ -153,32 +165,34 @@ def _trim_others(
     current = {i for i, file in files.items() if i in before and before[i].stamp == file.stamp}
     asked = {name for specs in groups.values() for name in specs}
     for name in set(store.block_names(root)) - asked:
-        block = store.load_block(root, name)
+        block = store.load_outline(root, name)
         if "extractor_version" not in block.spec:  # not of audio features
             continue
-        kept = [row for row, track_id in enumerate(block.track_id.tolist()) if track_id in current]
+        kept = [track_id for track_id in block.track_id.tolist() if track_id in current]
         if not kept:
             emptied.append(name)
         elif len(kept) < len(block.track_id):
-            ids = block.track_id[kept].tolist()
-            store.write_block(folder, name, ids, (block.values[row] for row in kept), block.spec)
+            store.extend_block(root, folder, name, kept, [], [], block.spec)
     return emptied
 
 
-def _read_rows(root: Path, name: str, finished: Mapping[str, Finished]) -> Iterator[np.ndarray]:
-    """Reads the values of a block for each track in turn."""
+def _read_rows(name: str, fresh: Mapping[str, Finished]) -> Iterator[np.ndarray]:
+    """Reads the values of a block for each track in turn, from the shards."""
 
     @lru_cache(_OPEN_SHARDS)
     def read(path: Path) -> np.ndarray:
-        with np.load(path) as shard:
-            return shard[name]
+        try:
+            with np.load(path) as shard:
+                return shard[name]
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            path.unlink()
+            raise InputError(
+                f"{path} was damaged, and is removed: run the same command again, which makes its tracks anew"
+            ) from error
 
-    old: dict[str, np.ndarray] = {}
-    if any(one.shard is None for one in finished.values()):
-        block = store.load_block(root, name)
-        old = dict(zip(block.track_id.tolist(), block.values, strict=True))
-    for track_id, one in finished.items():
-        yield old[track_id] if one.shard is None else read(one.shard)[one.row]
+    for one in fresh.values():
+        assert one.shard is not None
+        yield read(one.shard)[one.row]
 
 
 def _list_shards(root: Path) -> list[Path]:

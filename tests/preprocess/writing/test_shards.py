@@ -1,8 +1,11 @@
 """shards: finished tracks on their way into the blocks; `test_pipeline` sees them survive a kill and a full disk."""
 
 import numpy as np
+import pytest
+from conftest import make_tracks
 
 from musiclust import store
+from musiclust.errors import InputError
 from musiclust.preprocess.audio import features
 from musiclust.preprocess.writing import shards
 
@@ -19,6 +22,38 @@ def test_torn_shards_and_shards_of_other_specs_are_dropped(tmp_path):
     assert list(finished) == ["a"]
     assert finished["a"].file == file
     assert [file.name for file in (tmp_path / "partial").iterdir()] == ["1.npz"]
+
+
+def test_a_shard_that_was_merged_is_not_merged_again(tmp_path):
+    specs = {name: features.spec(name) for name in features.BLOCKS}
+    tracks = make_tracks(3)
+    files = {i: store.FileRecord(store.Stamp(n, 2), 1.0, "") for n, i in enumerate(tracks.track_id.tolist())}
+    shards.save_shard(tmp_path, [shards.Computed(i, file, _features()) for i, file in files.items()], specs)
+    kept = (tmp_path / "partial" / "1.npz").read_bytes()
+    shards.merge_shards(tmp_path, tracks, shards.find_finished(tmp_path, {"librosa": specs}), {"librosa": specs})
+    (tmp_path / "partial").mkdir()
+    (tmp_path / "partial" / "1.npz").write_bytes(kept)  # as if killed before it was removed
+    finished = shards.find_finished(tmp_path, {"librosa": specs})
+    assert [one.shard for one in finished["librosa"].values()] == [None] * 3
+    shards.merge_shards(tmp_path, tracks, finished, {"librosa": specs})
+    assert store.load_outline(tmp_path, "melspec").layout.rows == 3
+    assert not (tmp_path / "partial").exists()
+
+
+def test_a_damaged_shard_is_one_line_and_its_tracks_are_made_anew(tmp_path):
+    specs = {name: features.spec(name) for name in features.BLOCKS}
+    tracks = make_tracks(1)
+    file = store.FileRecord(store.Stamp(1, 2), 1.0, "")
+    shards.save_shard(tmp_path, [shards.Computed(tracks.track_id[0], file, _features())], specs)
+    path = tmp_path / "partial" / "1.npz"
+    content = path.read_bytes()
+    at = content.index(b"melspec.npy") + 2000
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    finished = shards.find_finished(tmp_path, {"librosa": specs})
+    with pytest.raises(InputError, match=r"1\.npz was damaged, and is removed: run the same command again"):
+        shards.merge_shards(tmp_path, tracks, finished, {"librosa": specs})
+    assert shards.find_finished(tmp_path, {"librosa": specs}) == {"librosa": {}}
+    assert store.block_names(tmp_path) == []
 
 
 def _features() -> dict[str, np.ndarray]:
