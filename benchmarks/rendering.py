@@ -271,6 +271,16 @@ def _beside_targets(title: str) -> Callable[[Result], list[Section]]:
     return sections
 
 
+def adding(result: Result) -> list[Section]:
+    """A row for each thing that is done to a store."""
+    rows = [
+        (row["what"], number(row["seconds"]), number(row["written"] / 1e6), number(row["peak"] / 2**20))
+        for row in result["rows"]
+    ]
+    title = f"Adding to a store, spectrograms of 128 x {result['frames']}"
+    return [Section(title, ("what", "s", "MB written", "peak memory, MiB"), rows)]
+
+
 population, start = _beside_targets("Populations"), _beside_targets("From the start to the first epoch")
 page = _beside_targets("The page with the map")
 
@@ -316,6 +326,7 @@ TABLES: dict[str, Callable[[Result], list[Section]]] = {
     "calibration": calibration,
     "number_of_clusters": number_of_clusters,
     "scale": scale,
+    "adding": adding,
 }
 
 

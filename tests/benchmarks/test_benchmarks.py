@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from conftest import make_store
 
-from benchmarks import contenders, first_epoch, number_of_clusters, rendering, replicas, tables
+from benchmarks import adding, contenders, first_epoch, number_of_clusters, rendering, replicas, tables
 from benchmarks.measure import in_turn, machine, summary
 from benchmarks.number_of_clusters import Case
 from musiclust import store
@@ -168,6 +168,11 @@ def results(folder):
         "start": {"machine": about, "rows": [{"what": "cold", "figure": spread(11.0), "target": "12 at most"}]},
         "page": {"machine": about, "rows": [{"what": "page, MB", "figure": spread(9.0), "target": "12 at most"}]},
     }
+    made["adding"] = {
+        "machine": about,
+        "frames": 431,
+        "rows": [{"what": "ten songs", "seconds": 0.1234, "written": 7_350_000, "peak": 300 * 2**20}],
+    }
     heard = {"windows_per_second": spread(9.0), "windows_per_second_core": spread(4.5), "ratio": spread(2.5)}
     made["tagger"] = {
         "machine": about,
@@ -205,6 +210,7 @@ def test_tables_of_a_folder_of_results(tmp_path):
     assert "| MB a replica | 12.3 |  |" in text
     assert "| cold | 11.0 (9.90 to 12.1) | 12 at most |" in text
     assert "| page, MB | 9.00 (8.10 to 9.90) | 12 at most |" in text
+    assert "| ten songs | 0.123 | 7.35 | 300 |" in text
     assert "| PyTorch | 9.00 (8.10 to 9.90) | 4.50 (4.05 to 4.95) | 2.50 (2.25 to 2.75) | 30 % | 2 |" in text
     assert "| onnxruntime | not installed: onnx |" in text
     assert "all processes, a file of 30 min, all of it heard | 801 MiB |" in text
@@ -214,6 +220,22 @@ def test_tables_of_a_folder_of_results(tmp_path):
     assert f"| msd+mtt (400) | balanced | {figures} | {figures}, 2 of low information |  |" in text
     assert f"| msd+mtt (400), columns shuffled | unit |  |  | {figures} |" in text
     assert f"features: not measured; python -m benchmarks.features --out={tmp_path}/results/features.json" in text
+
+
+def test_what_adding_measures_is_a_store_that_grows(tmp_path):
+    ids = adding.list_ids(70)
+    adding.add(tmp_path, ids[3:], ids[3:], 4)
+    adding.add(tmp_path, ids, ids[:3], 4)
+    adding.add(tmp_path, ids, ids[5:7], 4, version=1)
+    adding.merge(tmp_path, ids[1:], 4)
+    for name, spec in adding.specify(4).items():
+        outline = store.load_outline(tmp_path, name)
+        assert outline.track_id.tolist() == ids[1:]
+        assert outline.layout.rows == 72
+        assert outline.layout.shape == tuple(spec["shape"])
+    adding.read_blocks(tmp_path, checked=True)
+    adding.compact(tmp_path)
+    assert store.load_outline(tmp_path, "msd").dead_rows == 0
 
 
 def test_a_result_of_another_version_is_named(tmp_path):
