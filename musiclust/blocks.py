@@ -323,7 +323,8 @@ def _write_rows(
     for one, values in zip(track_id, rows, strict=True):
         if values.shape != layout.shape:
             raise ValueError(f"block {name}, track {one}: a row of shape {values.shape}, expected {layout.shape}")
-        row = np.ascontiguousarray(values, dtype=layout.dtype)
+        with np.errstate(over="ignore"):  # told below
+            row = np.ascontiguousarray(values, dtype=layout.dtype)
         if one not in silent and not np.isfinite(row).all():
             raise InputError(f"block {name}: track {one} holds NaN or infinity")
         file.write(row.data)

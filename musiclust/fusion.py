@@ -183,7 +183,8 @@ def _is_image(blocks: Sequence[Block]) -> bool:
 
 
 def _values(block: Block, image: bool) -> np.ndarray:
-    return block.values if image else np.asarray(block.values).reshape(len(block.values), -1)
+    values = np.asarray(block.values)
+    return values if image else values.reshape(len(values), -1)
 
 
 def _columns(vector: np.ndarray, values: np.ndarray, axis: int = 1) -> np.ndarray:

@@ -252,7 +252,7 @@ def test_a_file_that_is_none_of_rows_is_told(tmp_path):
     for damage in (lambda path: path.write_text("{"), lambda path: path.mkdir()):
         (tmp_path / "x.npy").unlink()
         damage(tmp_path / "x.npy")
-        with pytest.raises(InputError, match=r"x.*(cut off|is a folder, not a file): delete it and preprocess again"):
+        with pytest.raises(InputError, match=r"x.*(cut off\)|is a folder, not a file): delete it and preprocess again"):
             store.load_block(tmp_path, "x")
 
 

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from conftest import make_store
 
-from benchmarks import adding, contenders, first_epoch, number_of_clusters, rendering, replicas, tables
+from benchmarks import contenders, first_epoch, growing_store, number_of_clusters, rendering, replicas, tables
 from benchmarks.measure import in_turn, machine, summary
 from benchmarks.number_of_clusters import Case
 from musiclust import store
@@ -223,18 +223,18 @@ def test_tables_of_a_folder_of_results(tmp_path):
 
 
 def test_what_adding_measures_is_a_store_that_grows(tmp_path):
-    ids = adding.list_ids(70)
-    adding.add(tmp_path, ids[3:], ids[3:], 4)
-    adding.add(tmp_path, ids, ids[:3], 4)
-    adding.add(tmp_path, ids, ids[5:7], 4, version=1)
-    adding.merge(tmp_path, ids[1:], 4)
-    for name, spec in adding.specify(4).items():
+    ids = growing_store.list_ids(70)
+    growing_store.add(tmp_path, ids[3:], ids[3:], 4)
+    growing_store.add(tmp_path, ids, ids[:3], 4)
+    growing_store.add(tmp_path, ids, ids[5:7], 4, version=1)
+    growing_store.merge(tmp_path, ids[1:], 4)
+    for name, spec in growing_store.specify(4).items():
         outline = store.load_outline(tmp_path, name)
         assert outline.track_id.tolist() == ids[1:]
         assert outline.layout.rows == 72
         assert outline.layout.shape == tuple(spec["shape"])
-    adding.read_blocks(tmp_path, checked=True)
-    adding.compact(tmp_path)
+    growing_store.read_blocks(tmp_path, checked=True)
+    growing_store.compact(tmp_path)
     assert store.load_outline(tmp_path, "msd").dead_rows == 0
 
 

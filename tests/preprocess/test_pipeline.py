@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from musiclust import blocks, records, store
+from musiclust import blocks, files, records, store
 from musiclust.errors import InputError
 from musiclust.preprocess import pipeline
 from musiclust.preprocess.audio import features, listen
@@ -272,13 +272,13 @@ def _full_after(n: int):
     def full(path, mode="w"):
         if next(count) >= n:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        return atomic(path, mode)
+        return files.atomic(path, mode)
 
     return full
 
 
-@pytest.mark.parametrize("files", range(0, 15, 2))
-def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch, files):
+@pytest.mark.parametrize("written", range(0, 15, 2))
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch, written):
     # A run writes 15 files. The disk fills up at another one each time: a shard, one of the records, a table.
     monkeypatch.setattr(listen, "hear_all", _here)
     music, root = tones(tmp_path / "music", 4), tmp_path / "store"
@@ -287,13 +287,13 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch, files)
     tone(music / "new.wav", 900)
     tone(music / "02.wav", 1000, seconds=2.0)
     with monkeypatch.context() as patch:
-        full = _full_after(files)
+        full = _full_after(written)
         for module in (store, blocks, records, shards, swap):
             patch.setattr(module, "atomic", full)
         with pytest.raises(InputError, match=r"no space left .* finished tracks are kept"):
             run(music, root)
     computed = run(music, root).computed
-    assert computed == (2 if files == 0 else 0)
+    assert computed == (2 if written == 0 else 0)
     run(music, tmp_path / "fresh")
     assert loaded(root) == loaded(tmp_path / "fresh")
 
