@@ -134,6 +134,8 @@ def merge_shards(
     ids = tracks.track_id.tolist()
     finished = {group: {track_id: finished[group][track_id] for track_id in ids} for group in groups}
     files = {track_id: one.file for track_id, one in next(iter(finished.values())).items()}
+    before = store.load_files(root)
+    current = {i for i, file in files.items() if i in before and before[i].stamp == file.stamp}
     with replace_files(root) as folder:
         store.save_tracks(folder, tracks)
         for group, specs in groups.items():
@@ -141,8 +143,8 @@ def merge_shards(
             for name, spec in specs.items():
                 if fresh or store.load_outline(root, name).track_id.tolist() != ids:
                     store.extend_block(root, folder, name, ids, [*fresh], _read_rows(name, fresh), spec)
-        emptied = _trim_others(root, folder, files, groups)
-        if files != store.load_files(root):
+        emptied = _trim_others(root, folder, current, groups)
+        if files != before:
             store.save_files(folder, files)
     for name in emptied:
         store.remove_block(root, name)
@@ -150,19 +152,17 @@ def merge_shards(
         shutil.rmtree(root / _FOLDER)
 
 
-def _trim_others(
-    root: Path, folder: Path, files: Mapping[str, store.FileRecord], groups: Mapping[str, Specs]
-) -> list[str]:
+def _trim_others(root: Path, folder: Path, current: set[str], groups: Mapping[str, Specs]) -> list[str]:
     """Takes the tracks that are gone or changed from the blocks of audio features that are of no group.
 
     Args:
       folder: where the new records of these blocks are written.
+      current: ids of the tracks whose file is as it was.
 
     Returns:
       The names of those in which no track is left.
     """
-    before, emptied = store.load_files(root), []
-    current = {i for i, file in files.items() if i in before and before[i].stamp == file.stamp}
+    emptied = []
     asked = {name for specs in groups.values() for name in specs}
     for name in set(store.block_names(root)) - asked:
         block = store.load_outline(root, name)
