@@ -50,7 +50,7 @@ from musiclust.blocks import (  # noqa: F401 (the blocks of a store are reached 
     write_block,
 )
 from musiclust.errors import InputError
-from musiclust.files import atomic
+from musiclust.files import atomic, locate
 from musiclust.types import Tracks
 
 FORMAT = 1
@@ -108,7 +108,7 @@ def load_tracks(root: Path) -> Tracks:
     Raises:
       InputError: if there is no store at `root`, or its tracks.csv is not one.
     """
-    path = root / _TRACKS
+    path = locate(root, _TRACKS)
     if not path.exists():
         raise InputError(f"{root} is not a store (no tracks.csv): make one with python -m experiments.preprocess")
     with open(path, encoding="utf-8", newline="") as file:
@@ -236,7 +236,7 @@ def load_text_model(root: Path) -> tuple[np.ndarray, dict[str, np.ndarray]] | No
     Raises:
       InputError: if the file is damaged.
     """
-    path = root / _TEXT_MODEL
+    path = locate(root, _TEXT_MODEL)
     if not path.exists():
         return None
     try:
@@ -301,7 +301,7 @@ def load_files(root: Path) -> dict[str, FileRecord]:
     Raises:
       InputError: if the file is damaged.
     """
-    path = root / _FILES
+    path = locate(root, _FILES)
     if not path.exists():
         return {}
     with open(path, encoding="utf-8", newline="") as file:
