@@ -84,7 +84,7 @@ class Outline:
         return np.array_equal(self.rows, np.arange(len(self.rows)))
 
 
-class _BlockRecord(Record):
+class _BlockRecord(Record, frozen=True):
     """<block>.json. Format 1 has the first five fields alone, and row i of its file is that of track i."""
 
     format: int

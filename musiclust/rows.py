@@ -197,7 +197,7 @@ class RowFile:
 
     def _fill(self, values: np.ndarray, first: int) -> np.ndarray:
         """Reads into `values` (n, *D) the rows from `first` on."""
-        view, got = memoryview(_view_bytes(values)), 0
+        view, got = _view_bytes(values), 0
         with self._lock:
             self._file.seek(self.layout.offset + first * self.layout.row_bytes)
             while got < len(view):
@@ -299,6 +299,6 @@ def split_rows(values: np.ndarray | Rows) -> Iterator[np.ndarray]:
         yield values[start : start + step]
 
 
-def _view_bytes(values: np.ndarray) -> np.ndarray:
+def _view_bytes(values: np.ndarray) -> memoryview:
     """The bytes of an array in C order, as they are."""
-    return values.reshape(-1).view(np.uint8)
+    return values.reshape(-1).view(np.uint8).data
