@@ -63,7 +63,8 @@ def do_batch(batch: bytes, topic: str, number: int) -> Answer:
 
     signs = _Signs(topic, number)
     signs.give()
-    work, jobs, files = cloudpickle.loads(batch)
+    with _lock:
+        work, jobs, files = cloudpickle.loads(batch)
     unseen = [i for i, file in enumerate(files) if file and not os.path.exists(file)]
     if unseen:
         return Answer((), unseen)
@@ -164,7 +165,8 @@ class _Process:
         death = Failed("")
         for _ in range(2):
             if self._pool is None:
-                self._pool = start_processes(1, ONE_THREAD, idle=_IDLE_SECONDS)
+                with _lock:
+                    self._pool = start_processes(1, ONE_THREAD, idle=_IDLE_SECONDS)
             try:
                 return _wait(self._pool.submit(hear, job), seconds, signs)
             except BrokenExecutor as error:
@@ -182,7 +184,8 @@ class _Process:
         self._pool = None
 
 
-# The processes of this worker, which are those of all its batches.
+# The processes of this worker, which are those of all its batches. Packages are imported under the lock too: two
+# threads that import modules which import each other see halves of them.
 _lock = threading.Lock()
 _turn = threading.Lock()
 _one_by_one = ThreadPoolExecutor(1)
