@@ -3,8 +3,8 @@
 A title or a file name that begins with = + - @ is a formula to Excel, LibreOffice and others, and a formula can call a
 program or a server. An apostrophe before it makes it text there (OWASP, "CSV Injection").
 
-Every table that is written for people and programs has its texts by `plain_cell`, and what reads one back undoes that
-by `read_cell`. Other programs that read such a table see the apostrophe.
+The tables of a run have their texts by `plain_cell`, and what reads one back undoes that by `read_cell`. Other programs
+that read such a table see the apostrophe.
 """
 
 import re
