@@ -23,6 +23,7 @@ from experiments.study.characters import describe_songs
 from experiments.study.new_stores import NEW_SONGS, find_stores
 from experiments.study.plan import Plan, read_plan
 from experiments.study.run_files import read_metrics
+from experiments.study.run_store import find_store
 from experiments.study.songs import Songs, make_song
 from musiclust import checkpoint, store
 from musiclust.checkpoint import Checkpoint
@@ -59,14 +60,17 @@ class Trained(NamedTuple):
     specs: Mapping[str, Mapping[str, Any]]
 
 
-def restore(run_dir: Path) -> Trained:
+def restore(run_dir: Path, store_dir: str | None = None) -> Trained:
     """Restores what hears and places new songs.
+
+    Args:
+      store_dir: where the run's store is now, None where it is where it was. Only runs of early versions need it.
 
     Raises:
       InputError: if the run has no checkpoint, or its features cannot be made of audio.
     """
     plan, model = read_plan(run_dir), checkpoint.restore(run_dir / "checkpoints" / "model")
-    return Trained(run_dir, model, plan.config, read_metrics(run_dir)["chosen"], _read_specs(plan, model))
+    return Trained(run_dir, model, plan.config, read_metrics(run_dir)["chosen"], _read_specs(plan, model, store_dir))
 
 
 def hear_folder(trained: Trained, folder: Path, *, embedding: str, cache_dir: str | None) -> None:
@@ -109,7 +113,7 @@ def add_new_songs(trained: Trained, songs: Songs) -> Added:
     return Added(_append(songs, more), int((~kept).sum()), int((placed.clusters < 0).sum()))
 
 
-def _read_specs(plan: Plan, model: Checkpoint) -> dict[str, Mapping[str, Any]]:
+def _read_specs(plan: Plan, model: Checkpoint, store_dir: str | None) -> dict[str, Mapping[str, Any]]:
     """How the values of each block that the run was trained on came about.
 
     Raises:
@@ -117,11 +121,8 @@ def _read_specs(plan: Plan, model: Checkpoint) -> dict[str, Mapping[str, Any]]:
     """
     specs = model.meta.get("specs")
     if specs is None:  # a run of version 0.2 or before: its store knows, as long as it is there
-        if not (plan.store / "tracks.csv").exists():
-            raise InputError(
-                f"{plan.run_dir} is of an earlier version, and its store {plan.store} is gone: train the run anew"
-            )
-        specs = {name: store.load_block(plan.store, name).spec for name in model.fusion.blocks}
+        root = find_store(plan, store_dir)
+        specs = {name: store.load_block(root, name).spec for name in model.fusion.blocks}
     strange = [name for name in model.fusion.blocks if not _is_heard(specs[name])]
     if strange:
         raise InputError(f"the run was trained on {', '.join(strange)}, which cannot be made of the audio of new songs")
