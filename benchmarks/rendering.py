@@ -98,14 +98,19 @@ def training(result: Result) -> list[Section]:
 
 
 def features(result: Result) -> list[Section]:
-    """Time and speed by stage, and ratios."""
+    """Time and speed, time by part beside librosa's, and ratios."""
     clips = f"{result['clips']} clips of {result['seconds']:g} s, one thread"
     speed = [
         (stage, figure(one["milliseconds"]), figure(one["clips_per_second"])) for stage, one in result["stages"].items()
     ]
+    parts = [
+        (part, *(figure(one[whose]) for whose in ("ours", "librosa", "ratio")))
+        for part, one in result["parts"].items()
+    ]
     ratios = [(name, figure(ratio)) for name, ratio in result["ratios"].items()]
     return [
-        Section(f"Features: {clips}", ("stage", "ms a clip", "clips/s a core"), speed),
+        Section(f"Features: {clips}", ("what", "ms a clip", "clips/s a core"), speed),
+        Section("Parts of ours, from one STFT", ("part", "ours, ms a clip", "librosa, ms", "librosa / ours"), parts),
         Section("Ratios of times", ("ratio", "figure"), ratios),
     ]
 

@@ -395,7 +395,8 @@ def test_training_and_features_from_nothing_to_table(tmp_path):
     assert done.returncode == 0, done.stderr
     text = tables.markdown(tmp_path)
     assert "| gtzan_conv, 8 x 1 | ours |" in text
-    assert "| ours, all of these |" in text
+    assert "| tuning and chroma |" in text
+    assert "| decode + ours / the limit |" in text
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """Audio features: every block of one clip from one STFT, by librosa (McFee et al., SciPy 2015).
 
 Conventions: F = 1 + n_fft // 2 bins by T frames, centred at multiples of hop_length; Hann window. Values are those of
-librosa's functions with their defaults, called on the samples one by one; the tests hold them to it.
+librosa's functions with their defaults, called on the samples one by one; the tests hold them to it. Where a function
+of librosa does more work than is needed, descriptors.py has its values for less.
 
 `decode` and its conventions live in decode.py and are offered here too: the room is used through this module.
 """
@@ -16,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from musiclust.preprocess.audio.decode import CLIP_SECONDS, MIN_SAMPLES, SAMPLE_RATE, Clip, decode
+from musiclust.preprocess.audio import descriptors
+from musiclust.preprocess.audio.decode import CLIP_SECONDS, SAMPLE_RATE, Clip, decode
+from musiclust.preprocess.audio.descriptors import HOP_LENGTH, N_FFT, N_MELS
 
 __all__ = [
     "BLOCKS",
@@ -33,14 +36,10 @@ __all__ = [
     "warm_up",
 ]
 
-N_FFT = MIN_SAMPLES  # 2048
-HOP_LENGTH = 512
 TOP_DB = 80.0  # depth of a decibel scale, librosa's default
 EXTRACTOR_VERSION = 1  # raise it whenever a value changes: stores are checked against it
-N_MELS = 128
 MELSPEC_FRAMES = 431  # 10 s at 22,050 Hz
 _WARMING = Lock()
-_TEMPOGRAM_SECONDS = 8.0  # librosa's default for the tempo
 
 STATISTICS = ("mean", "std", "skew", "kurtosis", "median", "min", "max")  # the order of FMA's features.py
 
@@ -177,62 +176,55 @@ def extract(
 
 
 def _blocks(y: np.ndarray, pieces: Sequence[np.ndarray], sample_rate: int) -> dict[str, np.ndarray]:
-    import librosa
     from librosa import feature
 
-    magnitudes = [np.abs(librosa.stft(one, n_fft=N_FFT, hop_length=HOP_LENGTH)) for one in pieces]
-    magnitude = np.concatenate(magnitudes, axis=1)
-    power = magnitude**2
-    mel = feature.melspectrogram(S=power, sr=sample_rate, n_mels=N_MELS)
-    log_mel = librosa.power_to_db(mel, top_db=TOP_DB)
+    magnitudes = [descriptors.take_magnitudes(one) for one in pieces]
+    magnitude = magnitudes[0] if len(magnitudes) == 1 else np.concatenate(magnitudes)
+    power = np.square(magnitude)
+    decibels = _find_decibels(power, sample_rate)
+    log_mel = _limit_depth(decibels)
     mfcc = feature.mfcc(S=log_mel, n_mfcc=40)
-    centroid = feature.spectral_centroid(S=magnitude, sr=sample_rate)
     series = np.concatenate(
         [
-            centroid,
-            feature.spectral_bandwidth(S=magnitude, sr=sample_rate, centroid=centroid),
-            feature.spectral_rolloff(S=magnitude, sr=sample_rate),
-            feature.spectral_contrast(S=magnitude, sr=sample_rate),
-            feature.spectral_flatness(S=magnitude),
-            np.concatenate([feature.zero_crossing_rate(one) for one in pieces], axis=1),
-            np.concatenate([feature.rms(y=one) for one in pieces], axis=1),
+            descriptors.measure_centroid(magnitude, sample_rate),
+            descriptors.measure_rolloff(magnitude, sample_rate),
+            descriptors.measure_contrast(magnitude, sample_rate),
+            descriptors.measure_flatness(power),
+            np.concatenate([descriptors.count_zero_crossings(one) for one in pieces], axis=1),
+            np.concatenate([descriptors.measure_rms(one) for one in pieces], axis=1),
         ]
     )
-    ends = np.cumsum([one.shape[1] for one in magnitudes])[:-1]
-    tempo = _find_tempo(np.split(log_mel, ends, axis=1), sample_rate)
+    ends = np.cumsum([len(one) for one in magnitudes])[:-1]
+    tempo = descriptors.estimate_tempo(np.split(log_mel, ends, axis=1), sample_rate)
     if pieces[0] is not y:
-        spectrogram = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH)) ** 2
-        mel = feature.melspectrogram(S=spectrogram, sr=sample_rate, n_mels=N_MELS)
+        decibels = _find_decibels(np.square(descriptors.take_magnitudes(y)), sample_rate)
     return {
         "mfcc_mean": mfcc[:20].mean(axis=1, dtype=np.float64),
         "mfcc_stats": _statistics(mfcc[:20]),
         "mfcc40": mfcc.mean(axis=1, dtype=np.float64),
-        "melspec": _centre_frames(mel),
-        "chroma": _mean_and_std(feature.chroma_stft(S=power, sr=sample_rate)),
+        "melspec": _centre_frames(decibels),
+        "chroma": _mean_and_std(descriptors.find_chroma(power, sample_rate)),
         "spectral": np.append(_mean_and_std(series), tempo),
     }
 
 
-def _find_tempo(log_mels: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
-    """Returns the tempo in BPM, (1,), by the tempograms of all pieces together."""
-    import librosa
-    from librosa import feature
-
-    hop: Any = {"sr": sample_rate, "hop_length": HOP_LENGTH}
-    onsets = [librosa.onset.onset_strength(S=log_mel, **hop) for log_mel in log_mels]
-    window = librosa.time_to_frames(_TEMPOGRAM_SECONDS, **hop).item()
-    tempograms = [feature.tempogram(onset_envelope=onset, win_length=window, **hop) for onset in onsets]
-    return feature.tempo(tg=np.concatenate(tempograms, axis=1), **hop)
-
-
-def _centre_frames(mel: np.ndarray) -> np.ndarray:
-    """Returns the central frames in decibels, (128, 431)."""
+def _find_decibels(power: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Returns the mel spectrogram in decibels, of any depth: (T, F) -> (N_MELS, T)."""
     import librosa
 
-    start = max(0, (mel.shape[1] - MELSPEC_FRAMES) // 2)
-    decibels = librosa.power_to_db(mel[:, start : start + MELSPEC_FRAMES], top_db=TOP_DB)
-    missing = MELSPEC_FRAMES - decibels.shape[1]
-    return np.pad(decibels, [(0, 0), (0, missing)], constant_values=decibels.max() - TOP_DB)
+    return librosa.power_to_db(descriptors.find_mels(power, sample_rate), top_db=None)
+
+
+def _limit_depth(decibels: np.ndarray) -> np.ndarray:
+    return np.maximum(decibels, decibels.max() - TOP_DB)
+
+
+def _centre_frames(decibels: np.ndarray) -> np.ndarray:
+    """Returns the central frames, (128, 431), TOP_DB deep, followed by the floor where there are fewer."""
+    start = max(0, (decibels.shape[1] - MELSPEC_FRAMES) // 2)
+    centre = _limit_depth(decibels[:, start : start + MELSPEC_FRAMES])
+    missing = MELSPEC_FRAMES - centre.shape[1]
+    return np.pad(centre, [(0, 0), (0, missing)], constant_values=centre.max() - TOP_DB)
 
 
 def _mean_and_std(series: np.ndarray) -> np.ndarray:
