@@ -104,8 +104,7 @@ def features(result: Result) -> list[Section]:
         (stage, figure(one["milliseconds"]), figure(one["clips_per_second"])) for stage, one in result["stages"].items()
     ]
     parts = [
-        (part, *(figure(one[whose]) for whose in ("ours", "librosa", "ratio")))
-        for part, one in result["parts"].items()
+        (part, *(figure(one[whose]) for whose in ("ours", "librosa", "ratio"))) for part, one in result["parts"].items()
     ]
     ratios = [(name, figure(ratio)) for name, ratio in result["ratios"].items()]
     return [
