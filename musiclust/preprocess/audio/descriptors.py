@@ -40,11 +40,11 @@ def take_magnitudes(y: np.ndarray) -> np.ndarray:
     """Returns the magnitudes of the short-time Fourier transform of y, (n,) float32: (T, F), `abs(librosa.stft(y))`."""
     import scipy.fft
 
-    frames = _frame(np.pad(y.astype(np.float64), N_FFT // 2))
+    frames = sliding_window_view(np.pad(y, N_FFT // 2), N_FFT)[::HOP_LENGTH]
     window = _hann(N_FFT)
     magnitude = np.empty((len(frames), 1 + N_FFT // 2), np.float32)
     for chunk in _cut(len(frames)):
-        spectrum: Any = scipy.fft.rfft(frames[chunk] * window, axis=1)
+        spectrum: Any = scipy.fft.rfft(frames[chunk].astype(np.float64) * window, axis=1)
         np.abs(spectrum.astype(np.complex64), out=magnitude[chunk])
     return magnitude
 
@@ -127,23 +127,18 @@ def measure_contrast(magnitude: np.ndarray, sample_rate: int) -> np.ndarray:
     """Returns how far peaks rise above valleys in seven bands, (7, T) dB, `librosa.feature.spectral_contrast`."""
     import librosa
 
-    bands = _contrast_bands(sample_rate)
-
-    def measure(chunk: np.ndarray) -> np.ndarray:
-        valleys, peaks = [], []
-        for first, last, count in bands:
-            band = chunk[:, first:last]
-            if count == 1:
-                valleys.append(band.min(axis=1))
-                peaks.append(band.max(axis=1))
-            else:
-                ordered = np.sort(band, axis=1)
-                valleys.append(ordered[:, :count].mean(axis=1))
-                peaks.append(ordered[:, -count:].mean(axis=1))
-        return np.stack(valleys + peaks)
-
-    valleys, peaks = np.split(_by_chunk(measure, magnitude).astype(np.float64), 2)
-    return librosa.power_to_db(peaks) - librosa.power_to_db(valleys)
+    valleys, peaks = [], []
+    for first, last, count in _contrast_bands(sample_rate):
+        band = magnitude[:, first:last]
+        if count == 1:
+            valleys.append(band.min(axis=1))
+            peaks.append(band.max(axis=1))
+        else:
+            # Rank after rank is added, as librosa's array lies: its bins are not side by side here.
+            ordered = np.sort(band, axis=1)
+            valleys.append(np.ascontiguousarray(ordered[:, :count].T).mean(axis=0))
+            peaks.append(np.ascontiguousarray(ordered[:, -count:].T).mean(axis=0))
+    return librosa.power_to_db(np.array(peaks, np.float64)) - librosa.power_to_db(np.array(valleys, np.float64))
 
 
 def measure_flatness(power: np.ndarray) -> np.ndarray:
@@ -159,18 +154,18 @@ def measure_flatness(power: np.ndarray) -> np.ndarray:
 def count_zero_crossings(y: np.ndarray) -> np.ndarray:
     """Returns the share of a frame's samples before which the sign changes, (1, T).
 
-    `librosa.feature.zero_crossing_rate` of y, (n,) float32. They are counted up to each sample, so that those of a
-    frame are a difference.
+    `librosa.feature.zero_crossing_rate` of y, (n,) float32. They are counted hop by hop, which frames share.
     """
     negative = np.pad(y, N_FFT // 2, mode="edge") < -np.float32(_LEAST_SAMPLE)
-    counted = np.zeros(len(negative), np.int64)
-    np.cumsum(negative[1:] != negative[:-1], out=counted[1:])
-    return ((counted[N_FFT - 1 :: HOP_LENGTH] - counted[: 1 - N_FFT : HOP_LENGTH]) / N_FFT)[None]
+    crossed = np.zeros(len(negative), bool)
+    np.not_equal(negative[1:], negative[:-1], out=crossed[1:])
+    before = crossed[: 1 - N_FFT : HOP_LENGTH]  # at the first sample of a frame, which counts for the frame before
+    return ((_add_hops(_sum_hops(crossed)) - before) / N_FFT)[None]
 
 
 def measure_rms(y: np.ndarray) -> np.ndarray:
     """Returns the root of the mean square of each frame of y, (n,) float32: (1, T), `librosa.feature.rms`."""
-    return np.sqrt(_frame(np.square(np.pad(y, N_FFT // 2))).mean(axis=1))[None]
+    return np.sqrt(_add_hops(_sum_hops(np.square(np.pad(y, N_FFT // 2)))) / N_FFT)[None]
 
 
 def estimate_tempo(log_mels: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
@@ -192,7 +187,7 @@ def estimate_tempo(log_mels: Sequence[np.ndarray], sample_rate: int) -> np.ndarr
     total, count = np.zeros(size // 2 + 1), 0
     for log_mel in log_mels:
         onsets = librosa.onset.onset_strength(S=log_mel, **hop)
-        padded = np.pad(onsets, length // 2, mode="linear_ramp", end_values=0)
+        padded = np.pad(onsets, length // 2, mode="linear_ramp", end_values=0).astype(np.float64)
         frames = sliding_window_view(padded, length)[: len(onsets)]
         for chunk in _cut(len(frames)):
             windowed = frames[chunk] * window
@@ -205,9 +200,15 @@ def estimate_tempo(log_mels: Sequence[np.ndarray], sample_rate: int) -> np.ndarr
     return librosa.feature.tempo(tg=tempogram[:length, None], aggregate=None, **hop)
 
 
-def _frame(samples: np.ndarray) -> np.ndarray:
-    """Returns the frames of padded samples, (T, N_FFT), a view."""
-    return sliding_window_view(samples, N_FFT)[::HOP_LENGTH]
+def _sum_hops(samples: np.ndarray) -> np.ndarray:
+    """Sums padded samples hop by hop, (T + 3,)."""
+    count = len(samples) // HOP_LENGTH
+    return samples[: count * HOP_LENGTH].reshape(count, HOP_LENGTH).sum(axis=1)
+
+
+def _add_hops(sums: np.ndarray) -> np.ndarray:
+    """Adds the four hops of each frame, (T + 3,) -> (T,), in the order in which NumPy adds a frame's 2048 samples."""
+    return (sums[:-3] + sums[1:-2]) + (sums[2:-1] + sums[3:])
 
 
 def _cut(frames: int) -> Iterator[slice]:
@@ -215,7 +216,7 @@ def _cut(frames: int) -> Iterator[slice]:
 
 
 def _by_chunk(measure: Callable[[np.ndarray], np.ndarray], spectrogram: np.ndarray) -> np.ndarray:
-    """Measures (B, F) -> (D, B) for a few frames after the others: (T, F) -> (D, T)."""
+    """Measures (B, F) -> (D, B), a few frames after the others: (T, F) -> (D, T)."""
     return np.concatenate([measure(spectrogram[chunk]) for chunk in _cut(len(spectrogram))], axis=1)
 
 

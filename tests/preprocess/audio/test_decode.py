@@ -127,7 +127,7 @@ def test_a_flac_file_with_a_hole_is_taken_for_the_longest_part(
     start = find_in(whole, clip.samples)
     np.testing.assert_allclose(clip.samples, whole[start : start + len(clip.samples)], atol=1e-5)
     longest = 20 * max(at, 1 - at)
-    assert len(clip.samples) / RATE == pytest.approx(min(seconds, longest), abs=0.5 if seconds > longest else 0)
+    assert len(clip.samples) / RATE == pytest.approx(min(seconds, longest), abs=0.7 if seconds > longest else 0)
     assert clip.duration == pytest.approx(20.0, abs=0.7)
     centre = abs(at - 0.5) * 20 < seconds / 2  # the hole is in the stretch that is wanted
     assert ("damaged" in clip.warning) == centre
