@@ -182,7 +182,7 @@ def estimate_tempo(log_mels: Sequence[np.ndarray], sample_rate: int) -> np.ndarr
 
     hop: Any = {"sr": sample_rate, "hop_length": HOP_LENGTH}
     length = librosa.time_to_frames(_TEMPOGRAM_SECONDS, **hop).item()
-    size: int = scipy.fft.next_fast_len(2 * length - 1, real=True)
+    size: Any = scipy.fft.next_fast_len(2 * length - 1, real=True)
     window = _hann(length)
     total, count = np.zeros(size // 2 + 1), 0
     for log_mel in log_mels:
