@@ -238,9 +238,10 @@ def _read_piece(file: "soundfile.SoundFile", first: int, last: int) -> _Piece:
     start = first if file.format == "FLAC" else max(0, first - _LEAD_IN)
     if last <= first:
         return _Piece(np.zeros(0, np.float32), False, False)
-    frames, broken = np.zeros((last - start, file.channels), np.float32), False
+    frames, broken = np.zeros((0, file.channels), np.float32), False
     try:
         file.seek(start)
+        frames = np.zeros((last - start, file.channels), np.float32)
         # In one go: after each read soundfile seeks to where it is.
         frames = file.read(out=frames)
     except soundfile.LibsndfileError:
