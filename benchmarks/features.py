@@ -5,12 +5,13 @@ whole and by part: the same calls one after the other, checked to give the very 
 stands librosa's function for it, given the same STFT and checked to give the same values bit for bit. The peer is
 librosa with its functions called on the samples one by one. The limit is decoding and one STFT, nothing more.
 
-All work on the same files (Ogg Vorbis made on the spot, or those of a folder), on one thread, and take turns; ratios
-are taken within a repeat. Medians of the repeats are shown with their range, after a warm-up. Words (SBERT) are not
-part of it.
+All work on the same files (Ogg Vorbis made on the spot, or those of a folder), on one thread, and take turns. Seconds
+are the processor's, so that waiting for other jobs does not count; ratios are taken within a repeat. Medians of the
+repeats are shown with their range, after a warm-up. Words (SBERT) are not part of it.
 """
 
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -229,14 +230,16 @@ def measure(paths: Sequence[Path], repeats: int) -> tuple[Seconds, Seconds, Seco
     clips = [decode(path).samples for path in paths]
     made = [check(y) for y in clips]
 
-    def each(work: Callable[[Any], Any], items: Sequence[Any]) -> Callable[[], None]:
-        def contender() -> None:
+    def each(work: Callable[[Any], Any], items: Sequence[Any]) -> Callable[[], float]:
+        def contender() -> float:
+            start = time.process_time()
             for item in items:
                 work(item)
+            return time.process_time() - start
 
         return contender
 
-    def on_made(work: Work) -> Callable[[], None]:
+    def on_made(work: Work) -> Callable[[], float]:
         return each(lambda clip: work(*clip), list(zip(clips, made, strict=True)))
 
     contenders = {
