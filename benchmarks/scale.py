@@ -135,12 +135,13 @@ def train_run(folder: Path, size: Size) -> list[str]:
     """The command that trains, clusters, scores and draws."""
     options = {"model": "vae", "store": folder / "store", "features": _BLOCK, "run_dir": folder / "run", "k": K}
     options |= {"epochs": size.epochs, "baselines": "features", "batch_size": 256}
-    return [sys.executable, "-m", "experiments.run", *(f"--{name}={value}" for name, value in options.items())]
+    flags_of_run = [f"--{name}={value}" for name, value in options.items()]
+    return [sys.executable, "-m", "experiments.run", "--trust_paths", *flags_of_run]
 
 
 def organize_run(folder: Path) -> list[str]:
     """The command that makes playlists, neighbours and the map."""
-    return [sys.executable, "-m", "experiments.organize", f"--run={folder / 'run'}"]
+    return [sys.executable, "-m", "experiments.organize", "--trust_paths", f"--run={folder / 'run'}"]
 
 
 def hear_files(folder: Path, audio_dir: Path, files: int, more: Sequence[str]) -> tuple[list[str], int]:
