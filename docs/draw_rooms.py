@@ -36,6 +36,10 @@ LIBRARY: dict[str, tuple[str, ...]] = {
         "musiclust.spreadsheet",
         "musiclust.stretches",
     ),
+    "records": (
+        *("musiclust.files", "musiclust.digests", "musiclust.records", "musiclust.csv_records"),
+        "musiclust.arrays",
+    ),
     "store": ("musiclust.store", "musiclust.blocks", "musiclust.rows"),
     "preprocess": ("musiclust.preprocess",),
     "fusion": ("musiclust.fusion",),

@@ -112,7 +112,7 @@ def _compare(folders: Sequence[Path], report: Report) -> int:
 def _read_side(folder: Path, songs: Songs) -> Side:
     results = read_metrics(folder)
     try:
-        results["rows"][results["chosen"]]["scores"]
+        results["rows"][results["chosen"]], results["corpus"]["tracks"]
     except (KeyError, IndexError, TypeError) as error:
         raise InputError(f"{folder / 'metrics.json'} is damaged (no chosen row): run anew") from error
     return Side(folder.resolve().name, results, songs.names)

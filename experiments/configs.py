@@ -7,7 +7,7 @@ layers of the second one), the value is ours.
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from musiclust.errors import InputError
+from musiclust.records import check_record
 
 NULLS = ("latents", "pipeline")
 CONTROLS = ("words_shuffled", "sound_only", "classes_shuffled", "noise")  # as study.controls.MAKERS has them
@@ -81,18 +81,56 @@ class Config:
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> "Config":
-        """Raises InputError when the record is of another version of Config, or trained on bootstrap resamples."""
-        try:
-            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
-            if "label" in values:  # written by version 0.1
-                values["classes"] = values.pop("label")
-                values["condition"] = _CONDITIONS_BEFORE.get(values["condition"], values["condition"])
-            if values.pop("bootstrap", (0,)) != (0,):  # of versions before 0.3
-                raise InputError("config.json names bootstrap resamples, which are no more: start the run anew")
-            values["options"] = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in record["options"])
-            return Config(**values)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"config.json is of another version ({error}): start the run anew") from error
+        """Raises ValueError: "<fault>", for a record of another version of Config, or one with bootstrap resamples."""
+        values = dict(record)
+        if "label" in values:  # written by version 0.1
+            values["classes"] = values.pop("label")
+            values["condition"] = _CONDITIONS_BEFORE.get(str(values.get("condition")), values.get("condition"))
+        if values.pop("bootstrap", [0]) != [0]:  # of versions before 0.3
+            raise ValueError("it names bootstrap resamples, which are no more")
+        if unknown := sorted(set(values) - set(Config.__dataclass_fields__)):
+            raise ValueError(f"it has an unknown field `{unknown[0]}`")
+        config = check_record(values, Config)
+        options = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in config.options)
+        config = replace(config, options=options)
+        _check(config)
+        return config
+
+
+def _check(config: Config) -> None:
+    """Raises ValueError: "<fault>", unless every name is one that there is, and every number in its range."""
+    from musiclust.baselines import BASELINES  # these bring JAX and scikit-learn, which take seconds to load
+    from musiclust.cluster import CLUSTERERS
+    from musiclust.fusion import FUSIONS, SCALINGS
+    from musiclust.models import MODELS
+    from musiclust.schedules import BETA_SCHEDULES, SCHEDULES
+    from musiclust.training import PRECISIONS
+
+    named = (
+        ("model", (config.model,), MODELS),
+        ("fusion", (config.fusion,), FUSIONS),
+        ("scaling", (config.scaling,), SCALINGS),
+        ("schedule", (config.schedule,), SCHEDULES),
+        ("beta_schedule", (config.beta_schedule,), BETA_SCHEDULES),
+        ("precision", (config.precision,), PRECISIONS),
+        ("null", (config.null,), NULLS),
+        ("k_source", (config.k_source,), ("given", "classes", "suggested")),
+        ("clusterer", config.clusterer, CLUSTERERS),
+        ("baselines", config.baselines, BASELINES),
+        ("controls", config.controls, CONTROLS),
+    )
+    for field, names, registry in named:
+        if unknown := [name for name in names if name not in registry]:
+            raise ValueError(f"its {field} is {unknown[0][:40]!r}, which is unknown")
+    least = {"latent_dim": 1, "epochs": 1, "batch_size": 1, "subsamples": 0, "patience": 0, "k": 0, "neighbours": 0}
+    least |= {"free_bits": 0, "capacity": 0, "held_out": 0, "max_memory": 0}
+    if low := [field for field, bound in least.items() if not getattr(config, field) >= bound]:
+        raise ValueError(f"its {low[0]} is {getattr(config, low[0])}")
+    swept = (config.seed, config.beta, config.learning_rate, config.features, config.clusterer)
+    if not all(swept) or config.held_out >= 1 or min(config.seed) < 0 or max(config.seed) >= 2**31:
+        raise ValueError("it names no seed, beta, learning rate, block or clusterer, or one out of range")
+    if not (all(beta >= 0 for beta in config.beta) and all(rate > 0 for rate in config.learning_rate)):
+        raise ValueError("its beta is below 0, or its learning rate not above 0")
 
 
 # What --model=NAME means by itself. How the blocks, rows of one length and the neighbour term were chosen stands in

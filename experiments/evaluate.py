@@ -18,12 +18,11 @@ from experiments.cli.program import run
 from experiments.cli.progress import show_progress
 from experiments.study import inputs
 from experiments.study.jax_setup import set_up_jax
-from experiments.study.job import judge_trained, populations
+from experiments.study.job import judge_trained, populations, restore_finished
 from experiments.study.plan import read_plan
 from experiments.study.results import assemble_results, print_results
 from experiments.study.run_files import compare_with_written
 from experiments.study.run_store import find_store, is_own_store
-from musiclust import checkpoint
 from musiclust.errors import InputError
 from musiclust.listening.odd_one_out import read_answers, read_key, score_answers
 from musiclust.report import listening_test
@@ -61,16 +60,7 @@ def main(argv: list[str]) -> int:
     own = is_own_store(plan, store)
     if own and store != plan.store:
         print_line(f"{store} is the store of the run, moved from {plan.store}")
-    root = plan.run_dir / "checkpoints"
-    names = populations(plan.config)
-    for name in names:
-        epoch = checkpoint.latest_epoch(root / name)
-        if epoch != plan.config.epochs:
-            raise InputError(
-                f"{plan.run_dir}: the {name} stopped at epoch {epoch or 0} of {plan.config.epochs}: finish it with "
-                f"python -m experiments.run --resume --run_dir={plan.run_dir}"
-            )
-    restored = {name: checkpoint.restore(root / name) for name in names}
+    restored = restore_finished(plan, populations(plan.config))
     model = restored["model"]
     config = plan.config if own else inputs.for_other_store(plan.config, store)
     data = inputs.load(config, store, model.fusion)

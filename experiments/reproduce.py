@@ -35,10 +35,10 @@ from experiments.published.rows import HYBRID_BETA_CONV, LATENTS, LEVELS, Report
 from experiments.study import inputs
 from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
-from experiments.study.job import carry_out
+from experiments.study.job import carry_out, restore_finished
 from experiments.study.plan import Plan, read_plan
 from experiments.study.run_files import read_metrics
-from musiclust import checkpoint, store
+from musiclust import store
 from musiclust.errors import InputError
 from musiclust.files import remove_temporary
 from musiclust.report.comparison import Comparison, write
@@ -140,7 +140,7 @@ def _run(name: str, config: Config, root: Path, out: Path, tell: Progress) -> di
     if not (current and finished.exists()):
         carry_out(plan, lambda stage, done, total: tell(f"{name}: {stage}", done, total), resume=current)
     results = read_metrics(run_dir)
-    losses = checkpoint.restore(run_dir / "checkpoints" / "model").history.loss
+    losses = restore_finished(plan)["model"].history.loss
     return results | {"run_dir": str(run_dir), "losses": losses.tolist()}
 
 

@@ -26,10 +26,10 @@ from experiments.cli.interrupt import check_stop
 from experiments.cli.program import run
 from experiments.study import disentangled, inputs
 from experiments.study.jax_setup import set_up_jax
+from experiments.study.job import restore_finished
 from experiments.study.plan import read_plan
-from experiments.study.run_files import read_metrics, replace_nan
+from experiments.study.run_files import read_chosen, replace_nan
 from experiments.study.run_store import find_store
-from musiclust import checkpoint
 from musiclust.errors import InputError
 from musiclust.metrics.latent import kl_per_dim
 from musiclust.population import encode_replica, select_replica
@@ -56,13 +56,13 @@ def main(argv: list[str]) -> int:
     set_up_jax(_CACHE_DIR.value)
     plan = read_plan(Path(_RUN.value).expanduser())
     root = find_store(plan, _STORE.value)
-    model = checkpoint.restore(plan.run_dir / "checkpoints" / "model")
+    model = restore_finished(plan)["model"]
     if not (plan.run_dir / "metrics.json").exists():
         raise InputError(
             f"{plan.run_dir} is not finished (no metrics.json): finish it with "
             f"python -m experiments.run --resume --run_dir={plan.run_dir}"
         )
-    shown = read_metrics(plan.run_dir)["chosen"]
+    shown = read_chosen(plan.run_dir, len(model.settings))
     state = select_replica(model.states, shown)
     data = inputs.load(plan.config, root, model.fusion)
     given = Data(jnp.asarray(data.data.x), jnp.asarray(data.data.cond))

@@ -43,6 +43,7 @@ from musiclust.rows import (
 from musiclust.types import Block, Tracks
 
 _FORMAT = 2
+_RESERVED = ("corpus", "digests")  # a block of such a name would have its record in another file of the store
 _AT_ONCE = 2**28  # bytes of a block that is checked, or put in order in memory, when it is loaded
 _AGAIN = "delete it and preprocess again"
 _REMEDY = "python -m experiments.compact drops them, and preprocessing the store again makes them anew"
@@ -105,8 +106,10 @@ def save_block(root: Path, block: Block) -> None:
     """Writes <name>.npy and <name>.json anew.
 
     Raises:
-      InputError: if a valid row is not finite; the first such track is named.
+      InputError: if a valid row is not finite, where the first such track is named, or another file has its name.
     """
+    if block.name in _RESERVED:
+        raise InputError(f"`block={block.name}`: a file of the store has that name: choose another for the block")
     values = np.asarray(block.values)
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1) if values.size else block.valid
     broken = block.track_id[block.valid & ~finite]

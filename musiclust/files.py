@@ -50,7 +50,8 @@ def read_bytes(path: Path, *, most: int) -> bytes:
     try:
         check_regular(path)
         with open(path, "rb") as file:
-            content = file.read(most + 1)
+            # Python makes room for all bytes that are asked for.
+            content = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
     if len(content) > most:

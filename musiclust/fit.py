@@ -35,6 +35,7 @@ def fit(
     resume: bool = False,
     checkpoint_seconds: float = 20.0,
     on_epochs: Callable[[int, History], None] = lambda epochs, history: None,
+    tell: checkpoint.Tell = checkpoint.warn,
 ) -> Fitted:
     """Trains the replicas and leaves the checkpoint under `root`.
 
@@ -44,13 +45,18 @@ def fit(
       checkpoint_seconds: the least time between two checkpoints; the last epoch always gets one.
       on_epochs: called with (epochs done, History of the replicas since the last call). A KeyboardInterrupt that it
         raises leaves a checkpoint.
+      tell: is called with one line where the latest checkpoint is damaged, and training goes on from the one before it;
+        by default a warning.
 
     Raises:
-      InputError: when a loss is not finite; it names epoch, replica and the last good checkpoint.
+      InputError: when a loss is not finite, and names epoch, replica and the last good checkpoint; or when there are
+        checkpoints to go on from, and all are damaged or of another training.
     """
     conditions = int(prepared.shared.data.cond.shape[1])
     started = time.perf_counter()
-    saved = checkpoint.restore(root) if resume and checkpoint.latest_epoch(root) is not None else None
+    saved = checkpoint.restore(root, tell=tell) if resume and checkpoint.latest_epoch(root) is not None else None
+    if saved:
+        _check_same(saved, prepared, root)
     if saved and saved.epoch >= prepared.epochs:
         return Fitted(saved, prepared.compile_seconds, time.perf_counter() - started)
     begun = saved and Trained(
@@ -79,3 +85,12 @@ def fit(
         raise InputError(f"{error.where}; {good}: lower `learning_rate` or `beta`") from error
     assert last is not None  # the last chunk ends at the last epoch
     return Fitted(last, prepared.compile_seconds, time.perf_counter() - started)
+
+
+def _check_same(saved: checkpoint.Checkpoint, prepared: Prepared, root: Path) -> None:
+    """Raises InputError if a checkpoint is of another training than the one that is to go on."""
+    of_saved, asked = ((one.model, one.recipe, tuple(one.settings)) for one in (saved, prepared))
+    if of_saved != asked:
+        raise InputError(
+            f"{root}/{saved.epoch} is of another model, recipe or setting than are asked for: choose another folder"
+        )

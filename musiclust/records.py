@@ -2,18 +2,23 @@
 
 A schema is a `msgspec.Struct` that stands in the room whose file it is. A field without a default must be there, one
 with another name must not, and each has its type. A record whose layout may change carries `format`, a number that is
-looked at first, so that a newer file is called newer and not damaged.
+looked at first, so that a newer file is called newer and not damaged. Where the folder knows digests of its files
+(`musiclust.digests`), a file must also be the one that was written.
 """
 
+import json
 from pathlib import Path
+from types import GenericAlias
 from typing import Any, TypeVar
 
 import msgspec
 
+from musiclust.digests import read_verified
 from musiclust.errors import InputError
-from musiclust.files import atomic, read_bytes
+from musiclust.files import atomic
 
 T = TypeVar("T")
+Version = int | tuple[int, ...] | None
 
 MOST = 2**30  # bytes of a record: ids of some ten million tracks
 
@@ -26,41 +31,67 @@ class _Version(msgspec.Struct):
     format: int | None = None
 
 
-def read_record(path: Path, kind: type[T], *, version: int | tuple[int, ...] | None = None, remedy: str) -> T:
+def read_record(
+    path: Path, kind: type[T] | GenericAlias, *, version: Version = None, lenient: bool = False, remedy: str
+) -> T:
     """Reads a file of one record.
 
     Args:
       kind: its schema.
       version: the value, or those of several, that its field `format` must have; None where it has no such field.
+      lenient: as in `parse_record`.
       remedy: what the user can do where it cannot be read, "preprocess the store again" say.
 
     Raises:
       InputError: "<path> <fault>: <remedy>".
     """
     try:
-        return parse_record(read_bytes(path, most=MOST), kind, version=version)
+        return parse_record(read_verified(path, most=MOST), kind, version=version, lenient=lenient)
     except InputError as error:
         raise InputError(f"{error}: {remedy}") from error
     except ValueError as error:
         raise InputError(f"{path} {error}: {remedy}") from error
 
 
-def parse_record(content: bytes, kind: type[T], *, version: int | tuple[int, ...] | None = None) -> T:
+def parse_record(content: bytes, kind: type[T] | GenericAlias, *, version: Version = None, lenient: bool = False) -> T:
     """The record in the bytes of a file, or of a line of one.
+
+    Args:
+      lenient: whether the record may hold what Python's `json` writes beyond JSON: NaN, and halves of surrogate pairs,
+        which stand for bytes of a file name that are not UTF-8.
 
     Raises:
       ValueError: "<fault>", if it is damaged or of another version.
     """
     try:
-        if version is not None:
-            found = msgspec.json.decode(content, type=_Version).format
-            known = version if isinstance(version, tuple) else (version,)
-            if found not in known:
-                reads = " and ".join(map(str, known))
-                raise ValueError(f"is of format {found}, this version reads {reads}")
+        if lenient:
+            value = json.loads(content.decode("utf-8"))
+            _check_version(msgspec.convert(value, _Version).format if version is not None else None, version)
+            return msgspec.convert(value, kind)
+        _check_version(msgspec.json.decode(content, type=_Version).format if version is not None else None, version)
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"is damaged or of another version ({error})") from error
+
+
+def _check_version(found: int | None, version: Version) -> None:
+    known = version if isinstance(version, tuple) else (version,)
+    if found not in known:
+        reads = " and ".join(map(str, known))
+        raise ValueError(f"is of format {found}, this version reads {reads}")
+
+
+def check_record(value: Any, kind: type[T] | GenericAlias, *, version: Version = None) -> T:
+    """What another library has read of JSON, as a record.
+
+    Raises:
+      ValueError: what is wrong with it.
+    """
+    try:
+        _check_version(msgspec.convert(value, _Version).format if version is not None else None, version)
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 def write_record(path: Path, record: Any) -> None:

@@ -13,6 +13,8 @@ its blocks in blocks.py, whose functions this room has too.
     corpus.json        which corpus the store holds
     files.csv          track_id, size (bytes), mtime_ns, duration (s), warning: the audio files as they were when the
                        features in the blocks were computed
+    digests.json       digests of corpus.json, tracks.csv, files.csv, lyrics.model.npz and of lyrics.jsonl as long as it
+                       was when the preprocessing stage ended; it is not there while that stage writes
 
 While the preprocessing stage writes, and only then, its room `preprocess/writing` keeps two things more in the folder:
 
@@ -27,13 +29,15 @@ full disk leaves the file that was there before.
 import csv
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import msgspec
 import numpy as np
 
+from musiclust.arrays import read_arrays
 from musiclust.blocks import (  # noqa: F401 (the blocks of a store are reached by this room)
     Outline,
     align,
@@ -49,8 +53,11 @@ from musiclust.blocks import (  # noqa: F401 (the blocks of a store are reached 
     settle_block,
     write_block,
 )
+from musiclust.csv_records import Columns, read_name, read_number, read_table, read_text, read_whole
+from musiclust.digests import check_file, digest_file, forget_digests, is_there, read_verified, write_digests
 from musiclust.errors import InputError
 from musiclust.files import atomic, locate
+from musiclust.records import Record, parse_record, read_record
 from musiclust.types import Tracks
 
 FORMAT = 1
@@ -64,6 +71,72 @@ _TRACKS = "tracks.csv"
 _CLASSES = "class:"
 _CLASSES_BEFORE = "label:"  # as stores of version 0.1 have it
 _META = ("title", "artist", "album")
+_MOST_LYRICS = 2**32  # bytes
+
+_TRACK_COLUMNS: Columns = {
+    "track_id": read_name,
+    **dict.fromkeys(("path", "group", *_META), read_text),
+    "duration": read_number,
+}
+_FILE_COLUMNS: Columns = {
+    "track_id": read_name,
+    **dict.fromkeys(("size", "mtime_ns"), read_whole),
+    "duration": read_number,
+    "warning": read_text,
+}
+_SKIPPED_COLUMNS: Columns = dict.fromkeys(("path", "reason"), read_text)
+
+_AGAIN = "delete it and preprocess again"
+# What to do about those files that the preprocessing stage does not make anew by itself.
+_REMEDIES = {
+    CORPUS: _AGAIN,
+    _FILES: f"{_AGAIN}, which hears its songs anew",
+    _LYRICS: "put back a copy, or delete it, which loses what Whisper heard, and preprocess again",
+    _TEXT_MODEL: _AGAIN,
+}
+
+
+class _Segment(Record):
+    """What Whisper heard in a stretch of a song; see `musiclust.preprocess.lyrics.transcribe`."""
+
+    text: str
+    start: float
+    end: float
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+    temperature: float
+    reason: str = ""
+
+
+class _Lyrics(Record):
+    """A line of lyrics.jsonl; see `musiclust.preprocess.lyrics.written`."""
+
+    track_id: str
+    text: str | None = None
+    words: str = ""
+    source: str = ""
+    language: str | None = None
+    confidence: float | None = None
+    reason: str = ""
+    voice: float | None = None
+    language_probability: float | msgspec.UnsetType | None = msgspec.UNSET
+    segments: list[_Segment] | None = None
+    model: str | None = None
+    seconds: float | None = None
+    stamp: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        heard = (self.text, self.model, self.stamp)
+        if self.segments is not None and (None in heard or self.language_probability is msgspec.UNSET):
+            raise ValueError("a transcript lacks its `text`, `model`, `stamp` or `language_probability`")
+
+
+class _Corpus(msgspec.Struct):
+    """corpus.json; beside these it holds what tells this corpus from another, which each corpus says in its own way."""
+
+    format: int
+    corpus: str
 
 
 class Stamp(NamedTuple):
@@ -96,45 +169,34 @@ def save_tracks(root: Path, tracks: Tracks) -> None:
         for i, track_id in enumerate(tracks.track_id):
             duration = tracks.meta["duration"][i]
             seconds = "" if np.isnan(duration) else f"{duration:.6f}"
-            meta = [tracks.meta[name][i] for name in _META]
-            writer.writerow(
-                [track_id, tracks.path[i], tracks.group[i], *meta, seconds, *(column[i] for column in classes.values())]
-            )
+            about = (track_id, tracks.path[i], tracks.group[i], *(tracks.meta[name][i] for name in _META))
+            named = (column[i] for column in classes.values())
+            writer.writerow([*about, seconds, *named])
 
 
 def load_tracks(root: Path) -> Tracks:
     """Reads tracks.csv; classes are numbered in alphabetical order.
 
     Raises:
-      InputError: if there is no store at `root`, or its tracks.csv is not one.
+      InputError: if there is no store at `root`, or its tracks.csv is damaged.
     """
-    path = locate(root, _TRACKS)
+    path, remedy = locate(root, _TRACKS), "preprocess the store again"
     if not path.exists():
         raise InputError(f"{root} is not a store (no tracks.csv): make one with python -m experiments.preprocess")
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        header = reader.fieldnames or []
-        missing = {"track_id", "path", "group", "duration", *_META} - set(header)
-        if missing:
-            raise InputError(f"{path} lacks the columns {sorted(missing)}: make the store anew")
-        rows = sorted(reader, key=lambda row: row["track_id"])
+    table = read_table(path, _TRACK_COLUMNS, others=(_CLASSES, _CLASSES_BEFORE), remedy=remedy)
+    order = sorted(range(len(table["track_id"])), key=table["track_id"].__getitem__)
+    columns = {column: [cells[row] for row in order] for column, cells in table.items()}
     classes, class_names = {}, {}
-    for column in (name for name in header if name.startswith((_CLASSES, _CLASSES_BEFORE))):
+    for column in (column for column in columns if column.startswith((_CLASSES, _CLASSES_BEFORE))):
         name = column.removeprefix(_CLASSES).removeprefix(_CLASSES_BEFORE)
-        classes[name], class_names[name] = encode_classes([row[column] for row in rows])
-    meta: dict[str, np.ndarray] = {name: np.array([row[name] for row in rows], dtype=str) for name in _META}
-    meta["duration"] = np.array([float(row["duration"] or "nan") for row in rows])
+        classes[name], class_names[name] = encode_classes(columns[column])
+    meta: dict[str, np.ndarray] = {name: np.array(columns[name], dtype=str) for name in _META}
+    meta["duration"] = np.array(columns["duration"], dtype=np.float64)
+    track_id, file, group = (np.array(columns[name], dtype=str) for name in ("track_id", "path", "group"))
     try:
-        return Tracks(
-            track_id=np.array([row["track_id"] for row in rows], dtype=str),
-            path=np.array([row["path"] for row in rows], dtype=str),
-            meta=meta,
-            classes=classes,
-            class_names=class_names,
-            group=np.array([row["group"] for row in rows], dtype=str),
-        )
+        return Tracks(track_id, file, meta, classes, class_names, group)
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}): make the store anew") from error
+        raise InputError(f"{path} is damaged ({error}): {remedy}") from error
 
 
 def encode_classes(values: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -179,7 +241,7 @@ def load_lyrics(root: Path) -> dict[str, dict[str, Any]]:
     """Reads lyrics.jsonl: track_id -> its last record.
 
     Raises:
-      InputError: if a line is not a record. A last line torn by a crash is passed over.
+      InputError: if the file is damaged. A last line torn by a crash is passed over.
     """
     return {record["track_id"]: record for record in _read_lyrics(root)}
 
@@ -204,19 +266,21 @@ def load_transcripts(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
 def _read_lyrics(root: Path) -> Iterator[dict[str, Any]]:
     """The records of lyrics.jsonl in the order in which they were appended."""
     path = root / _LYRICS
-    if not path.exists():
-        return
-    lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON leaves U+2028 and its like as they are
-    lines = lines[:-1] if lines[-1] == "" else lines
-    for number, line in enumerate(lines, start=1):
+    try:
+        if not is_there(path):
+            return
+        content = read_verified(path, most=_MOST_LYRICS, appended=True)
+    except InputError as error:
+        raise InputError(f"{error}: {_REMEDIES[_LYRICS]}") from error
+    *lines, torn = content.split(b"\n")  # not splitlines: JSON leaves U+2028 and its like as they are
+    for number, line in enumerate([*lines, torn], start=1):
         try:
-            record = json.loads(line)
-            record["track_id"]
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):
+            parse_record(line, _Lyrics, lenient=True)
+        except ValueError as error:
+            if number > len(lines):
                 return
-            raise InputError(f"{path}, line {number}, is not a lyrics record: mend or delete the line") from error
-        yield record
+            raise InputError(f"{path}, line {number}, is not a lyrics record ({error}): mend or delete it") from error
+        yield json.loads(line)
 
 
 def save_text_model(root: Path, digests: np.ndarray, model: Mapping[str, np.ndarray]) -> None:
@@ -239,12 +303,11 @@ def load_text_model(root: Path) -> tuple[np.ndarray, dict[str, np.ndarray]] | No
     path = locate(root, _TEXT_MODEL)
     if not path.exists():
         return None
-    try:
-        with np.load(path) as arrays:
-            model = dict(arrays)
-            return model.pop("digests"), model
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged ({error}): delete it and preprocess again") from error
+    model = read_arrays(path, remedy=_AGAIN)
+    digests = model.pop("digests", np.zeros(()))
+    if digests.dtype.kind != "U" or digests.ndim != 1:
+        raise InputError(f"{path} is damaged (it lacks the digests of the texts): {_AGAIN}")
+    return digests, model
 
 
 def remove_text_model(root: Path) -> None:
@@ -265,16 +328,15 @@ def load_corpus(root: Path) -> dict[str, Any] | None:
       InputError: if the file is damaged or of another format.
     """
     path = root / CORPUS
-    if not path.exists():
-        return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        found, _ = record.pop("format"), record["corpus"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is damaged: delete it and preprocess again") from error
-    if found != FORMAT:
-        raise InputError(f"{path} is of format {found}, this version reads {FORMAT}: make the store anew")
-    return record
+        if not is_there(path):
+            return None
+    except InputError as error:
+        raise InputError(f"{error}: preprocess the store again") from error
+    read_record(path, _Corpus, version=FORMAT, remedy=_AGAIN)
+    source = read_record(path, dict[str, Any], remedy=_AGAIN)
+    del source["format"]
+    return source
 
 
 def load_corpus_name(root: Path) -> str:
@@ -304,16 +366,9 @@ def load_files(root: Path) -> dict[str, FileRecord]:
     path = locate(root, _FILES)
     if not path.exists():
         return {}
-    with open(path, encoding="utf-8", newline="") as file:
-        try:
-            return {
-                row["track_id"]: FileRecord(
-                    Stamp(int(row["size"]), int(row["mtime_ns"])), float(row["duration"]), row["warning"]
-                )
-                for row in csv.DictReader(file)
-            }
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is damaged ({error}): delete it and preprocess again") from error
+    table = read_table(path, _FILE_COLUMNS, remedy=_REMEDIES[_FILES])
+    files = map(FileRecord, map(Stamp, table["size"], table["mtime_ns"]), table["duration"], table["warning"])
+    return dict(zip(table["track_id"], files, strict=True))
 
 
 def save_skipped(root: Path, skipped: Sequence[tuple[str, str]]) -> None:
@@ -323,9 +378,53 @@ def save_skipped(root: Path, skipped: Sequence[tuple[str, str]]) -> None:
 
 
 def load_skipped(root: Path) -> list[tuple[str, str]]:
-    """Reads skipped.csv: rows (path, reason); empty where there is none."""
+    """Reads skipped.csv: rows (path, reason); empty where there is none.
+
+    Raises:
+      InputError: if the file is damaged.
+    """
     path = root / _SKIPPED
     if not path.exists():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return [(row["path"], row["reason"]) for row in csv.DictReader(file)]
+    table = read_table(path, _SKIPPED_COLUMNS, remedy="preprocess the store again")
+    return list(zip(table["path"], table["reason"], strict=True))
+
+
+@contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Lets the files of a store be written while the `with` statement runs.
+
+    Before, those that are read again are checked, and all digests are forgotten. After it, however it ends, they are
+    noted, because every file is whole by then. Blocks have their own digests.
+
+    Raises:
+      InputError: if a file that the preprocessing stage does not make anew is not as it was written.
+    """
+    for name, remedy in _REMEDIES.items():
+        if (root / name).exists():
+            try:
+                check_file(root / name, appended=name == _LYRICS)
+            except InputError as error:
+                raise InputError(f"{error}: {remedy}") from error
+    forget_digests(root)
+    try:
+        yield
+    finally:
+        write_digests(root, [name for name in (*_REMEDIES, _TRACKS) if (root / name).is_file()])
+
+
+def fingerprint(root: Path, names: Sequence[str]) -> dict[str, str]:
+    """What tells whether a store has changed: a digest of tracks.csv and one of each of these blocks, by their names.
+
+    Raises:
+      InputError: if a file is missing, or a block damaged.
+    """
+    try:
+        found = {_TRACKS: digest_file(locate(root, _TRACKS)).xxh3_128}
+    except InputError as error:
+        raise InputError(f"{error}: preprocess the store again") from error
+    for name in names:
+        files = (f"{name}.json", f"{name}.npy")  # a block of format 1 has no digest of its own
+        digest = load_outline(root, name).digest
+        found[name] = digest or "-".join(digest_file(root / one).xxh3_128 for one in files)
+    return found

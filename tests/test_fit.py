@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from musiclust import checkpoint, population, training
+from musiclust.digests import DIGESTS, digest_file, forget_digests, list_files
 from musiclust.errors import InputError
 from musiclust.fit import fit
 from musiclust.fusion import SCALINGS, Fusion, apply, fuse
@@ -142,10 +144,11 @@ def test_no_checkpoint_and_other_versions_are_named(data, tmp_path):
     with pytest.raises(InputError, match="holds no checkpoint"):
         checkpoint.restore(tmp_path / "nothing")
     run(data, tmp_path / "model")
+    forget_digests(tmp_path / "model" / "25")
     record = next((tmp_path / "model" / "25" / "record").glob("*metadata*"))
     content = json.loads(record.read_text())
     record.write_text(json.dumps(content | {"format": 99}))
-    with pytest.raises(InputError, match="checkpoint of format 99, this version reads 2"):
+    with pytest.raises(InputError, match="is of format 99, this version reads 2"):
         checkpoint.restore(tmp_path / "model")
     record.write_text(
         json.dumps(content | {"model": {"name": "vae", "options": {"input_shape": [5], "latent_dim": 2}}})
@@ -206,3 +209,100 @@ def test_early_stopping_freezes_the_history_and_ends_the_run(data, tmp_path):
     np.testing.assert_array_equal(alone.history.loss[0, :25], stopped.history.loss[0])
     again = run(data, tmp_path / "alone", settings=settings[:1], recipe=recipe, epochs=1000, resume=True)
     assert_same(again.history, alone.history)
+
+
+def _flip(path, bit):
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def test_no_flipped_bit_of_a_checkpoint_passes(data, tmp_path):
+    root = tmp_path / "model"
+    run(data, root, settings=SETTINGS[:1], epochs=1)
+    files = [root / "1" / name for name in list_files(root / "1")]
+    sizes = np.array([path.stat().st_size for path in files])
+    dice = np.random.default_rng(0)
+    for _ in range(50):
+        path = files[dice.choice(len(files), p=sizes / sizes.sum())]
+        bit = int(dice.integers(8 * path.stat().st_size))
+        _flip(path, bit)
+        with pytest.raises(InputError, match=r"is not as it was written .*: train again, or delete .* `resume`"):
+            checkpoint.restore(root)
+        _flip(path, bit)
+    checkpoint.restore(root)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(data, tmp_path):
+    whole = run(data, tmp_path / "whole")
+    run(data, tmp_path / "model", checkpoint_seconds=0.0)
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["20", "25"]
+    largest = max((tmp_path / "model" / "25").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+    _flip(largest, 1000)
+    told = []
+    back = checkpoint.restore(tmp_path / "model", tell=told.append)
+    assert back.epoch == 20
+    assert len(told) == 1
+    assert f"{largest} is not as it was written" in told[0]
+    assert told[0].endswith(": the checkpoint before it, of epoch 20, is taken")
+    with pytest.warns(UserWarning, match="of epoch 20, is taken"):
+        checkpoint.restore(tmp_path / "model")
+    resumed = run(data, tmp_path / "model", resume=True, tell=told.append)
+    assert len(told) == 2
+    assert_same(resumed.states.params, whole.states.params)
+    assert checkpoint.restore(tmp_path / "model", tell=told.append).epoch == 25  # the damaged one was replaced
+    assert len(told) == 2
+    for epoch in ("20", "25"):
+        _flip(tmp_path / "model" / epoch / "_CHECKPOINT_METADATA", 3)
+    with pytest.raises(InputError, match=r"model/25/_CHECKPOINT_METADATA is not as it was written .*: train again"):
+        checkpoint.restore(tmp_path / "model")
+    with pytest.raises(InputError, match="train again"):
+        run(data, tmp_path / "model", resume=True)
+
+
+def test_checkpoints_without_digests_are_restored_as_they_are(data, tmp_path):
+    saved = run(data, tmp_path, settings=SETTINGS[:1], epochs=1)
+    assert digest_file(tmp_path / "1" / DIGESTS).size > 100
+    forget_digests(tmp_path / "1")
+    assert_same(checkpoint.restore(tmp_path).states.params, saved.states.params)
+
+
+def test_what_is_no_checkpoint_is_one_line(data, tmp_path):
+    for name in ("pipe", "folder", "file"):
+        root = tmp_path / name
+        run(data, root, settings=SETTINGS[:1], epochs=1)
+        if name == "pipe":
+            os.mkfifo(root / "1" / "states" / "pipe")
+        elif name == "folder":
+            shutil.rmtree(root / "1")
+            (root / "1").mkdir()
+        else:
+            shutil.rmtree(root / "1")
+            (root / "1").write_text("1")
+        with pytest.raises(InputError, match="train again") as caught:
+            checkpoint.restore(root)
+        assert "\n" not in str(caught.value)
+
+
+def test_another_training_is_not_gone_on_with(data, tmp_path):
+    run(data, tmp_path, settings=SETTINGS[:1], epochs=1)
+    with pytest.raises(InputError, match="is of another model, recipe or setting"):
+        run(data, tmp_path, settings=SETTINGS[1:2], epochs=2, resume=True)
+
+
+def test_no_flipped_bit_of_arrays_passes(tmp_path):
+    root = tmp_path / "clusters"
+    checkpoint.save_arrays(root, {"points": np.arange(100, dtype=np.float32)})
+    for name in (one for one in list_files(root) if (root / one).stat().st_size > 1):
+        _flip(root / name, 9)
+        with pytest.raises(InputError, match=r"is not as it was written .*: start the run again with `resume`"):
+            checkpoint.restore_arrays(root)
+        _flip(root / name, 9)
+    assert checkpoint.restore_arrays(root)["points"][99] == 99
+
+
+def test_a_training_anew_replaces_the_checkpoints_of_the_one_before(data, tmp_path):
+    run(data, tmp_path, settings=SETTINGS[:1], epochs=20)
+    anew = run(data, tmp_path, settings=SETTINGS[1:2], epochs=10)
+    assert [path.name for path in tmp_path.iterdir()] == ["10"]
+    assert_same(checkpoint.restore(tmp_path).states.params, anew.states.params)

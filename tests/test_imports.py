@@ -29,7 +29,10 @@ TRAINING = {
     "noise",
 }
 # All that preprocess may import of the library beside itself.
-BELOW_PREPROCESS = {"types", "errors", "files", "records", "store", "points", "noise", "stretches"}
+BELOW_PREPROCESS = {
+    *("types", "errors", "files", "digests", "records", "csv_records", "arrays", "store"),
+    *("points", "noise", "spreadsheet", "stretches"),
+}
 
 
 @cache

@@ -155,9 +155,11 @@ def test_full_disk_leaves_the_file_before(tmp_path, monkeypatch):
 
 def test_lyrics_are_appended_and_a_torn_line_is_mended(tmp_path):
     store.append_lyrics(tmp_path, [{"track_id": "a", "text": "la la"}, {"track_id": "b", "text": "mu\u2028mu"}])
-    with open(tmp_path / "lyrics.jsonl", "ab") as file:
-        file.write(b'{"track_id": "c", "te')
-    assert set(store.load_lyrics(tmp_path)) == {"a", "b"}
+    whole = (tmp_path / "lyrics.jsonl").read_bytes()
+    line = json.dumps({"track_id": "c", "text": "für Elise 🎹"}, ensure_ascii=False).encode() + b"\n"
+    for end in range(len(line) - 1):  # within a letter too
+        (tmp_path / "lyrics.jsonl").write_bytes(whole + line[:end])
+        assert set(store.load_lyrics(tmp_path)) == {"a", "b"}
     store.append_lyrics(tmp_path, [{"track_id": "a", "text": "new"}])
     records = store.load_lyrics(tmp_path)
     assert set(records) == {"a", "b"}
@@ -167,8 +169,9 @@ def test_lyrics_are_appended_and_a_torn_line_is_mended(tmp_path):
 
 def test_transcripts_are_the_last_of_each_model(tmp_path):
     assert store.load_transcripts(tmp_path) == {}
+    about = {"language": "en", "language_probability": None, "segments": [], "stamp": [1, 2]}
     heard = [
-        {"track_id": "a", "model": model, "text": text, "segments": []}
+        {"track_id": "a", "model": model, "text": text, **about}
         for model, text in (("base", "old"), ("tiny", "other"), ("base", "new"))
     ]
     store.append_lyrics(tmp_path, [*heard, {"track_id": "a", "text": "written down"}])
@@ -221,7 +224,7 @@ def test_files_come_back(tmp_path):
     store.save_files(tmp_path, files)
     assert store.load_files(tmp_path) == files
     (tmp_path / "files.csv").write_text("track_id,size\na,x\n")
-    with pytest.raises(InputError, match=r"files\.csv is damaged"):
+    with pytest.raises(InputError, match=r"files\.csv lacks the columns .*: delete it and preprocess again"):
         store.load_files(tmp_path)
 
 
@@ -243,3 +246,78 @@ def test_a_block_is_fitted_to_tracks_that_it_lacks(tmp_path):
     assert fitted.spec == {"a": 1}
     with pytest.raises(InputError, match="block image lacks 1 of 4 tracks"):
         store.align(tracks, [block])
+
+
+def test_a_tag_of_any_length_comes_back(tmp_path):
+    tracks = make_tracks(2)
+    tracks.meta["title"] = np.array(["x" * 140_000, "short"])  # csv by itself reads 131,072 characters
+    store.save_tracks(tmp_path, tracks)
+    assert store.load_tracks(tmp_path).meta["title"].tolist() == tracks.meta["title"].tolist()
+
+
+@pytest.mark.parametrize("lost", [1, 2, 9, 30])
+def test_a_table_of_tracks_that_was_cut_is_no_table(tmp_path, lost):
+    store.save_tracks(tmp_path, make_tracks(3))
+    path = tmp_path / "tracks.csv"
+    path.write_bytes(path.read_bytes()[:-lost])
+    with pytest.raises(InputError, match=r"tracks\.csv is (cut off|damaged) in row 3.*: preprocess the store again"):
+        store.load_tracks(tmp_path)
+
+
+def test_a_pickle_is_refused_in_our_own_words(tmp_path):
+    np.savez(tmp_path / "lyrics.model.npz", digests=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(InputError, match="holds Python objects, which are never read") as caught:
+        store.load_text_model(tmp_path)
+    assert "allow_pickle" not in str(caught.value)
+
+
+def test_what_a_store_holds_is_what_was_written(tmp_path):
+    with store.writing(tmp_path):
+        store.save_tracks(tmp_path, make_tracks(3))
+        store.save_corpus(tmp_path, {"corpus": "demo"})
+        store.save_files(tmp_path, {"t0000": store.FileRecord(store.Stamp(1, 2), 3.0, "")})
+        store.append_lyrics(tmp_path, [{"track_id": "t0000", "text": "la"}])
+        store.save_text_model(tmp_path, np.array(["12ab"]), {"idf": np.ones(3)})
+    store.append_lyrics(tmp_path, [{"track_id": "t0001", "text": "li"}])  # more may come, as while Whisper hears
+    loads = {
+        "tracks.csv": store.load_tracks,
+        "corpus.json": store.load_corpus,
+        "files.csv": store.load_files,
+        "lyrics.jsonl": store.load_lyrics,
+        "lyrics.model.npz": store.load_text_model,
+    }
+    for name, load in loads.items():
+        load(tmp_path)
+        content = (tmp_path / name).read_bytes()
+        for place in range(0, len(content) - len(content) // 2 * (name == "lyrics.jsonl"), 7):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << place % 8
+            (tmp_path / name).write_bytes(flipped)
+            with pytest.raises(InputError, match=rf"{name} is not as it was written .*: "):
+                load(tmp_path)
+        if name != "tracks.csv":  # which the preprocessing stage makes anew
+            with pytest.raises(InputError, match=f"{name} is not as it was written"), store.writing(tmp_path):
+                pass
+        (tmp_path / name).write_bytes(content)
+    with store.writing(tmp_path):
+        assert not (tmp_path / "digests.json").exists()
+    assert store.load_lyrics(tmp_path)["t0001"]["text"] == "li"
+
+
+def test_a_changed_store_has_another_fingerprint(tmp_path):
+    store.save_tracks(tmp_path, make_tracks(2))
+    store.save_block(tmp_path, block(np.array(["t0000", "t0001"])))
+    before = store.fingerprint(tmp_path, ["mfcc_mean"])
+    assert list(before) == ["tracks.csv", "mfcc_mean"]
+    store.save_block(tmp_path, block(np.array(["t0000", "t0002"])))
+    after = store.fingerprint(tmp_path, ["mfcc_mean"])
+    assert after["tracks.csv"] == before["tracks.csv"]
+    assert after["mfcc_mean"] != before["mfcc_mean"]
+    with pytest.raises(InputError, match="has no block 'chroma'"):
+        store.fingerprint(tmp_path, ["chroma"])
+
+
+@pytest.mark.parametrize("name", ["corpus", "digests"])
+def test_a_block_may_not_take_the_place_of_a_file(tmp_path, name):
+    with pytest.raises(InputError, match=f"`block={name}`: a file of the store has that name"):
+        store.save_block(tmp_path, block(np.array(["a"]), name))

@@ -20,6 +20,8 @@ from musiclust.errors import InputError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_SUCH_PLACE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EIO)
+_MOST_OF_A_NAME = 200  # characters
 
 
 def run(
@@ -46,23 +48,37 @@ def run(
             if len(argv) > 1 and not takes_arguments:
                 return _fail(f"unexpected argument {argv[1]!r}: flags are written --name=value, see --help", 2)
             return main(argv) or 0
-        except InputError as error:
-            return _fail(name_flags(str(error)))
         except BrokenPipeError:
             # The reader (head, less) is gone; nor may the interpreter complain when it flushes at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + 13
-        except OSError as error:
-            place = f": {error.filename}" if error.filename else ""
-            if error.errno in _DISK_FULL:
-                return _fail(f"no space left on the disk{place}: free some, then {go_on}")
-            if error.errno in _DENIED:
-                return _fail(f"{(error.strerror or 'permission denied').lower()}{place}: change its permissions")
-            raise
         except KeyboardInterrupt:
             return _fail(f"stopped; what is done is kept: {go_on}", 130, prefix="")
+        except (InputError, OSError) as error:
+            if line := tell_failure(error, go_on):
+                return _fail(line)
+            raise
 
     app.run(run_guarded, flags_parser=lambda argv: _parse(argv, groups))
+
+
+def tell_failure(error: InputError | OSError, go_on: str) -> str | None:
+    """The line that a person reads of a failure; None for one that nobody can mend but us.
+
+    Args:
+      go_on: tells how to continue where the disk was full.
+    """
+    if isinstance(error, InputError):
+        return name_flags(str(error))
+    name = str(error.filename or "")
+    place, why = (f": {name[:_MOST_OF_A_NAME]}" if name else ""), (error.strerror or "").lower()
+    if error.errno in _DISK_FULL:
+        return f"no space left on the disk{place}: free some, then {go_on}"
+    if error.errno in _DENIED:
+        return f"{why or 'permission denied'}{place}: change its permissions"
+    if error.errno in _NO_SUCH_PLACE:
+        return f"{why or 'no such place'}{place}: give another, or move away what is there"
+    return None
 
 
 def _fail(message: str, status: int = 1, *, prefix: str = "error: ") -> int:

@@ -13,9 +13,10 @@ from experiments.cli.progress import Report as Progress
 from experiments.published.rows import LATENT_FUSIONS, Report
 from experiments.published.tables import Outcomes
 from experiments.study import inputs
+from experiments.study.job import restore_finished
 from experiments.study.plan import read_plan
 from experiments.study.scoring import Row, describe
-from musiclust import checkpoint, store, training
+from musiclust import store, training
 from musiclust.fusion import fuse
 from musiclust.metrics.judge import CLASS_SEEN, Judge
 from musiclust.population import select_replica
@@ -99,7 +100,8 @@ def lyrics_quality(report: Report, root: Path) -> list[Comparison]:
 
 def _latents(run_dir: Path) -> np.ndarray:
     """(R, N, L) posterior means of a run's replicas on its own store."""
-    plan, saved = read_plan(run_dir), checkpoint.restore(run_dir / "checkpoints" / "model")
+    plan = read_plan(run_dir)
+    saved = restore_finished(plan)["model"]
     data = jax.tree.map(jnp.asarray, inputs.load(plan.config, plan.store, saved.fusion).data)
     replicas = range(len(saved.settings))
     return np.stack(

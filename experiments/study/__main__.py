@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from absl import flags
 
 from experiments.cli.console import console, print_line
@@ -29,6 +30,7 @@ from experiments.study.jax_setup import set_up_jax
 from musiclust.errors import InputError
 from musiclust.files import atomic, remove_temporary
 from musiclust.models import MODELS
+from musiclust.records import Record, read_record
 from musiclust.report.which_model import write_study
 
 _STORE = flags.DEFINE_multi_string(
@@ -52,6 +54,53 @@ FLAG_GROUPS = {
     "Effort": ("seeds", "subsamples", "share", "most", "epochs"),
     "Files": ("out", "cache_dir"),
 }
+
+
+Values = list[list[float]]  # S seeds, B subsamples
+
+
+class _Row(Record):
+    """A model or baseline of which-model.json."""
+
+    name: str
+    kind: str
+    features: str
+    scaling: str
+    k: int
+    ari: Values
+    ami: Values
+    reference_silhouette: Values
+    stability: float
+    low_information: float
+    mask_seen: bool = False
+
+
+class _Collection(Record):
+    """A collection of which-model.json; of one in which nothing could be measured nothing more is known."""
+
+    rows: list[_Row]
+    left_out: dict[str, str]
+    tracks: int = 0
+    drawn: int = 0
+    classes: str | None = None
+
+
+class _Effort(Record):
+    """`models.Effort` as JSON."""
+
+    seeds: int
+    subsamples: int
+    share: float
+    most: int
+    epochs: int
+
+
+class _Facts(Record):
+    """which-model.json."""
+
+    effort: _Effort
+    collections: dict[str, _Collection]
+    command: str = ""
 
 
 def main(argv: list[str]) -> int:
@@ -119,15 +168,12 @@ def _facts_so_far(path: Path, effort: models.Effort) -> dict[str, Any]:
     own = effort._asdict()
     if not path.exists():
         return {"effort": own, "collections": {}}
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        theirs = before["effort"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}): delete it, or name another --out") from error
+    remedy = "delete it, or name another --out"
+    theirs = msgspec.to_builtins(read_record(path, _Facts, lenient=True, remedy=remedy).effort)
     if theirs != own:
         flags_of = " ".join(f"--{name}={value}" for name, value in theirs.items())
         raise InputError(f"{path} was measured with {flags_of}: give these, name another --out, or delete it")
-    return before
+    return read_record(path, dict[str, Any], lenient=True, remedy=remedy)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ class Inputs(NamedTuple):
 
         return reference_space(self.judged_by)
 
+    def names_read(self) -> tuple[str, ...]:
+        """Names of the blocks of the store that were read: the features, and those that make the reference space."""
+        judged = () if self.judged_names == (OWN,) else self.judged_names
+        return tuple(dict.fromkeys([*(block.name for block in self.blocks), *judged]))
+
     def trained_rows(self) -> np.ndarray:
         """The rows that models are trained on: all but those held out."""
         rows = np.arange(len(self.tracks), dtype=np.int32)

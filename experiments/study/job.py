@@ -3,7 +3,7 @@
 config.json   metrics.json   checkpoints/{model,autoencoder,subsamples,controls,null,clusters}/
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from experiments.cli.console import print_line
 from experiments.cli.progress import Report
 from experiments.configs import Config
 from experiments.study import inputs
 from experiments.study.controls import make_control
 from experiments.study.plan import Plan, write_plan
-from musiclust import checkpoint
+from musiclust import checkpoint, store
+from musiclust.digests import forget_digests
 from musiclust.errors import InputError
 from musiclust.files import remove_temporary
 from musiclust.fit import Fitted, fit
@@ -62,15 +64,25 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
       checkpoint_seconds: the least time between two checkpoints.
 
     Raises:
-      InputError: if the store does not fit the configuration, or a loss is not finite.
+      InputError: if the store does not fit the configuration or, of a run that is resumed, has changed since; or if a
+        loss is not finite.
     """
     check(plan.config)
     remove_temporary(plan.run_dir)
+    if resume:
+        _check_unchanged(plan)
     data = inputs.load(plan.config, plan.store)
+    if not resume:
+        plan = plan._replace(fingerprint=store.fingerprint(plan.store, data.names_read()))
     choice = None if plan.config.k else look_for_number(data, report)
     if choice is not None:
         plan = plan._replace(config=replace(plan.config, k=number_of_groups(choice, data)))
-    fitted = _train(plan, data, report, resume, checkpoint_seconds)
+    try:
+        fitted = _train(plan, data, report, resume, checkpoint_seconds)
+    except InputError:
+        if not resume:
+            _free_folder(plan)
+        raise
     from experiments.study import results, run_files  # with scikit-learn and more, loaded while training was under way
 
     trained = {name: one.checkpoint for name, one in fitted.items()}
@@ -81,6 +93,25 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     outcome = results.assemble_results(plan.config, data, model, scored, command=plan.command, seconds=seconds)
     run_files.write_metrics(plan.run_dir, outcome)
     return Done(outcome, data, fitted["model"], scored)
+
+
+def _check_unchanged(plan: Plan) -> None:
+    """Raises InputError if the store is no longer as it was when the run began."""
+    tracks, *blocks = plan.fingerprint or [""]
+    now = store.fingerprint(plan.store, blocks) if tracks else {}
+    if changed := [name for name, digest in plan.fingerprint.items() if now.get(name) != digest]:
+        raise InputError(
+            f"{changed[0]} of {plan.store} has changed since the run began, which cannot go on so: put back the "
+            "store of then, or start a run anew with another --run_dir"
+        )
+
+
+def _free_folder(plan: Plan) -> None:
+    """Lets another run have the folder of a run that failed before its first checkpoint."""
+    root = plan.run_dir / "checkpoints"
+    if all(checkpoint.latest_epoch(root / name) is None for name in populations(plan.config)):
+        (plan.run_dir / "config.json").unlink(missing_ok=True)
+        forget_digests(plan.run_dir)
 
 
 def look_for_number(data: inputs.Inputs, report: Report) -> "Choice":
@@ -166,6 +197,25 @@ def populations(config: Config) -> list[str]:
     return names
 
 
+def restore_finished(plan: Plan, names: Sequence[str] = ("model",)) -> dict[str, checkpoint.Checkpoint]:
+    """Restores populations of a run, by their names.
+
+    Raises:
+      InputError: if one is damaged, or was not trained to the last epoch.
+    """
+    root = plan.run_dir / "checkpoints"
+    begun = [name for name in names if checkpoint.latest_epoch(root / name) is not None]
+    restored = {name: checkpoint.restore(root / name, tell=print_line) for name in begun}
+    for name in names:
+        epoch = restored[name].epoch if name in restored else 0
+        if epoch != plan.config.epochs:
+            raise InputError(
+                f"{plan.run_dir}: the {name} stopped at epoch {epoch} of {plan.config.epochs}: finish it with "
+                f"python -m experiments.run --resume --run_dir={plan.run_dir}"
+            )
+    return restored
+
+
 def check(config: Config) -> None:
     """Raises InputError where a model and its condition do not go together."""
     model = MODELS[config.model]
@@ -242,6 +292,7 @@ def _train(
     if not resume:
         write_plan(plan)  # only now: a run that cannot start leaves nothing behind
     fitted: dict[str, Fitted] = {}
+    meta = {"config": config.to_json(), "specs": {block.name: dict(block.spec) for block in given.blocks}}
     # The other programs are compiled, and what scoring needs is loaded, while the model trains.
     with ThreadPoolExecutor(2) as pool:
         pool.submit(import_module, "experiments.study.results")
@@ -254,9 +305,10 @@ def _train(
                 coming[name].result() if name in coming else first,
                 fusion=fusion,
                 root=plan.run_dir / "checkpoints" / name,
-                meta={"config": config.to_json(), "specs": {block.name: dict(block.spec) for block in given.blocks}},
+                meta=meta,
                 resume=resume,
                 checkpoint_seconds=checkpoint_seconds,
                 on_epochs=lambda done, _, title=title: report(title, done, config.epochs),
+                tell=print_line,
             )
     return fitted

@@ -10,9 +10,9 @@ import numpy as np
 
 from experiments.study.lists import cluster_names
 from experiments.study.songs import Songs
-from musiclust.errors import InputError
 from musiclust.files import atomic
 from musiclust.metrics.matching import compare_partitions
+from musiclust.records import read_record
 
 _RECORD = "clusters.json"
 _SAME = 0.5  # songs of both over songs of either, from which on a cluster is the one of before
@@ -55,8 +55,4 @@ def write_record(out: Path, songs: Songs) -> None:
 def _read_record(path: Path) -> dict[str, list[str]]:
     if not path.exists():
         return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): [str(track_id) for track_id in some] for name, some in record.items()}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}): delete it, and clusters are named anew") from error
+    return read_record(path, dict[str, list[str]], lenient=True, remedy="delete it, and clusters are named anew")

@@ -11,13 +11,21 @@ import numpy as np
 
 from experiments.cli.progress import show_progress
 from experiments.study.songs import Songs
-from musiclust.errors import InputError
+from musiclust.csv_records import Columns, read_name, read_table
 from musiclust.files import atomic
 from musiclust.listening.content import content_key, follow_moved
 from musiclust.stretches import split_stretch
 
 _CONTENTS = "contents.csv"
-_COLUMNS = ("track_id", "key")
+
+
+def _read_key(cell: str) -> str:
+    if "-" not in cell:
+        raise ValueError("is none")
+    return cell
+
+
+_COLUMNS: Columns = {"track_id": read_name, "key": _read_key}
 
 
 def follow(out: Path, songs: Songs, root: Path, now: Path) -> Songs:
@@ -67,11 +75,6 @@ def _note_contents(record: Path, there: Mapping[str, Path], keys: dict[str, str]
 def _read_keys(record: Path) -> dict[str, str]:
     if not record.exists():
         return {}
-    try:
-        with open(record, encoding="utf-8", newline="") as file:
-            keys = {row["track_id"]: row["key"] for row in csv.DictReader(file)}
-        if not all(isinstance(key, str) and "-" in key for key in keys.values()):
-            raise ValueError("a row lacks its key")
-        return keys
-    except (ValueError, KeyError, csv.Error) as error:
-        raise InputError(f"{record} is damaged ({error}): delete it, and moved files are no longer followed") from error
+    remedy = "delete it, and moved files are no longer followed"
+    table = read_table(record, _COLUMNS, remedy=remedy)
+    return dict(zip(table["track_id"], table["key"], strict=True))

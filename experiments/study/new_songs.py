@@ -20,9 +20,10 @@ from experiments.cli.interrupt import check_stop
 from experiments.configs import Config
 from experiments.study import inputs
 from experiments.study.characters import describe_songs
+from experiments.study.job import restore_finished
 from experiments.study.new_stores import NEW_SONGS, find_stores
 from experiments.study.plan import Plan, read_plan
-from experiments.study.run_files import read_metrics
+from experiments.study.run_files import read_chosen
 from experiments.study.run_store import find_store
 from experiments.study.songs import Songs, make_song
 from musiclust import checkpoint, store
@@ -69,8 +70,11 @@ def restore(run_dir: Path, store_dir: str | None = None) -> Trained:
     Raises:
       InputError: if the run has no checkpoint, or its features cannot be made of audio.
     """
-    plan, model = read_plan(run_dir), checkpoint.restore(run_dir / "checkpoints" / "model")
-    return Trained(run_dir, model, plan.config, read_metrics(run_dir)["chosen"], _read_specs(plan, model, store_dir))
+    plan = read_plan(run_dir)
+    model = restore_finished(plan)["model"]
+    return Trained(
+        run_dir, model, plan.config, read_chosen(run_dir, len(model.settings)), _read_specs(plan, model, store_dir)
+    )
 
 
 def hear_folder(trained: Trained, folder: Path, *, embedding: str, cache_dir: str | None) -> None:

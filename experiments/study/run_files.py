@@ -3,6 +3,7 @@
 metrics.json   the results dictionary, with null for what is undefined
 latents.npy    (N, L) posterior means of the replica that is shown
 tracks.csv     each track's cluster, the name of the cluster, what other partitions say, place on the map, and tags
+digests.json   digests of these and of config.json, see `musiclust.digests`
 """
 
 import csv
@@ -12,28 +13,96 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from experiments.study.inputs import Inputs
+from musiclust.arrays import read_array
+from musiclust.csv_records import Columns, read_name, read_number, read_table, read_whole
+from musiclust.digests import atomic_with_digest, read_verified
 from musiclust.errors import InputError
-from musiclust.files import atomic
 from musiclust.metrics.stability import Consensus
-from musiclust.spreadsheet import plain_cell
+from musiclust.records import MOST, check_record
+from musiclust.spreadsheet import plain_cell, read_cell
 
 FORMAT = 3
-_COLUMNS = (
-    *("track_id", "cluster", "cluster_name", "consensus", "confidence", "second"),
-    *("x", "y", "title", "artist", "class", "path", "tags", "album", "seconds"),
-    *("group", "certainty"),
-)
+_COLUMNS: Columns = {
+    "track_id": lambda cell: read_cell(read_name(cell)),
+    "cluster": read_whole,
+    "cluster_name": read_cell,
+    "consensus": read_whole,
+    "confidence": read_number,
+    "second": read_whole,
+    "x": read_number,
+    "y": read_number,
+    **dict.fromkeys(("title", "artist", "class", "path", "tags", "album"), read_cell),
+    "seconds": read_number,
+    "group": read_cell,
+    "certainty": read_cell,
+}
+_COLUMNS_BEFORE: Columns = {"label": read_cell}  # of runs of version 0.1
 # Scores that were defined otherwise before format 3: held against a plain Gaussian, and shuffled clip by clip.
 _REDEFINED = ("silhouette_null", "reference_null", "nmi_chance", "nmi_p", "purity_chance")
 _FLAGS_BEFORE = {"label-seen": "class-seen"}  # of rows in format 1
+_REMEDY = "delete it, or run anew"
+
+
+class _Row(msgspec.Struct):
+    """A row of metrics.json, of which more is read by those who know what they look for."""
+
+    name: str
+    flags: list[str]
+    scores: dict[str, float | None]
+    kind: str = ""
+    clusterer: str = ""
+    control: str = ""
+    sizes: list[int] = msgspec.field(default_factory=list)
+    seed: int | None = None
+    beta: float | None = None
+    learning_rate: float | None = None
+    loss: float | None = None
+    reconstruction: float | None = None
+    negative_elbo: float | None = None
+    bound: float | None = None
+    active_units: int | None = None
+    informative_units: int | None = None
+    total_kl: float | None = None
+
+
+class _Cluster(msgspec.Struct):
+    """A cluster of metrics.json; see `musiclust.report.cluster_table`."""
+
+    cluster: int
+    name: str
+
+
+class _Corpus(msgspec.Struct):
+    """What metrics.json says of the store."""
+
+    tracks: int = 0
+    name: str = ""
+    store: str = ""
+    classes: str | None = None
+    class_names: list[str] = msgspec.field(default_factory=list)
+
+
+class _Metrics(msgspec.Struct):
+    """metrics.json. Other programs may add to it; what is read of it has these types."""
+
+    format: int
+    rows: list[_Row]
+    corpus: _Corpus = msgspec.field(default_factory=_Corpus)
+    clusters: list[_Cluster] = msgspec.field(default_factory=list)
+    chosen: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.chosen is not None and not 0 <= self.chosen < len(self.rows):
+            raise ValueError(f"of {len(self.rows)} rows, number {self.chosen} is said to be shown")
 
 
 def write_metrics(run_dir: Path, results: Mapping[str, Any]) -> None:
     """Writes metrics.json; `read_metrics` is the inverse, but for None where the results have NaN."""
-    with atomic(run_dir / "metrics.json") as file:
+    with atomic_with_digest(run_dir / "metrics.json") as file:
         json.dump(replace_nan(results), file, indent=1, ensure_ascii=False)
 
 
@@ -47,26 +116,76 @@ def read_metrics(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / "metrics.json"
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        if results["format"] == 1:
-            corpus = results["corpus"]
-            corpus["class_names"], corpus["classes"] = corpus["classes"], corpus.pop("label")
-        if results["format"] in (1, 2):
-            for row in results["rows"]:
-                row["flags"] = [_FLAGS_BEFORE.get(flag, flag) for flag in row["flags"] if flag != "collapsed"]
-                row["scores"] = {key: value for key, value in row["scores"].items() if key not in _REDEFINED}
-            return results | {"format": FORMAT}
-        if results["format"] != FORMAT:
-            raise ValueError(f"format {results['format']}, this version reads {FORMAT}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged or of another version ({error}): delete it, or run anew") from error
+        results = _translate(json.loads(read_verified(path, most=MOST).decode("utf-8")))
+        check_record(results, _Metrics)
+    except InputError as error:
+        raise InputError(f"{error}: {_REMEDY}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is damaged or of another version ({error}): {_REMEDY}") from error
     return results
+
+
+def _translate(results: dict[str, Any]) -> dict[str, Any]:
+    """The results in today's words.
+
+    Raises:
+      ValueError, KeyError, TypeError, AttributeError: if they are no results, or those of a later version.
+    """
+    if results["format"] == 1:
+        corpus = results["corpus"]
+        corpus["class_names"], corpus["classes"] = corpus["classes"], corpus.pop("label")
+    if results["format"] in (1, 2):
+        for row in results["rows"]:
+            row["flags"] = [_FLAGS_BEFORE.get(flag, flag) for flag in row["flags"] if flag != "collapsed"]
+            row["scores"] = {key: value for key, value in row["scores"].items() if key not in _REDEFINED}
+        return results | {"format": FORMAT}
+    if results["format"] != FORMAT:
+        raise ValueError(f"format {results['format']}, this version reads {FORMAT}")
+    return results
+
+
+def read_chosen(run_dir: Path, replicas: int) -> int:
+    """The index of the replica that is shown, out of metrics.json.
+
+    Args:
+      replicas: how many the run's model has.
+
+    Raises:
+      InputError: as `read_metrics`, or if no replica of the model is shown.
+    """
+    chosen = read_metrics(run_dir).get("chosen")
+    if chosen is None or chosen >= replicas:
+        raise InputError(f"{run_dir / 'metrics.json'} is damaged (it names none of the {replicas} replicas): run anew")
+    return chosen
 
 
 def write_latents(run_dir: Path, latents: np.ndarray) -> None:
     """Writes latents.npy."""
-    with atomic(run_dir / "latents.npy", "wb") as file:
+    with atomic_with_digest(run_dir / "latents.npy", "wb") as file:
         np.save(file, latents)
+
+
+def read_latents(run_dir: Path) -> np.ndarray:
+    """Reads latents.npy: (N, L) float64.
+
+    Raises:
+      InputError: if the file is damaged.
+    """
+    path = run_dir / "latents.npy"
+    latents = read_array(path, remedy=_REMEDY)
+    if latents.ndim != 2 or latents.dtype.kind != "f" or not np.isfinite(latents).all():
+        raise InputError(f"{path} is damaged (it holds other than a row of numbers for each song): {_REMEDY}")
+    return latents.astype(np.float64)
+
+
+def read_tracks(run_dir: Path) -> dict[str, list[Any]]:
+    """Reads tracks.csv: heading -> cells. Runs of earlier versions lack some columns.
+
+    Raises:
+      InputError: if the file is damaged.
+    """
+    known = {**_COLUMNS, **_COLUMNS_BEFORE}
+    return read_table(run_dir / "tracks.csv", known, optional={*known} - {"track_id", "cluster"}, remedy=_REMEDY)
 
 
 def write_tracks(
@@ -91,7 +210,7 @@ def write_tracks(
       certainty: how sure the cluster of each of N songs is, in words.
     """
     tracks = inputs.tracks
-    with atomic(run_dir / "tracks.csv") as file:
+    with atomic_with_digest(run_dir / "tracks.csv") as file:
         writer = csv.writer(file)
         writer.writerow(list(_COLUMNS))
         for i, track_id in enumerate(tracks.track_id):

@@ -1,17 +1,14 @@
 """The songs of a finished run, as its folder alone tells of them."""
 
-import csv
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.study.run_files import read_metrics
+from experiments.study.run_files import read_latents, read_metrics, read_tracks
 from musiclust.errors import InputError
 from musiclust.listening.playlists import Song
-from musiclust.spreadsheet import read_cell
 from musiclust.stretches import split_stretch
 
 
@@ -79,15 +76,13 @@ def read_songs(run_dir: Path) -> Songs:
     for name in ("tracks.csv", "latents.npy", "metrics.json"):
         if not (run_dir / name).exists():
             raise InputError(f"{run_dir} has no {name}: give the folder of a finished run, such as runs/...")
-    try:
-        with open(run_dir / "tracks.csv", encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        z = np.load(run_dir / "latents.npy")
-        if z.ndim != 2 or len(z) != len(rows):
-            raise ValueError(f"{len(rows)} songs and latents of shape {z.shape}")
-        return _make_songs(rows, z.astype(np.float64), read_metrics(run_dir))
-    except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise InputError(f"{run_dir} is damaged or of another version ({error}): run anew") from error
+    table, z = read_tracks(run_dir), read_latents(run_dir)
+    count = len(table["track_id"])
+    if len(z) != count:
+        raise InputError(
+            f"{run_dir} is damaged or of another version ({count} songs and latents of shape {z.shape}): run anew"
+        )
+    return _make_songs(table, z, read_metrics(run_dir))
 
 
 def make_song(path: str, title: str, artist: str, album: str, seconds: float) -> Song:
@@ -95,17 +90,19 @@ def make_song(path: str, title: str, artist: str, album: str, seconds: float) ->
     return Song(Path(split_stretch(path)[0]), title, artist, album, seconds)
 
 
-def _make_songs(rows: list[dict[str, str]], z: np.ndarray, results: Mapping[str, Any]) -> Songs:
+def _make_songs(table: Mapping[str, list[Any]], z: np.ndarray, results: Mapping[str, Any]) -> Songs:
+    count = len(z)
+
     def column(name: str) -> np.ndarray:
         """As text; "" where a run of an earlier version has no such column."""
-        return np.array([read_cell(row.get(name) or "") for row in rows], dtype=str)
+        return np.array(table.get(name, [""] * count), dtype=str)
 
     def numbers(name: str) -> np.ndarray:
-        return np.array([float(value or math.nan) for value in column(name)])
+        return np.array(table.get(name, [np.nan] * count), dtype=np.float64)
 
     path, artist, album, seconds = column("path"), column("artist"), column("album"), numbers("seconds")
-    clusters, confidence = np.array([int(row["cluster"]) for row in rows]), numbers("confidence")
-    title, track_id = column("title"), np.array([read_cell(row["track_id"]) for row in rows], dtype=str)
+    clusters, confidence = np.array(table["cluster"], dtype=np.int64), numbers("confidence")
+    title, track_id = column("title"), column("track_id")
     about = zip(path.tolist(), title.tolist(), artist.tolist(), album.tolist(), seconds.tolist(), strict=True)
     files = np.array([split_stretch(one)[0] for one in path], dtype=str)
     group = np.where(column("group") != "", column("group"), np.where(files != "", files, track_id))
@@ -126,5 +123,5 @@ def _make_songs(rows: list[dict[str, str]], z: np.ndarray, results: Mapping[str,
         certainty=column("certainty").tolist(),
         classes=column("class"),
         tags=column("tags").tolist(),
-        later=np.zeros(len(rows), bool),
+        later=np.zeros(count, bool),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.cli.console import print_line
 from experiments.configs import Config
 from experiments.study.inputs import Inputs
 from musiclust import fusion
@@ -90,6 +91,7 @@ def weigh_pipeline(
             meta={"config": config.to_json()},
             resume=resume,
             on_epochs=lambda done, _, title=title: report(title, done, model.epoch),
+            tell=print_line,
         ).checkpoint
         for line, (kind, _) in enumerate(batch):
             z = encode_replica(model.model, trained.states, line, Data(features[line], data.cond)).mean

@@ -16,15 +16,17 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from msgspec import Meta
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from musiclust.errors import InputError
 from musiclust.files import atomic
 from musiclust.metrics.intervals import holm
+from musiclust.records import Record, read_record
 from musiclust.types import AnyArray
 
 SONGS = 3  # of a trial
@@ -52,6 +54,50 @@ class Trial(NamedTuple):
     cluster: int
     odd_cluster: int
     check: bool
+
+
+class _TrialRecord(Record):
+    """A trial of key.json."""
+
+    trial: str
+    songs: tuple[int, int, int]
+    odd: Annotated[int, Meta(ge=0, lt=SONGS)]
+    cluster: int
+    odd_cluster: int
+    check: bool
+    track_ids: tuple[str, ...] = ()
+
+
+class _ClusterRecord(Record):
+    """A cluster of key.json."""
+
+    cluster: int
+    name: str
+
+
+class _KeyRecord(Record):
+    """key.json."""
+
+    format: int
+    test: str
+    clusters: list[_ClusterRecord]
+    trials: list[_TrialRecord]
+
+
+class _AnswerRecord(Record):
+    """An answer in a file of answers."""
+
+    trial: str
+    answer: int
+    seconds: float
+
+
+class _AnswersRecord(Record):
+    """A file of answers, as the page of the test saves it."""
+
+    test: str
+    listener: str
+    answers: list[_AnswerRecord]
 
 
 class Key(NamedTuple):
@@ -323,17 +369,11 @@ def read_key(path: Path) -> Key:
     Raises:
       InputError: if the file is not there, damaged or of another version.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path} is not there: it is the key of a listening test, which lies beside its page")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["format"] != _FORMAT:
-            raise ValueError(f"format {record['format']}, this version reads {_FORMAT}")
-        trials = [_read_trial(one) for one in record["trials"]]
-        names = {int(one["cluster"]): str(one["name"]) for one in record["clusters"]}
-        return Key(str(record["test"]), trials, names)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} is damaged, or no key of a listening test ({error})") from error
+    record = read_record(path, _KeyRecord, version=_FORMAT, lenient=True, remedy="give the key of a listening test")
+    trials = [Trial(one.trial, one.songs, one.odd, one.cluster, one.odd_cluster, one.check) for one in record.trials]
+    return Key(record.test, trials, {one.cluster: one.name for one in record.clusters})
 
 
 def read_answers(path: Path, key: Key) -> Answers:
@@ -342,39 +382,23 @@ def read_answers(path: Path, key: Key) -> Answers:
     Raises:
       InputError: if the file is not there, damaged, of another test, or answers trials that the test does not have.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is not there: give the file of answers that the page of the test let a listener save")
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        test, listener = record["test"], record["listener"]
-        rows = [(str(one["trial"]), one["answer"], float(one["seconds"])) for one in record["answers"]]
-        if not isinstance(listener, str) or not all(type(answer) is int for _, answer, _ in rows):
-            raise ValueError("a listener is a text and an answer a whole number")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} is damaged, or holds no answers of a listening test ({error})") from error
-    if test != key.test:
+    remedy = "give the file of answers that the page of the test let a listener save"
+    if not path.exists():
+        raise InputError(f"{path} is not there: {remedy}")
+    record = read_record(path, _AnswersRecord, lenient=True, remedy=remedy)
+    if record.test != key.test:
         raise InputError(f"{path} has answers to another listening test than that of the key")
     known = {trial.trial for trial in key.trials}
-    for trial, answer, _ in rows:
-        if trial not in known or not 0 <= answer < SONGS:
-            raise InputError(f"{path} is damaged: answer {answer} to trial {trial!r}, which the test cannot have")
-    if len({trial for trial, _, _ in rows}) < len(rows):
+    for one in record.answers:
+        if one.trial not in known or not 0 <= one.answer < SONGS:
+            raise InputError(
+                f"{path} is damaged: answer {one.answer} to trial {one.trial!r}, which the test cannot have"
+            )
+    places = {one.trial: one.answer for one in record.answers}
+    if len(places) < len(record.answers):
         raise InputError(f"{path} is damaged: it answers a trial twice")
-    name = " ".join(unicodedata.normalize("NFC", listener).split()) or path.stem
-    return Answers(
-        name,
-        {trial: answer for trial, answer, _ in rows},
-        {trial: seconds for trial, _, seconds in rows if math.isfinite(seconds)},
-    )
-
-
-def _read_trial(one: Mapping[str, Any]) -> Trial:
-    first, second, third = map(int, one["songs"])
-    odd = int(one["odd"])
-    if not 0 <= odd < SONGS:
-        raise ValueError(f"the odd song is number {odd} of {SONGS}")
-    places = (first, second, third), odd
-    return Trial(str(one["trial"]), *places, int(one["cluster"]), int(one["odd_cluster"]), bool(one["check"]))
+    name = " ".join(unicodedata.normalize("NFC", record.listener).split()) or path.stem
+    return Answers(name, places, {one.trial: one.seconds for one in record.answers if math.isfinite(one.seconds)})
 
 
 def _rate(found: Sequence[bool]) -> Rate:

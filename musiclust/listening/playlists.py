@@ -22,11 +22,11 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from musiclust.errors import InputError
-from musiclust.files import atomic, read_bytes
+from musiclust.files import atomic
+from musiclust.records import read_record
 
 WRITTEN = "written.json"
 _LONGEST = 120  # bytes of a file name without its ending: file systems take 255, archives and players less
-_MOST = 2**28  # bytes of the list of what was written
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # names of devices on Windows
 _XSPF = "http://xspf.org/ns/0/"
 
@@ -232,13 +232,9 @@ def _digest_file(path: Path) -> str:
 def _read_written(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
-    try:
-        written = json.loads(read_bytes(path, most=_MOST).decode("utf-8"))
-        found = {str(name): str(digest) for name, digest in written.items()}
-        if strange := [name for name in found if name in ("", "..") or Path(name).name != name]:
-            raise ValueError(f"{strange[0]!r} is no file of this folder")  # and might be removed as one
-        return found
-    except (ValueError, AttributeError, InputError) as error:
-        raise InputError(
-            f"{path} is damaged ({error}): delete it, and playlists that are there count as edited"
-        ) from error
+    remedy = "delete it, and playlists that are there count as edited"
+    written = read_record(path, dict[str, str], lenient=True, remedy=remedy)
+    if strange := [name for name in written if name in ("", "..") or Path(name).name != name or "\0" in name]:
+        # It might be removed as one.
+        raise InputError(f"{path} is damaged ({strange[0][:80]!r} is no file of this folder): {remedy}")
+    return written

@@ -31,17 +31,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from musiclust.errors import InputError
 from musiclust.files import atomic, read_bytes
 from musiclust.listening.grouping_tag import BETWEEN, Edit, UnwritableError, find_grouping
 from musiclust.listening.playlists import one_line
+from musiclust.records import Record, parse_record
 
 Report = Callable[[str, int, int], None]
 
 _READ = 2**20  # bytes at a time
-_MOST = 2**32  # bytes of a backup list
+_MOST = 2**32  # bytes of the backup list
 _TEMPORARY = ".musiclust-tag-"
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -82,6 +83,18 @@ class _Line(NamedTuple):
     grouping: str
     others: str
     edits: list[Edit]
+
+
+class _LineRecord(Record):
+    """The same as JSON."""
+
+    path: str
+    mtime_ns: int
+    before: str
+    after: str
+    grouping: str
+    others: str
+    edits: list[tuple[int, str, str]]
 
 
 def _no_report(stage: str, done: int, total: int) -> None:
@@ -392,22 +405,27 @@ def _format_line(line: _Line) -> bytes:
 def _read_list(backup: Path) -> list[_Line]:
     if not backup.exists():
         return []
+    remedy = "put its copy back; without it, tags that were written stay"
     try:
         content = read_bytes(backup, most=_MOST)
         lines = content[: content.rfind(b"\n") + 1].splitlines()  # half a line at the end has no file that was replaced
-        return [_parse_line(json.loads(line)) for line in lines]
-    except (ValueError, KeyError, TypeError, InputError) as error:
-        raise InputError(
-            f"{backup} is damaged ({error}): put its copy back; without it, tags that were written stay"
-        ) from error
+        return [_parse_line(line) for line in lines]
+    except InputError as error:
+        raise InputError(f"{error}: {remedy}") from error
+    except ValueError as error:
+        raise InputError(f"{backup} {error}: {remedy}") from error
 
 
-def _parse_line(record: dict[str, Any]) -> _Line:
-    texts = {name: record[name] for name in ("path", "before", "after", "grouping", "others")}
-    if not all(isinstance(text, str) for text in texts.values()):
-        raise TypeError("a text is none")
-    edits = [
-        Edit(int(place), base64.b64decode(before, validate=True), base64.b64decode(after, validate=True))
-        for place, before, after in record["edits"]
-    ]
-    return _Line(mtime_ns=int(record["mtime_ns"]), edits=edits, **texts)
+def _parse_line(content: bytes) -> _Line:
+    """Raises ValueError: "<fault>"."""
+    found = parse_record(content, _LineRecord, lenient=True)
+    if "\0" in found.path:
+        raise ValueError("is damaged (it names a file that no file can be)")
+    try:
+        edits = [
+            Edit(place, base64.b64decode(before, validate=True), base64.b64decode(after, validate=True))
+            for place, before, after in found.edits
+        ]
+    except ValueError as error:
+        raise ValueError(f"is damaged ({error})") from error
+    return _Line(found.path, found.mtime_ns, found.before, found.after, found.grouping, found.others, edits)

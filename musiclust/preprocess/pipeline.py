@@ -114,7 +114,7 @@ def preprocess(
         transcribe.check_settings(whisper, workers)
     report = progress or (lambda stage, done, total: None)
     started = time.monotonic()
-    with explain_full_disk(root), lock_store(root):
+    with explain_full_disk(root), lock_store(root), store.writing(root):
         record_corpus(root, corpus.source)
         specs = listen.list_specs(audio)
         tracks, finished, failed, computed = corpus.tracks, {}, [], 0

@@ -16,6 +16,7 @@ from conftest import make_store
 
 from experiments.study.run_files import compare_with_written
 from musiclust import store
+from musiclust.digests import DIGESTS, forget_digests
 from musiclust.errors import InputError
 
 
@@ -198,16 +199,21 @@ def test_evaluate_on_another_store(place, finished):
 @pytest.mark.slow
 def test_evaluate_ends_with_an_error_where_features_changed(place, finished):
     metrics = finished[0] / "metrics.json"
-    before = metrics.read_text()
+    before, digests = metrics.read_text(), (finished[0] / DIGESTS).read_bytes()
     try:
         record = json.loads(before)
         record["rows"][0]["scores"]["silhouette"] += 1e-9
         metrics.write_text(json.dumps(record))
+        changed = script(place, "evaluate", f"--run={finished[0]}")
+        forget_digests(finished[0])
         code, _, err = script(place, "evaluate", f"--run={finished[0]}")
         metrics.write_text(json.dumps(record | {"rows": record["rows"][:-1]}))
         fewer = script(place, "evaluate", f"--run={finished[0]}")
     finally:
         metrics.write_text(before)
+        (finished[0] / DIGESTS).write_bytes(digests)
+    assert changed[0] == 1
+    assert "metrics.json is not as it was written" in changed[2]
     assert code == 1
     assert "1 of " in err
     assert fewer[0] == 1
@@ -296,6 +302,7 @@ def test_classes_that_were_seen_are_marked_and_not_ranked_first(place):
         ("run", ["--modle=vae"], 2, "did you mean --model"),
         ("run", ["--model=vea"], 2, "vae|beta_vae|conv_vae|cvae|autoencoder"),
         ("run", ["--store=/nowhere"], 1, "/nowhere is not a store"),
+        ("run", ["--store=/" + 5000 * "x"], 1, "file name too long: /xxx"),
         ("run", ["--resume"], 1, "--resume needs --run_dir"),
         ("run", ["--resume", "--run_dir=/nowhere"], 1, "/nowhere is not a run"),
         ("run", ["--model=vae", "--condition=genre", "--store={store}"], 1, "vae does not look at a condition"),
@@ -361,3 +368,42 @@ def test_spectrograms_run(place):
     )  # fmt: skip
     assert code == 0, err
     assert json.loads((place / "melspec" / "metrics.json").read_text())["corpus"]["input_shape"] == [16, 37]
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_with_another_store(place):
+    root = make_store(place / "changing", n=30)
+    where = f"--run_dir={place / 'changing-run'}"
+    code, _, err = script(place, "run", "--model=vae", f"--store={root}", where, "--epochs=2")
+    assert code == 0, err
+    code, _, err = script(place, "run", "--resume", where)
+    assert code == 0, err
+    make_store(root, n=31)
+    code, _, err = script(place, "run", "--resume", where)
+    assert code == 1
+    assert "tracks.csv of " in err
+    assert "has changed since the run began" in err
+
+
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_its_folder_free(place):
+    settings = ["--model=beta_vae", f"--store={place / 'store'}", f"--run_dir={place / 'failed'}", "--epochs=3"]
+    code, _, err = script(place, "run", *settings, "--learning_rate=1e18")
+    assert code == 1
+    assert "loss is not finite" in err
+    code, _, err = script(place, "run", *settings)
+    assert code == 0, err
+
+
+def test_nan_in_a_block_is_called_that(place):
+    root = make_store(place / "broken", n=20)
+    values = np.load(root / "mfcc_mean.npy")
+    values[7, 3] = np.nan
+    np.save(root / "mfcc_mean.npy", values)  # as another program may write it, in format 1, which has no digests
+    ids = store.load_tracks(root).track_id.tolist()
+    record = {"format": 1, "name": "mfcc_mean", "spec": {"columns": []}, "track_id": ids, "invalid": []}
+    (root / "mfcc_mean.json").write_text(json.dumps(record))
+    code, _, err = script(place, "run", f"--store={root}", f"--run_dir={place / 'broken-run'}", "--epochs=2")
+    assert code == 1
+    assert "mfcc_mean.npy: 1 tracks hold NaN or infinity, the first is t0007" in err
+    assert "learning_rate" not in err
+    assert not (place / "broken-run").exists()

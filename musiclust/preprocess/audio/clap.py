@@ -10,17 +10,18 @@ feature fusion and keyword-to-caption augmentation (ICASSP 2023).
 
 import hashlib
 import importlib.util
-import json
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from musiclust.errors import InputError
 from musiclust.preprocess.audio.windows import decode_windows, specify_blocks
+from musiclust.records import read_record
 
 VERSION = 1  # raise it whenever a value changes: stores are checked against it
 NAMES = ("clap", "clap_std")  # of the blocks
@@ -34,6 +35,21 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.t
 _DIMS = 512  # where the config does not say: transformers leaves defaults out
 _BATCH = 4  # windows that the network takes at once on a CPU
 _BATCH_ACCELERATOR = 32
+
+
+class _Config(msgspec.Struct):
+    """What is read here of config.json, which transformers wrote."""
+
+    model_type: str | None = None
+    projection_dim: int = _DIMS
+
+
+class _Extractor(msgspec.Struct):
+    """What is read here of the extractor's file, where it stands or below `feature_extractor`."""
+
+    sampling_rate: int = 0
+    max_length_s: float = 0.0
+    feature_extractor: "_Extractor | None" = None
 
 
 class Model(NamedTuple):
@@ -135,16 +151,18 @@ def _hash_files(folder: Path) -> str:
 
 def _describe(name: str, folder: Path, weights: str) -> Model:
     """Reads what windows a model hears and how many columns it makes of them."""
+    remedy = "save or fetch it anew"
     try:
-        config, extractor = (json.loads(path.read_text(encoding="utf-8")) for path in _list_files(folder)[:2])
-        kind = config.get("model_type")
-        extractor = extractor.get("feature_extractor", extractor)
-        sample_rate, seconds = int(extractor["sampling_rate"]), float(extractor["max_length_s"])
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(f"{folder} holds no CLAP model that can be read ({error}): save or fetch it anew") from error
-    if kind != "clap":
-        raise InputError(f"{folder} holds a model of the type {kind}, not clap: name a CLAP model")
-    return Model(name, folder, weights, sample_rate, seconds, config.get("projection_dim", _DIMS))
+        config = read_record(folder / _CONFIG, _Config, lenient=True, remedy=remedy)
+        extractor = read_record(_list_files(folder)[1], _Extractor, lenient=True, remedy=remedy)
+    except InputError as error:
+        raise InputError(f"{folder} holds no CLAP model that can be read ({error})") from error
+    if config.model_type != "clap":
+        raise InputError(f"{folder} holds a model of the type {config.model_type}, not clap: name a CLAP model")
+    heard = extractor.feature_extractor or extractor
+    if not heard.sampling_rate or not heard.max_length_s:
+        raise InputError(f"{folder} holds no CLAP model that can be read (it does not tell what it hears): {remedy}")
+    return Model(name, folder, weights, heard.sampling_rate, heard.max_length_s, config.projection_dim)
 
 
 def specify(model: Model, windows: int) -> dict[str, dict[str, Any]]:

@@ -11,15 +11,17 @@ A mel spectrogram has lost the phases and most of the pitch above a few kHz: one
 loudness, not the recording.
 """
 
-import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
+from musiclust.arrays import read_array
 from musiclust.errors import InputError
+from musiclust.records import read_record
 
 SECONDS = 3.0  # of each step, from the middle
 _PAUSE = 0.25  # seconds
@@ -27,6 +29,17 @@ _ITERATIONS = 32
 _PEAK = 0.9
 # A decoder may leave the range of real spectrograms; louder than this is no music.
 _LOUDEST = 60.0  # dB
+
+_Positive = Annotated[int, Meta(ge=1, le=2**24)]
+
+
+class _Spec(msgspec.Struct):
+    """What is read here of spec.json; spectrograms alone have the last three."""
+
+    dimensions: list[Annotated[int, Meta(ge=0)]]
+    sample_rate: _Positive | None = None
+    n_fft: _Positive | None = None
+    hop_length: _Positive | None = None
 
 
 def sonify(log_mel: np.ndarray, *, sample_rate: int, n_fft: int, hop_length: int) -> np.ndarray:
@@ -58,20 +71,16 @@ def sonify_folder(folder: Path) -> list[Path]:
     """
     import soundfile
 
-    values, spec = _load(folder)
-    rate, hop = int(spec["sample_rate"]), int(spec["hop_length"])
+    values, dimensions, rate, n_fft, hop = _load(folder)
     frames = min(values.shape[3], int(np.ceil(SECONDS * rate / hop)))
     start = (values.shape[3] - frames) // 2
     waves = [
-        [
-            sonify(step[:, start : start + frames], sample_rate=rate, n_fft=int(spec["n_fft"]), hop_length=hop)
-            for step in steps
-        ]
+        [sonify(step[:, start : start + frames], sample_rate=rate, n_fft=n_fft, hop_length=hop) for step in steps]
         for steps in values
     ]
     loudest = max(float(np.abs(wave).max(initial=0.0)) for steps in waves for wave in steps)
     pause, paths = np.zeros(int(_PAUSE * rate), np.float32), []
-    for dimension, steps in zip(spec["dimensions"], waves, strict=True):
+    for dimension, steps in zip(dimensions, waves, strict=True):
         path = folder / f"dim_{dimension:02d}.wav"
         parts = [part * (_PEAK / max(loudest, 1e-9)) for wave in steps for part in (wave, pause)]
         soundfile.write(path, np.concatenate(parts), rate, "PCM_16")
@@ -79,16 +88,16 @@ def sonify_folder(folder: Path) -> list[Path]:
     return paths
 
 
-def _load(folder: Path) -> tuple[np.ndarray, Mapping[str, Any]]:
-    try:
-        values = np.load(folder / "traversals.npy")
-        spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no traversals ({error}): make them with experiments.traverse") from error
-    lacking = {"dimensions", "sample_rate", "n_fft", "hop_length"} - spec.keys()
-    if values.ndim != 4 or lacking:
+def _load(folder: Path) -> tuple[np.ndarray, list[int], int, int, int]:
+    """The spectrograms, their dimensions, sample rate, n_fft and hop length."""
+    remedy = f"{folder} holds no traversals, make them with experiments.traverse"
+    values = read_array(folder / "traversals.npy", remedy=remedy)
+    spec = read_record(folder / "spec.json", _Spec, lenient=True, remedy=remedy)
+    if values.ndim != 4 or spec.sample_rate is None or spec.n_fft is None or spec.hop_length is None:
         raise InputError(f"{folder} holds no traversals of spectrograms: only a run on melspec can be heard")
-    return values, spec
+    if values.dtype.kind != "f" or not np.isfinite(values).all() or len(values) != len(spec.dimensions):
+        raise InputError(f"{folder / 'traversals.npy'} is damaged: {remedy}")
+    return values, spec.dimensions, spec.sample_rate, spec.n_fft, spec.hop_length
 
 
 if __name__ == "__main__":

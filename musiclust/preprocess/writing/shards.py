@@ -10,8 +10,6 @@ group. A shard is of one group. Nothing here holds more than a few shards in mem
 
 import json
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musiclust import store
+from musiclust.arrays import read_arrays
 from musiclust.errors import InputError
 from musiclust.files import atomic
 from musiclust.preprocess.writing.swap import recover, replace_files
@@ -29,6 +28,8 @@ Specs = Mapping[str, Mapping[str, Any]]  # block -> how its values come about
 
 _FOLDER = "partial"
 _OPEN_SHARDS = 16  # read at a time, about 4 MB each
+_NAMES = ("track_id", "size", "mtime_ns", "duration", "warning", "specs")  # of the arrays that are no features
+_REMEDY = "delete it and preprocess again, which hears its songs anew"
 _SUPPORT = {"extractor"}  # names a library's version: told, but no reason to compute anew
 
 
@@ -89,14 +90,13 @@ def find_finished(root: Path, groups: Mapping[str, Specs]) -> dict[str, dict[str
     by_specs = {_fingerprint(specs): group for group, specs in groups.items()}
     for path in _list_shards(root):
         try:
-            with np.load(path) as shard:
-                group = by_specs[shard["specs"].item()]
-                names = ("track_id", "size", "mtime_ns", "duration", "warning")
-                columns = [shard[name].tolist() for name in names]
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            path.unlink()
+            shard = read_arrays(path, names=_NAMES, remedy=_REMEDY)
+            group = by_specs[shard["specs"].item()]
+            rows = list(zip(*(shard[name].tolist() for name in _NAMES[:-1]), strict=True))
+        except (InputError, ValueError, KeyError, TypeError):  # torn, damaged or of other specs
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
             continue
-        for row, (track_id, size, mtime_ns, duration, warning) in enumerate(zip(*columns, strict=True)):
+        for row, (track_id, size, mtime_ns, duration, warning) in enumerate(rows):
             file = store.FileRecord(store.Stamp(size, mtime_ns), duration, warning)
             if finished[group].get(track_id) != Finished(file):
                 finished[group][track_id] = Finished(file, path, row)
@@ -182,9 +182,8 @@ def _read_rows(name: str, fresh: Mapping[str, Finished]) -> Iterator[np.ndarray]
     @lru_cache(_OPEN_SHARDS)
     def read(path: Path) -> np.ndarray:
         try:
-            with np.load(path) as shard:
-                return shard[name]
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            return read_arrays(path, names=[name], remedy=_REMEDY)[name]
+        except InputError as error:
             path.unlink()
             raise InputError(
                 f"{path} was damaged, and is removed: run the same command again, which makes its tracks anew"
@@ -196,7 +195,8 @@ def _read_rows(name: str, fresh: Mapping[str, Finished]) -> Iterator[np.ndarray]
 
 
 def _list_shards(root: Path) -> list[Path]:
-    return sorted((root / _FOLDER).glob("*.npz"), key=lambda path: int(path.stem))
+    there = (path for path in (root / _FOLDER).glob("*.npz") if path.stem.isdecimal())
+    return sorted(there, key=lambda path: int(path.stem))
 
 
 def _strip(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def test_steps_of_a_folder_follow_one_another(tmp_path):
 
 
 def test_bad_folders_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"holds no traversals .*make them"):
+    with pytest.raises(InputError, match=r"is missing: .* holds no traversals, make them"):
         sonify_folder(tmp_path)
     np.save(tmp_path / "traversals.npy", np.zeros((2, 7, 20)))
     (tmp_path / "spec.json").write_text('{"dimensions": [0, 1]}')

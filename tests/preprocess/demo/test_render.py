@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from musiclust.digests import forget_digests
 from musiclust.errors import InputError
 from musiclust.preprocess.demo import manifest, musicxml, render
 from musiclust.preprocess.demo.factors import FACTORS, describe_excerpt
@@ -138,6 +139,7 @@ def _drop_factors(corpus):
     records = [json.loads(line) for line in path.read_text().splitlines()]
     old = [{key: value for key, value in record.items() if key not in FACTORS} for record in records]
     path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in old))
+    forget_digests(corpus)
 
 
 def test_a_manifest_without_factors_is_written_again_and_the_sound_is_kept(corpus, tmp_path):
@@ -186,3 +188,31 @@ def test_default_dir(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert manifest.default_dir() == Path.home() / ".cache" / "musiclust" / f"demo-v{manifest.VERSION}-seed0"
     assert len({manifest.default_dir(seed=seed) for seed in range(3)}) == 3
+
+
+def test_a_damaged_manifest_is_one_line_and_is_written_again(corpus, tmp_path):
+    corpus = shutil.copytree(corpus, tmp_path / "demo")
+    path = corpus / "manifest.jsonl"
+    whole = path.read_text()
+    for content, fault in (
+        (whole.replace("fiddle", "fidble", 1), "is not as it was written"),
+        (whole[:-300], "is not as it was written"),
+        ("", "is not as it was written"),
+    ):
+        path.write_text(content)
+        with pytest.raises(InputError, match=f"{fault}.*: delete .* and render again"):
+            manifest.load(corpus)
+        assert not manifest.is_rendered(corpus)
+    forget_digests(corpus)
+    for content, fault in (
+        (whole.replace('"repertory": "fiddle"', '"repertory": "fidble"', 1), "repertory is 'fidble', which is unknown"),
+        (whole.replace('"file": "', '"file": "../', 1), "a file lies outside of the corpus"),
+        (whole[:-300], "is damaged"),
+        ("", "is damaged"),
+    ):
+        path.write_text(content)
+        with pytest.raises(InputError, match=fault):
+            manifest.load(corpus)
+        assert not manifest.is_rendered(corpus)
+    render.render(corpus, per_class=2, workers=1)
+    assert path.read_text() == whole
