@@ -321,3 +321,15 @@ def test_a_changed_store_has_another_fingerprint(tmp_path):
 def test_a_block_may_not_take_the_place_of_a_file(tmp_path, name):
     with pytest.raises(InputError, match=f"`block={name}`: a file of the store has that name"):
         store.save_block(tmp_path, block(np.array(["a"]), name))
+
+
+def test_a_block_whose_ids_are_out_of_order_is_refused_and_never_joined(tmp_path):
+    ids = np.array(["a", "b", "c"])
+    store.save_block(tmp_path, block(ids))
+    record = json.loads((tmp_path / "mfcc_mean.json").read_text())
+    for order in (record["track_id"][::-1], ["a", "a", "c"]):
+        (tmp_path / "mfcc_mean.json").write_text(json.dumps({**record, "track_id": order}))
+        with pytest.raises(InputError, match="mfcc_mean"):
+            store.load_block(tmp_path, "mfcc_mean")
+    with pytest.raises(ValueError, match="not sorted, or one is there twice"):
+        block(ids[::-1])
