@@ -141,11 +141,6 @@ def test_the_search_passes_over(line):
     assert unsafe(line) == []
 
 
-by_schema = pytest.mark.skipif(
-    not (ROOT / "musiclust" / "arrays.py").exists(), reason="records and arrays are not yet read by a schema"
-)
-
-
 class Payload:
     """An object that makes a file when it is unpickled."""
 
@@ -224,7 +219,6 @@ READERS: dict[str, tuple[Callable[[Path, bytes], None], Callable[[Path], bytes]]
 }
 
 
-@by_schema
 @pytest.mark.parametrize("name", READERS)
 def test_objects_of_python_are_refused_in_one_line_and_never_made(tmp_path, name):
     read, write = READERS[name]
@@ -275,7 +269,6 @@ def header(shape: tuple[int, ...], descr: str = "<f8") -> bytes:
     return file.getvalue()
 
 
-@by_schema
 @pytest.mark.parametrize(
     "shape",
     [(10**12, 57), (2**62, 8), (2**64, 2), (2**31, 2**33), (-1, 5), (10**300, 1)],
@@ -294,7 +287,6 @@ def test_a_header_of_a_billion_rows_costs_nothing(tmp_path, name, shape):
     assert "\n" not in str(refused.value)
 
 
-@by_schema
 def test_an_archive_that_tells_of_more_than_any_is_refused(tmp_path):
     """Two arrays that unpack to 3 GiB each, by what the archive says of them."""
     file = io.BytesIO()
@@ -357,7 +349,6 @@ def test_no_line_and_no_cell_of_a_table_is_endless(tmp_path, monkeypatch):
         read_table(tmp_path / "cell.csv")
 
 
-@by_schema
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="devices of POSIX")
 def test_an_endless_stream_in_the_place_of_a_file_is_refused(tmp_path):
     endless = Path("/dev/zero")
