@@ -3,9 +3,11 @@
     prepared = sweep.prepare(model, recipe, data, settings=..., epochs=100)
     fitted = fit(prepared, fusion=..., root=..., meta=...)
 
-Training itself is `sweep.train_chunks`. After a chunk a checkpoint is written when the last one is old enough.
+Training itself is `sweep.train_chunks`. After a chunk a checkpoint is written when the last one is old enough. An epoch
+of streamed data may take an hour: checkpoints in the midst of one stand beside `root`, and go when training is over.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any, NamedTuple
 from musiclust import checkpoint
 from musiclust.errors import InputError
 from musiclust.fusion import Fusion
-from musiclust.sweep import Diverged, Prepared, Trained, train_chunks
+from musiclust.sweep import Chunk, Diverged, Prepared, Trained, train_chunks
 from musiclust.types import History
 
 
@@ -35,6 +37,7 @@ def fit(
     resume: bool = False,
     checkpoint_seconds: float = 20.0,
     on_epochs: Callable[[int, History], None] = lambda epochs, history: None,
+    on_part: Callable[[int, int], None] = lambda done, parts: None,
     tell: checkpoint.Tell = checkpoint.warn,
 ) -> Fitted:
     """Trains the replicas and leaves the checkpoint under `root`.
@@ -45,6 +48,8 @@ def fit(
       checkpoint_seconds: the least time between two checkpoints; the last epoch always gets one.
       on_epochs: called with (epochs done, History of the replicas since the last call). A KeyboardInterrupt that it
         raises leaves a checkpoint.
+      on_part: called in the midst of an epoch of streamed data with (parts of it that are done, parts in all), and may
+        raise as well.
       tell: is called with one line where the latest checkpoint is damaged, and training goes on from the one before it;
         by default a warning.
 
@@ -62,28 +67,44 @@ def fit(
     begun = saved and Trained(
         prepared.model, prepared.recipe, prepared.settings, saved.epoch, saved.states, saved.history
     )
+    within = root.with_name(f"{root.name}_in_epoch")
+    if resume:
+        begun = _restore_within(within, prepared, begun, tell)
 
     def current(trained: Trained) -> checkpoint.Checkpoint:
-        model, recipe, settings, epoch, states, history = trained
+        model, recipe, settings, epoch, states, history, _ = trained
         return checkpoint.Checkpoint(epoch, model, recipe, settings, states, history, fusion, conditions, meta)
+
+    def save(chunk: Chunk) -> checkpoint.Checkpoint:
+        trained = chunk.trained()
+        found = current(trained)
+        if trained.part:
+            checkpoint.save(within, found._replace(epoch=trained.epoch * chunk.parts + trained.part))
+        else:
+            checkpoint.save(root, found)
+        return found
 
     saved_at, last_good = time.perf_counter(), saved.epoch if saved else 0
     last = None
     try:
         for chunk in train_chunks(prepared, begun):
             try:
-                on_epochs(chunk.epoch, chunk.part)
+                if chunk.parts_done:
+                    on_part(chunk.parts_done, chunk.parts)
+                else:
+                    on_epochs(chunk.epoch, chunk.part)
             except KeyboardInterrupt:
-                checkpoint.save(root, current(chunk.trained()))
+                save(chunk)
                 raise
-            if chunk.epoch == prepared.epochs or time.perf_counter() - saved_at > checkpoint_seconds:
-                last = current(chunk.trained())
-                checkpoint.save(root, last)
-                saved_at, last_good = time.perf_counter(), chunk.epoch
+            over = chunk.epoch == prepared.epochs
+            if over or time.perf_counter() - saved_at > checkpoint_seconds:
+                last = save(chunk)
+                saved_at, last_good = time.perf_counter(), last_good if chunk.parts_done else chunk.epoch
     except Diverged as error:
         good = f"the last good checkpoint is {root}/{last_good}" if last_good else "there is no checkpoint before it"
         raise InputError(f"{error.where}; {good}: lower `learning_rate` or `beta`") from error
     assert last is not None  # the last chunk ends at the last epoch
+    shutil.rmtree(within, ignore_errors=True)
     return Fitted(last, prepared.compile_seconds, time.perf_counter() - started)
 
 
@@ -94,3 +115,15 @@ def _check_same(saved: checkpoint.Checkpoint, prepared: Prepared, root: Path) ->
         raise InputError(
             f"{root}/{saved.epoch} is of another model, recipe or setting than are asked for: choose another folder"
         )
+
+
+def _restore_within(root: Path, prepared: Prepared, begun: Trained | None, tell: checkpoint.Tell) -> Trained | None:
+    """The replicas in the midst of an epoch, where they were saved later than those that `begun` has."""
+    if prepared.chunks is None or checkpoint.latest_epoch(root) is None:
+        return begun
+    saved = checkpoint.restore(root, tell=tell)
+    _check_same(saved, prepared, root)
+    epoch, part = divmod(saved.epoch, prepared.chunks.number * len({setting.rows for setting in prepared.settings}))
+    if begun is not None and begun.epoch > epoch:
+        return begun
+    return Trained(prepared.model, prepared.recipe, prepared.settings, epoch, saved.states, saved.history, part)

@@ -10,6 +10,10 @@ replica after the other: vmap gains no time there, and its matrix products round
 first steps are nearly the sign of the gradient and turn such a difference of 1e-7 into 1e-3 within ten steps; one by
 one, a replica's numbers are to the last bit those of the same run alone. An accelerator, which one small model leaves
 idle, gets replicas side by side.
+
+Data that are streamed have a program of their own, which trains a group on one chunk of an epoch after the other; see
+`musiclust.streaming`. Where there are more devices than replicas, each batch may be split over all of them: the program
+is that of one device, and XLA adds what the devices have to tell each other (gradients, BatchNorm's statistics).
 """
 
 import math
@@ -23,15 +27,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
-from musiclust import training
+from musiclust import streaming, training
 from musiclust.errors import InputError
 from musiclust.models import Model
 from musiclust.types import AnyArray, Data, History, Hyper, Posterior, TrainState
 
-_AXIS = "replica"
-_SHARDED, _SHARED = PartitionSpec(_AXIS), PartitionSpec()
+_AXIS, _BATCH = "replica", "batch"
+_SHARDED, _SHARED, _SPREAD = PartitionSpec(_AXIS), PartitionSpec(), PartitionSpec(None, _BATCH)
+# Features that are read into memory are there so many times over while their scaling is fitted, in float64.
+_FITTED_TIMES = 5
 
 
 class Shared(NamedTuple):
@@ -58,12 +64,14 @@ class Layout(NamedTuple):
     """How R replicas are laid out: `groups` of `devices` * `rounds` * `width` places, one group after the other.
 
     In a group each device has `rounds` times `width` replicas side by side. Places beyond R repeat the last replica.
+    Where `split` is more than 1, `devices` is 1 and stands for so many, over which each batch is split.
     """
 
     devices: int
     width: int
     rounds: int
     groups: int
+    split: int = 1
 
     @property
     def places(self) -> int:
@@ -79,6 +87,15 @@ class Program(NamedTuple):
     train: Any
 
 
+class StreamProgram(NamedTuple):
+    """The compiled functions of a group whose data are streamed: `init` as in `Program`; train_part, as
+    `run_group_part`, on a chunk of an epoch; held_out, as `look_at_group`, None where no tracks are."""
+
+    init: Any
+    train_part: Any
+    held_out: Any
+
+
 def share_all(data: Data) -> Shared:
     """The data with a table of one line: every replica trains on all of them."""
     return Shared(data, np.arange(len(data.x), dtype=np.int32)[None])
@@ -91,7 +108,26 @@ def footprint(model: Model, recipe: training.Recipe, shared: Shared) -> Footprin
     of the parameters, and the epoch's tracks in their order.
     """
     data, tracks = shared.data, shared.rows.shape[1]
-    _, size = recipe.batches(tracks)
+    state, step = _measure_step(model, recipe, data, recipe.batches(tracks)[1])
+    epoch = _bytes(data) // len(data.x) * tracks
+    return Footprint(state, step + epoch, _bytes(shared))
+
+
+def footprint_streamed(model: Model, recipe: training.Recipe, data: Data, chunks: streaming.Chunks) -> Footprint:
+    """The memory that a replica takes whose data are streamed: that of `footprint`, and of all replicas two chunks, one
+    that is trained on and one that is read."""
+    state, step = _measure_step(model, recipe, one_row(data), chunks.size)
+    row = data.x.row_bytes + 4 * data.cond.shape[1]
+    return Footprint(state, step + chunks.size * row, 2 * chunks.batches * chunks.size * row)
+
+
+def one_row(data: Data) -> Data:
+    """Zeros in the shape of a row of streamed data."""
+    return Data(np.zeros((1, *data.x.shape[1:]), np.float32), np.zeros((1, data.cond.shape[1]), np.float32))
+
+
+def _measure_step(model: Model, recipe: training.Recipe, data: Data, size: int) -> tuple[int, int]:
+    """Bytes of a replica's state, and of a step on a batch of so many rows."""
     state = jax.eval_shape(lambda: training.init_state(model, jax.random.key(0), data))
     batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), jnp.float32), data)
 
@@ -100,23 +136,29 @@ def footprint(model: Model, recipe: training.Recipe, shared: Shared) -> Footprin
         return jax.vjp(lambda params: descended(params)[0], state.params)[1]
 
     kept_bytes = _bytes(jax.eval_shape(kept, state, batch))
-    epoch = _bytes(data) // len(data.x) * tracks
-    return Footprint(_bytes(state), 2 * kept_bytes + 2 * _bytes(state.params) + epoch, _bytes(shared))
+    return _bytes(state), 2 * kept_bytes + 2 * _bytes(state.params)
 
 
 def _bytes(tree: PyTree) -> int:
     return sum(math.prod(leaf.shape) * getattr(leaf.dtype, "itemsize", 8) for leaf in jax.tree.leaves(tree))
 
 
-def arrange(replicas: int, devices: int, each: Footprint, max_memory: int | None = None) -> Layout:
+def arrange(
+    replicas: int, devices: int, each: Footprint, max_memory: int | None = None, *, split: bool = False
+) -> Layout:
     """The layout on most devices, then with the fewest groups, then the widest, that keeps within memory.
 
     Args:
       max_memory: bytes that training may take, of all devices together; None for `memory`.
+      split: each batch is split over all devices, which have all else in common.
 
     Raises:
       InputError: if not even one replica fits.
     """
+    if split:
+        limit = memory(devices) if max_memory is None else max_memory
+        part = each._replace(step=math.ceil(each.step / devices))
+        return arrange(replicas, 1, part, limit // devices)._replace(split=devices)
     limit = 0
     for used in range(min(devices, replicas), 0, -1):
         limit = memory(used) if max_memory is None else max_memory
@@ -139,6 +181,41 @@ def arrange(replicas: int, devices: int, each: Footprint, max_memory: int | None
 def side_by_side() -> bool:
     """Whether replicas of one device train under vmap: not on a CPU."""
     return jax.default_backend() != "cpu"
+
+
+def splits_batches(replicas: int, wanted: bool | None = None) -> bool:
+    """Whether each batch is split over the devices: as wanted, and always over several hosts.
+
+    If None, where there are more devices than replicas; on a CPU never, for there a replica alone is to the last bit
+    the replica in a sweep.
+    """
+    if jax.process_count() > 1:
+        return True
+    return side_by_side() and count_devices() > replicas if wanted is None else wanted and count_devices() > 1
+
+
+def count_devices() -> int:
+    """Devices there are: those of all hosts, where there are several."""
+    return len(_devices())
+
+
+def _devices() -> list[Any]:
+    return jax.devices() if jax.process_count() > 1 else jax.local_devices()
+
+
+def fits(values: int, max_memory: int | None = None) -> bool:
+    """Whether so many features can be trained on in memory; else they have to be streamed.
+
+    A device has them, and once more those of an epoch in their order. The machine has them in float64 too, while the
+    scaling is fitted.
+
+    Args:
+      values: numbers in all rows together.
+      max_memory: bytes that training may take; None for `memory` of one device.
+    """
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = memory(1) if max_memory is None else max_memory
+    return 4 * values * _FITTED_TIMES <= total and 2 * 4 * values <= limit
 
 
 def memory(devices: int) -> int:
@@ -194,25 +271,80 @@ def _compiled(
     rows_shape: tuple[int, ...],
     held_out_shape: tuple[int, ...] | None,
 ) -> Program:
-    mesh, places = _mesh(layout), layout.places
+    places = layout.places
     data = Data(jax.ShapeDtypeStruct(x_shape, jnp.float32), jax.ShapeDtypeStruct(cond_shape, jnp.float32))
     rows = jax.ShapeDtypeStruct(rows_shape, jnp.int32)
     held_out = None if held_out_shape is None else jax.ShapeDtypeStruct(held_out_shape, jnp.int32)
     shared = Shared(data, rows, held_out)
 
-    def shape(leaf: Any, spec: PartitionSpec, *axes: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((*axes, *leaf.shape), leaf.dtype, sharding=NamedSharding(mesh, spec))
+    def shape(leaf: Any, shared: bool, *axes: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((*axes, *leaf.shape), leaf.dtype, sharding=_sharding(layout, shared))
 
     seeds = jax.ShapeDtypeStruct((places,), jnp.int32)
     initialise = init.lower(model, seeds, data)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(initialise.compile)
-        states = jax.tree.map(lambda leaf: shape(leaf, _SHARDED), initialise.out_info)
+        states = jax.tree.map(lambda leaf: shape(leaf, False), initialise.out_info)
         scalar, number = jnp.zeros(()), jnp.zeros((), jnp.int32)
-        traced = Hyper(*(shape(leaf, _SHARDED, places) for leaf in (scalar, scalar, number)))
-        given = jax.tree.map(lambda leaf: shape(leaf, _SHARED), (shared, number, number))
+        traced = Hyper(*(shape(leaf, False, places) for leaf in (scalar, scalar, number)))
+        given = jax.tree.map(lambda leaf: shape(leaf, True), (shared, number, number))
         run = run_group.lower(model, recipe, chunk, layout, states, traced, *given).compile()
         return Program(first.result(), run)
+
+
+def compiled_stream(
+    model: Model,
+    recipe: training.Recipe,
+    layout: Layout,
+    data: Data,
+    chunks: streaming.Chunks,
+    held_out: streaming.Chunks | None = None,
+) -> StreamProgram:
+    """A group's functions for streamed data, compiled; `data` gives shapes only. The last programs are kept."""
+    shapes = data.x.shape[1:], data.cond.shape[1]
+    cut = (chunks.count, chunks.size, chunks.batches)
+    held = None if held_out is None else (held_out.count, held_out.size, held_out.batches)
+    return _compiled_stream(model, recipe, layout, *shapes, cut, held)  # pyright: ignore[reportArgumentType]
+
+
+@lru_cache(maxsize=8)
+def _compiled_stream(
+    model: Model,
+    recipe: training.Recipe,
+    layout: Layout,
+    row_shape: tuple[int, ...],
+    conditions: int,
+    cut: tuple[int, int, int],
+    held_out: tuple[int, int, int] | None,
+) -> StreamProgram:
+    def shape(leaf: Any, shared: bool) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=_sharding(layout, shared))
+
+    def part(size: int, batches: int) -> tuple[Data, jax.ShapeDtypeStruct]:
+        x = jax.ShapeDtypeStruct((batches, size, *row_shape), jnp.float32, sharding=_sharding(layout, True))
+        if layout.split > 1 and size % layout.split == 0:
+            x = jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=_spread(layout))
+        cond, weight = jnp.zeros((batches, size, conditions)), jnp.zeros((batches, size))
+        return Data(x, shape(cond, True)), shape(weight, True)
+
+    one = Data(*(jax.ShapeDtypeStruct((1, *rest), jnp.float32) for rest in (row_shape, (conditions,))))
+    initialise = init.lower(model, jax.ShapeDtypeStruct((layout.places,), jnp.int32), one)
+    states = jax.tree.map(lambda leaf: shape(leaf, False), initialise.out_info)
+    scalar, number = jnp.zeros(layout.places), jnp.zeros(layout.places, jnp.int32)
+    traced = jax.tree.map(lambda leaf: shape(leaf, False), Hyper(scalar, scalar, number))
+    numbers = [shape(jnp.zeros((), jnp.int32), True)] * 4
+    count, size, batches = cut
+    orders = shape(jnp.zeros((layout.places, batches), jnp.int32), False)
+    given = (states, traced, orders, *part(size, batches), *numbers)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(initialise.compile)
+        train_part = run_group_part.lower(model, recipe, count, layout, *given).compile()
+        look = None
+        if held_out is not None:
+            count, size, batches = held_out
+            given = (states, traced, *part(size, batches), numbers[0])
+            look = look_at_group.lower(model, recipe, count, layout, *given).compile()
+        return StreamProgram(first.result(), train_part, look)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=(4,))
@@ -232,15 +364,97 @@ def run_group(
     def mine(states: TrainState, hypers: Hyper, shared: Shared, first_epoch: Any, epochs: Any) -> Any:
         def one(replica: tuple[TrainState, Hyper]) -> tuple[TrainState, History]:
             data, rows, held_out = shared
-            return training.run_epochs(model, recipe, chunk, *replica, data, rows, first_epoch, epochs, held_out)
+            given = (*replica, data, rows, first_epoch, epochs, held_out)
+            return training.run_epochs(model, recipe, chunk, *given, spread=_spread(layout))
 
         return jax.lax.map(one, (states, hypers), batch_size=layout.width if layout.width > 1 else None)
 
+    return _on_each_device(layout, mine, 2, states, hypers, shared, first_epoch, epochs)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=(4,))
+def run_group_part(
+    model: Model,
+    recipe: training.Recipe,
+    count: int,
+    layout: Layout,
+    states: TrainState,
+    hypers: Hyper,
+    orders: Int[Array, "G k"],
+    batches: Data,
+    weight: Float[Array, "k B"],
+    there: Int[Array, ""] | int,
+    first: Int[Array, ""] | int,
+    epoch: Int[Array, ""] | int,
+    epochs: Int[Array, ""] | int,
+) -> tuple[TrainState, training.Sums]:
+    """`training.run_part` of a group of replicas as one program; each has its own order of the batches."""
+
+    def mine(states: TrainState, hypers: Hyper, orders: Any, batches: Data, weight: Any, *numbers: Any) -> Any:
+        def one(replica: tuple[TrainState, Hyper, Any]) -> tuple[TrainState, training.Sums]:
+            state, hyper, order = replica
+            given = (state, hyper, batches, weight, order, *numbers)
+            return training.run_part(model, recipe, count, *given, spread=_spread(layout))
+
+        batch_size = layout.width if layout.width > 1 else None
+        return jax.lax.map(one, (states, hypers, orders), batch_size=batch_size)
+
+    numbers = (there, first, epoch, epochs)
+    return _on_each_device(layout, mine, 3, states, hypers, orders, batches, weight, *numbers)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def look_at_group(
+    model: Model,
+    recipe: training.Recipe,
+    count: int,
+    layout: Layout,
+    states: TrainState,
+    hypers: Hyper,
+    batches: Data,
+    weight: Float[Array, "k B"],
+    first: Int[Array, ""] | int,
+) -> Float[Array, " G"]:
+    """`training.held_out_part` of a group of replicas as one program."""
+
+    def mine(states: TrainState, hypers: Hyper, batches: Data, weight: Any, first: Any) -> Any:
+        def one(replica: tuple[TrainState, Hyper]) -> Float[Array, ""]:
+            state, hyper = replica
+            return training.held_out_part(model, recipe, count, state, hyper.beta, batches, weight, first)
+
+        return jax.lax.map(one, (states, hypers), batch_size=layout.width if layout.width > 1 else None)
+
+    return _on_each_device(layout, mine, 2, states, hypers, batches, weight, first)
+
+
+@partial(jax.jit, static_argnums=0)
+def end_epoch(
+    recipe: training.Recipe,
+    states: TrainState,
+    seen: Float[AnyArray, " G"],
+    epoch: Int[Array, ""] | int,
+    epochs: Int[Array, ""] | int,
+) -> TrainState:
+    """`training.count_stale` of a group of replicas; those that have stopped stay as they are."""
+
+    def one(state: TrainState, seen: Float[Array, ""]) -> TrainState:
+        after = training.count_stale(recipe, state, seen, epoch, epochs)
+        due = state.stale < recipe.patience
+        return state._replace(
+            best=jnp.where(due, after.best, state.best), stale=jnp.where(due, after.stale, state.stale)
+        )
+
+    return jax.vmap(one)(states, seen)
+
+
+def _on_each_device(layout: Layout, mine: Any, sharded: int, *given: Any) -> Any:
+    """Calls `mine` on each device with its part of the first `sharded` arguments, and with all of the others."""
+    if layout.split > 1:
+        return jax.lax.with_sharding_constraint(mine(*given), NamedSharding(_mesh(layout), _SHARED))
     if layout.devices == 1:
-        return mine(states, hypers, shared, first_epoch, epochs)
-    specs = (_SHARDED, _SHARDED, _SHARED, _SHARED, _SHARED)
-    each = jax.shard_map(mine, mesh=_mesh(layout), in_specs=specs, out_specs=_SHARDED, check_vma=False)
-    return each(states, hypers, shared, first_epoch, epochs)
+        return mine(*given)
+    specs = (_SHARDED,) * sharded + (_SHARED,) * (len(given) - sharded)
+    return jax.shard_map(mine, mesh=_mesh(layout), in_specs=specs, out_specs=_SHARDED, check_vma=False)(*given)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -251,7 +465,39 @@ def init(model: Model, seeds: Int[Array, " R"], data: Data) -> TrainState:
 
 def place(layout: Layout, tree: PyTree, *, shared: bool = False) -> PyTree:
     """A group's arrays on its devices: sharded by replica, or, if shared, on every one."""
-    return jax.device_put(tree, NamedSharding(_mesh(layout), _SHARED if shared else _SHARDED))
+    sharding = _sharding(layout, shared)
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def put(leaf: Any) -> Array:
+        return leaf if getattr(leaf, "sharding", None) == sharding else _put_everywhere(sharding, leaf)
+
+    return jax.tree.map(put, tree)
+
+
+def place_batches(layout: Layout, data: Data, rows: Int[np.ndarray, "k B"]) -> Data:
+    """Batches of streamed data on the devices of a group: x (k, B, *D) and cond (k, B, C).
+
+    Where batches are split, each device gets its part of every batch, and a host reads no more than its devices get.
+    """
+
+    def gather(array: Any, some: np.ndarray) -> np.ndarray:
+        return np.asarray(array[some.reshape(-1)]).reshape(*some.shape, *array.shape[1:])
+
+    cond = place(layout, gather(data.cond, rows), shared=True)
+    if layout.split == 1 or rows.shape[1] % layout.split:
+        return Data(place(layout, gather(data.x, rows), shared=True), cond)
+    spread = NamedSharding(_mesh(layout), _SPREAD)
+    shape = (*rows.shape, *data.x.shape[1:])
+    return Data(jax.make_array_from_callback(shape, spread, lambda index: gather(data.x, rows[index[:2]])), cond)
+
+
+def _put_everywhere(sharding: NamedSharding, leaf: Any) -> Array:
+    """The same array on all devices of all hosts, each of which has it."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_put_everywhere(sharding, jax.random.key_data(leaf)))
+    values = np.asarray(leaf)
+    return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
 
 
 def hypers(layout: Layout, settings: Sequence[training.Setting]) -> list[Hyper]:
@@ -332,9 +578,23 @@ def select_replica(states: TrainState, index: int) -> TrainState:
 
 def encode_replica(model: Model, states: TrainState, index: int, data: Data) -> Posterior:
     """The posterior of all tracks by one replica of a population, in the host's memory."""
-    q = training.encode(model, select_replica(states, index), jax.tree.map(jnp.asarray, data))
+    state = select_replica(states, index)
+    if streaming.is_streamed(data):
+        return streaming.map_rows(partial(training.encode, model, state), data)
+    q = training.encode(model, state, jax.tree.map(jnp.asarray, data))
     return jax.tree.map(np.asarray, q)
 
 
 def _mesh(layout: Layout) -> Mesh:
+    if layout.split > 1:
+        return Mesh(np.array(_devices()[: layout.split]), (_BATCH,))
     return Mesh(np.array(jax.local_devices()[: layout.devices]), (_AXIS,))
+
+
+def _sharding(layout: Layout, shared: bool) -> NamedSharding:
+    return NamedSharding(_mesh(layout), _SHARED if shared or layout.split > 1 else _SHARDED)
+
+
+def _spread(layout: Layout) -> NamedSharding | None:
+    """How batches (k, B, *D) lie on the devices that they are split over; None where they are not."""
+    return NamedSharding(_mesh(layout), _SPREAD) if layout.split > 1 else None

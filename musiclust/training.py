@@ -19,9 +19,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from musiclust import neighbours, objectives, schedules
+from musiclust import neighbours, objectives, schedules, streaming
 from musiclust.errors import InputError
 from musiclust.models import Model
 from musiclust.types import Data, History, Hyper, Posterior, TrainState
@@ -231,6 +232,9 @@ def run_epochs(
     first_epoch: Int[Array, ""] | int,
     epochs: Int[Array, ""] | int,
     held_out: Int[Array, " h"] | None = None,
+    *,
+    orders: Int[Array, "E m"] | None = None,
+    spread: NamedSharding | None = None,
 ) -> tuple[TrainState, History]:
     """Trains one replica from `first_epoch` on for `chunk` epochs, each over its tracks in an order of its own.
 
@@ -239,22 +243,27 @@ def run_epochs(
 
     Epochs past `epochs`, the length of the whole run, and those of a replica that has stopped (`Recipe.patience`) leave
     the state as it is; their History rows are zero.
+
+    Args:
+      orders: rows of the data in the order in which they come in each epoch, those that fill the last batch up at its
+        end; None draws them. Streamed training is checked by it.
+      spread: lays the batches out over several devices, by their second axis; None leaves them on one.
     """
     n = rows.shape[1]
     count, size = recipe.batches(n)
     weight = jnp.concatenate([jnp.ones(n), jnp.zeros(count * size - n)]).reshape(count, size)
     mine = rows[hyper.rows]
-    settled = schedules.BETA_SCHEDULES[recipe.beta_schedule]
-
-    def moves(progress: Float[Array, ""]) -> Bool[Array, ""]:
-        still = settled(progress) == 1.0
-        return ~(still & (schedules.rising_capacity(progress) == 1.0) if recipe.capacity else still)
 
     def one_epoch(state: TrainState, epoch: Int[Array, ""]) -> tuple[TrainState, History]:
-        order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(state.key, _SHUFFLE), epoch), n)
-        drawn = mine[jnp.concatenate([order, order[: count * size - n]])]
+        if orders is None:
+            order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(state.key, _SHUFFLE), epoch), n)
+            drawn = mine[jnp.concatenate([order, order[: count * size - n]])]
+        else:
+            drawn = orders[epoch]
         # Gathered once: a gather a step costs as much as a layer.
         batches = jax.tree.map(lambda leaf: leaf[drawn].reshape(count, size, *leaf.shape[1:]), data)
+        if spread is not None:
+            batches = Data(jax.lax.with_sharding_constraint(batches.x, spread), batches.cond)
         elapsed = epoch + jnp.arange(count) / count
 
         def one_step(state, given):
@@ -266,11 +275,7 @@ def run_epochs(
         if held_out is not None:
             held = held_out_loss(model, recipe, state, hyper.beta, data, held_out)
         if recipe.patience:
-            seen = means.descended if held_out is None else held
-            moving = moves(epoch / epochs) | moves((epoch + 1) / epochs)
-            better = moving | (seen < state.best - _IMPROVEMENT * jnp.abs(state.best))
-            best = jnp.where(moving, jnp.inf, jnp.minimum(seen, state.best))
-            state = state._replace(best=best, stale=jnp.where(better, 0, state.stale + 1))
+            state = count_stale(recipe, state, means.descended if held_out is None else held, epoch, epochs)
         return state, History(means.loss, means.reconstruction, means.kl_per_dim, means.neighbours, held)
 
     def no_epoch(state: TrainState, epoch: Int[Array, ""]) -> tuple[TrainState, History]:
@@ -284,6 +289,82 @@ def run_epochs(
         return jax.lax.cond(due, one_epoch, no_epoch, state, epoch)
 
     return jax.lax.scan(body, state, first_epoch + jnp.arange(chunk))
+
+
+def run_part(
+    model: Model,
+    recipe: Recipe,
+    count: int,
+    state: TrainState,
+    hyper: Hyper,
+    batches: Data,
+    weight: Float[Array, "k B"],
+    order: Int[Array, " k"],
+    there: Int[Array, ""] | int,
+    first: Int[Array, ""] | int,
+    epoch: Int[Array, ""] | int,
+    epochs: Int[Array, ""] | int,
+    *,
+    spread: NamedSharding | None = None,
+) -> tuple[TrainState, Sums]:
+    """Trains one replica on a part of an epoch, batches that are at hand: `run_epochs` for data that are streamed.
+
+    Args:
+      count: batches in an epoch.
+      batches: x (k, B, *D) and cond (k, B, C).
+      weight: 1 for a track that counts, 0 for one that fills a batch up.
+      order: in which the batches are taken; only the first `there` of it are.
+      first: batches of the epoch before this part.
+      epochs: length of the whole run.
+      spread: as in `run_epochs`.
+
+    Returns:
+      The state, and the sums over the part's tracks. A replica that has stopped stays as it is, and its sums are zero.
+    """
+    if spread is not None:
+        batches = Data(jax.lax.with_sharding_constraint(batches.x, spread), batches.cond)
+
+    def one_step(state: TrainState, place: Int[Array, ""]) -> tuple[TrainState, Sums]:
+        number = order[place]
+        batch = jax.tree.map(lambda leaf: leaf[number], batches)
+        elapsed = epoch + (first + place) / count
+        return train_step(model, recipe, state, hyper, batch, weight[number], elapsed, elapsed / epochs)
+
+    def no_step(state: TrainState, place: Int[Array, ""]) -> tuple[TrainState, Sums]:
+        return state, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(one_step, state, place)[1])
+
+    def body(state: TrainState, place: Int[Array, ""]) -> tuple[TrainState, Sums]:
+        due = place < there
+        if recipe.patience:
+            due &= state.stale < recipe.patience
+        return jax.lax.cond(due, one_step, no_step, state, place)
+
+    state, sums = jax.lax.scan(body, state, jnp.arange(len(order)))
+    return state, jax.tree.map(lambda part: part.sum(axis=0), sums)
+
+
+def count_stale(
+    recipe: Recipe,
+    state: TrainState,
+    seen: Float[Array, ""],
+    epoch: Int[Array, ""] | int,
+    epochs: Int[Array, ""] | int,
+) -> TrainState:
+    """The state after it was looked whether an epoch was better than those before; see `Recipe.patience`.
+
+    Args:
+      seen: what is looked at.
+    """
+    settled = schedules.BETA_SCHEDULES[recipe.beta_schedule]
+
+    def moves(progress: Float[Array, ""]) -> Bool[Array, ""]:
+        still = settled(progress) == 1.0
+        return ~(still & (schedules.rising_capacity(progress) == 1.0) if recipe.capacity else still)
+
+    moving = moves(epoch / epochs) | moves((epoch + 1) / epochs)
+    better = moving | (seen < state.best - _IMPROVEMENT * jnp.abs(state.best))
+    best = jnp.where(moving, jnp.inf, jnp.minimum(seen, state.best))
+    return state._replace(best=best, stale=jnp.where(better, 0, state.stale + 1))
 
 
 def held_out_loss(
@@ -304,22 +385,61 @@ def held_out_loss(
     # A part smaller than what fills it up has its tracks several times.
     rows = jnp.resize(held_out, (count * size,)).reshape(count, size)
     weight = (jnp.arange(count * size) < h).astype(jnp.float32).reshape(count, size)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
     keys = jax.random.split(jax.random.fold_in(state.key, EVALUATE), count)
 
     def one(args: tuple[Int[Array, " B"], Float[Array, " B"], Key[Array, ""]]) -> Float[Array, ""]:
         rows, weight, key = args
-        batch = jax.tree.map(lambda leaf: leaf[rows], data)
-        q, z, reconstruction = nn.apply(_forward, model)(variables, batch, key, False)
-        total = weight @ objectives.elbo(reconstruction, batch.x, q, beta)[0]
-        if recipe.neighbours:
-            flat = batch.x.reshape(len(batch.x), -1)
-            affinities = neighbours.neighbour_affinities(flat, weight)
-            divergence = neighbours.neighbour_divergence(affinities, z, weight)
-            total = total + weight.sum() * recipe.neighbours * flat.shape[1] * divergence
-        return total
+        return _held_out_total(model, recipe, state, beta, jax.tree.map(lambda leaf: leaf[rows], data), weight, key)
 
     return jax.lax.map(one, (rows, weight, keys)).sum() / h
+
+
+def held_out_part(
+    model: Model,
+    recipe: Recipe,
+    count: int,
+    state: TrainState,
+    beta: Float[Array, ""],
+    batches: Data,
+    weight: Float[Array, "k B"],
+    first: Int[Array, ""] | int,
+) -> Float[Array, ""]:
+    """The sum that `held_out_loss` is the mean of, over the tracks of some of its batches, which are at hand.
+
+    Args:
+      count: batches of the held-out tracks. first: those before these.
+      batches: x (k, B, *D) and cond (k, B, C); weight: 1 for a track that counts.
+    """
+    keys = jax.random.split(jax.random.fold_in(state.key, EVALUATE), count)
+
+    def one(args: tuple[Int[Array, ""], Data, Float[Array, " B"]]) -> Float[Array, ""]:
+        place, batch, weight = args
+        key = keys[jnp.minimum(first + place, count - 1)]
+        # A batch that fills the part up has no track that counts, and the neighbour term of no track is not a number.
+        total = _held_out_total(model, recipe, state, beta, batch, weight, key)
+        return jnp.where(weight.sum() > 0, total, 0.0)
+
+    return jax.lax.map(one, (jnp.arange(len(weight)), batches, weight)).sum()
+
+
+def _held_out_total(
+    model: Model,
+    recipe: Recipe,
+    state: TrainState,
+    beta: Float[Array, ""],
+    batch: Data,
+    weight: Float[Array, " B"],
+    key: Key[Array, ""],
+) -> Float[Array, ""]:
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    q, z, reconstruction = nn.apply(_forward, model)(variables, batch, key, False)
+    total = weight @ objectives.elbo(reconstruction, batch.x, q, beta)[0]
+    if recipe.neighbours:
+        flat = batch.x.reshape(len(batch.x), -1)
+        affinities = neighbours.neighbour_affinities(flat, weight)
+        divergence = neighbours.neighbour_divergence(affinities, z, weight)
+        total = total + weight.sum() * recipe.neighbours * flat.shape[1] * divergence
+    return total
 
 
 @partial(jax.jit, static_argnums=0)
@@ -342,14 +462,30 @@ def reconstruct(model: Model, state: TrainState, data: Data) -> Float[Array, "N 
     return nn.apply(_forward, model)(variables, data, None, False)[2]
 
 
-@partial(jax.jit, static_argnums=0)
 def negative_elbo(model: Model, state: TrainState, data: Data) -> Float[Array, ""]:
     """Mean over tracks of squared error + KL (beta 1) in evaluation mode, one draw a track; lower is better.
 
     Replicas of different beta can be compared by it, and no class is seen.
     """
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    if not streaming.is_streamed(data):
+        return _negative_elbo(model, state, data)
     keys = jax.random.split(jax.random.fold_in(state.key, EVALUATE), len(data.x))
+    return jnp.asarray(streaming.map_rows(partial(_each_negative_elbo, model, state), data, keys)).mean()
+
+
+@partial(jax.jit, static_argnums=0)
+def _negative_elbo(model: Model, state: TrainState, data: Data) -> Float[Array, ""]:
+    keys = jax.random.split(jax.random.fold_in(state.key, EVALUATE), len(data.x))
+    return _each_track(model, state, data, keys).mean()
+
+
+@partial(jax.jit, static_argnums=0)
+def _each_negative_elbo(model: Model, state: TrainState, data: Data, keys: Key[Array, " N"]) -> Float[Array, " N"]:
+    return _each_track(model, state, data, keys)
+
+
+def _each_track(model: Model, state: TrainState, data: Data, keys: Key[Array, " N"]) -> Float[Array, " N"]:
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
 
     def one(args: tuple[Data, Key[Array, ""]]) -> Float[Array, ""]:
         track, key = args
@@ -357,4 +493,4 @@ def negative_elbo(model: Model, state: TrainState, data: Data) -> Float[Array, "
         q, _, reconstruction = nn.apply(_forward, model)(variables, batch, key, False)
         return objectives.elbo(reconstruction, batch.x, q, jnp.ones(()))[0][0]
 
-    return jax.lax.map(one, (data, keys), batch_size=ENCODE_BATCH).mean()
+    return jax.lax.map(one, (data, keys), batch_size=ENCODE_BATCH)
