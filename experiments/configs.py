@@ -10,6 +10,7 @@ from typing import Any
 from musiclust.records import check_record
 
 NULLS = ("latents", "pipeline")
+STREAMS = ("auto", "yes", "no")
 CONTROLS = ("words_shuffled", "sound_only", "classes_shuffled", "noise")  # as study.controls.MAKERS has them
 REPORT_BASELINES = ("features", "pca")
 ALL_BASELINES = ("features", "unit_features", "pca", "tsne")
@@ -34,7 +35,9 @@ class Config:
         capacity: as in training.Recipe. held_out: share of the tracks, whole groups, that neither the scaling nor the
         model is fitted on; 0 for none.
       subsamples: how many subsamples of the tracks each replica is trained on beside all of them. max_memory: GiB that
-        training may take, 0 for the usual share.
+        training may take, 0 for the usual share. stream: in STREAMS, whether features are streamed from the disk, "auto"
+        where they are too many for memory; a completed configuration has "yes" or "no". split_batches: whether each
+        batch is split over all devices, None where accelerators are more than replicas.
       controls: in CONTROLS, trained beside the model with the first beta and learning rate.
       null: in NULLS, what the shown clusters are held against.
       baselines: in BASELINES; those of the two reports, if none are named.
@@ -69,6 +72,8 @@ class Config:
     capacity: float = 0.0
     held_out: float = 0.0
     max_memory: float = 0.0
+    stream: str = "auto"
+    split_batches: bool | None = None
     baselines: tuple[str, ...] = REPORT_BASELINES
     clusterer: tuple[str, ...] = ("kmeans",)
     k: int = 0

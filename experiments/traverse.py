@@ -30,10 +30,10 @@ from experiments.study.job import restore_finished
 from experiments.study.plan import read_plan
 from experiments.study.run_files import read_chosen, replace_nan
 from experiments.study.run_store import find_store
+from musiclust import streaming
 from musiclust.errors import InputError
 from musiclust.metrics.latent import kl_per_dim
 from musiclust.population import encode_replica, select_replica
-from musiclust.types import Data
 
 _RUN = flags.DEFINE_string("run", None, "Folder of the finished run, under runs/.")
 _TRACK = flags.DEFINE_string(
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
     shown = read_chosen(plan.run_dir, len(model.settings))
     state = select_replica(model.states, shown)
     data = inputs.load(plan.config, root, model.fusion)
-    given = Data(jnp.asarray(data.data.x), jnp.asarray(data.data.cond))
+    given = streaming.place_on_device(data.data)
     q = encode_replica(model.model, model.states, shown, given)
     variational = model.model.variational
     spread = np.sqrt(q.mean.var(axis=0) + (np.exp(q.logvar).mean(axis=0) if variational else 0))
@@ -76,7 +76,7 @@ def main(argv: list[str]) -> int:
     for number, dimension in enumerate(dimensions):
         z[number, :, dimension] = q.mean[:, dimension].mean() + np.array(STEPS) * spread[dimension]
     flat = jnp.asarray(z.reshape(-1, z.shape[-1]))
-    cond = jnp.tile(given.cond[row], (len(flat), 1))
+    cond = jnp.tile(jnp.asarray(given.cond[row]), (len(flat), 1))
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     decoded = np.asarray(model.model.apply(variables, flat, cond, False, method="decode"))
     decoded = decoded.reshape(len(dimensions), len(STEPS), *decoded.shape[1:])

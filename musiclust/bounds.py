@@ -1,7 +1,8 @@
 """How well one replica knows tracks: bounds of log p(x) in nats, by which models of different beta can be compared.
 
 The likelihood is the one that the loss implies: a Gaussian of variance 1/2 for each feature, its constant included.
-Everything is in evaluation mode, and its draws are a function of the replica's key.
+Everything is in evaluation mode, and its draws are a function of the replica's key. Data may be streamed: they are then
+looked at a piece at a time, to the same draws.
 """
 
 import math
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from musiclust import objectives
+from musiclust import objectives, streaming
 from musiclust.errors import InputError
 from musiclust.models import Model
 from musiclust.noise import counter_normal
@@ -90,7 +91,11 @@ def _bounded(
         raise InputError(f"a model of the kind {type(model).__name__} has no posterior, and so no bound of log p(x)")
     if samples < 1:
         raise InputError(f"samples = {samples}: choose at least 1")
-    return _draw_terms(model, samples, state, data)
+    if not streaming.is_streamed(data):
+        return _draw_terms(model, samples, state, data)
+    keys = jax.random.split(jax.random.fold_in(state.key, EVALUATE), len(data.x))
+    found = streaming.map_rows(partial(_draw_terms_with, model, samples, state), data, keys)
+    return jax.tree.map(jnp.asarray, found)
 
 
 def _encode(model: Model, batch: Data) -> Posterior:
@@ -110,8 +115,21 @@ def _draw_terms(
     model: Model, samples: int, state: TrainState, data: Data
 ) -> tuple[Float[Array, "N K"], Float[Array, "N K"], Float[Array, " N"]]:
     """(log p(x | z), log p(z) - log q(z | x)) of K draws of z for each track, and its KL."""
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
     keys = jax.random.split(jax.random.fold_in(state.key, EVALUATE), len(data.x))
+    return _each_track(model, samples, state, data, keys)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _draw_terms_with(
+    model: Model, samples: int, state: TrainState, data: Data, keys: Key[Array, " N"]
+) -> tuple[Float[Array, "N K"], Float[Array, "N K"], Float[Array, " N"]]:
+    return _each_track(model, samples, state, data, keys)
+
+
+def _each_track(
+    model: Model, samples: int, state: TrainState, data: Data, keys: Key[Array, " N"]
+) -> tuple[Float[Array, "N K"], Float[Array, "N K"], Float[Array, " N"]]:
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
     constant = 0.5 * math.log(math.pi) * math.prod(data.x.shape[1:])
 
     def one(args: tuple[Data, Key[Array, ""]]) -> tuple[Float[Array, " K"], Float[Array, " K"], Float[Array, ""]]:
@@ -129,9 +147,15 @@ def _draw_terms(
     return jax.lax.map(one, (data, keys))
 
 
-@partial(jax.jit, static_argnums=0)
 def _errors(model: Model, state: TrainState, data: Data) -> Float[Array, " N"]:
     """The squared error of each track at the mean of its posterior."""
+    if streaming.is_streamed(data):
+        return jnp.asarray(streaming.map_rows(partial(_errors_in_memory, model, state), data))
+    return _errors_in_memory(model, state, data)
+
+
+@partial(jax.jit, static_argnums=0)
+def _errors_in_memory(model: Model, state: TrainState, data: Data) -> Float[Array, " N"]:
     variables = {"params": state.params, "batch_stats": state.batch_stats}
 
     def one(track: Data) -> Float[Array, ""]:

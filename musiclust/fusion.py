@@ -7,12 +7,14 @@ Rows are tracks, in the order of the blocks (which must agree: see `store.align`
 (a track without words) takes no part in scaling it and comes out as zeros, the block's mean.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from musiclust import streaming
 from musiclust.errors import InputError
 from musiclust.points import check_rows
 from musiclust.types import Block
@@ -65,6 +67,58 @@ def fuse(
       InputError: for an unknown choice, for no block, for a block in which no track is valid, or for weights that are
         not one positive number a block.
     """
+    _check_choices(blocks, how, scaling)
+    image = how == "concat" and is_image(blocks)
+    scaled = tuple(_standard(block, image, power=scaling == "power") for block in blocks)
+    arrays = FUSIONS[how](blocks, SCALINGS[scaling](blocks, scaled), _weights(blocks, weights))
+    fusion = Fusion(how, tuple(block.name for block in blocks), tuple(arrays))
+    return Fused(apply(fusion, blocks), fusion)
+
+
+def fit_in_pieces(
+    blocks: Sequence[Block],
+    rows: Int[np.ndarray, " n"] | None = None,
+    *,
+    how: str = "concat",
+    scaling: str = "balanced",
+    weights: Sequence[float] = (),
+) -> Fusion:
+    """Fits a fusion in one pass over blocks that are too large for memory, some rows at a time.
+
+    Means and variances are put together of those of the pieces (Chan, Golub and LeVeque, The American Statistician
+    1983) in float64. They are those of `fuse` but for rounding.
+
+    Args:
+      rows: on which it is fitted; None for all.
+      how, scaling, weights: as in `fuse`.
+
+    Raises:
+      InputError: as `fuse`, and for what looks at all rows at once: another fusion than "concat", or "power".
+    """
+    _check_choices(blocks, how, scaling)
+    for name, choice, possible in (("fusion", how, "concat"), ("scaling", scaling, "balanced")):
+        if choice == "power" or (name == "fusion" and choice != possible):
+            raise InputError(
+                f"`{name}` = {choice} looks at all tracks at once, and these features are too many for memory: choose "
+                f"`{name}` = {possible}"
+            )
+    image = is_image(blocks)
+    rows = np.arange(len(blocks[0].values)) if rows is None else rows
+    moments: list[_Moments | None] = [None] * len(blocks)
+    for piece in streaming.pieces_of(blocks, rows):
+        for number, block in enumerate(piece):
+            if block.valid.any():
+                moments[number] = _add_moments(moments[number], _values(block, image)[block.valid], image)
+    scaled = []
+    for block, found in zip(blocks, moments, strict=True):
+        if found is None:
+            raise InputError(f"no track that is trained on has {block.name}: leave it out of `features`")
+        scaled.append(_as_arrays(found.mean, np.sqrt(found.squares / found.count)))
+    arrays = FUSIONS[how](blocks, SCALINGS[scaling](blocks, scaled), _weights(blocks, weights))
+    return Fusion(how, tuple(block.name for block in blocks), tuple(arrays))
+
+
+def _check_choices(blocks: Sequence[Block], how: str, scaling: str) -> None:
     for name, choice, registry in (("fusion", how, FUSIONS), ("scaling", scaling, SCALINGS)):
         if choice not in registry:
             raise InputError(f"unknown {name} {choice!r}: choose from {', '.join(registry)}")
@@ -73,11 +127,31 @@ def fuse(
     for block in blocks:
         if not block.valid.any():
             raise InputError(f"no track has {block.name}: leave it out of `features`")
-    image = how == "concat" and _is_image(blocks)
-    scaled = tuple(_standard(block, image, power=scaling == "power") for block in blocks)
-    arrays = FUSIONS[how](blocks, SCALINGS[scaling](blocks, scaled), _weights(blocks, weights))
-    fusion = Fusion(how, tuple(block.name for block in blocks), tuple(arrays))
-    return Fused(apply(fusion, blocks), fusion)
+
+
+class _Moments(NamedTuple):
+    """Of each column: how many values there were, their mean, and the sum of their squared distances from it."""
+
+    count: int
+    mean: np.ndarray
+    squares: np.ndarray
+
+
+def _add_moments(before: _Moments | None, values: np.ndarray, image: bool) -> _Moments:
+    """The moments of all rows so far and of these (n, *D); of an image each band is a column."""
+    values = values.astype(np.float64)
+    axes = (0, 2) if image else (0,)
+    mean = values.mean(axis=axes)
+    squares = np.square(values - _columns(mean, values)).sum(axis=axes)
+    now = _Moments(values.size // len(mean), mean, squares)
+    if before is None:
+        return now
+    count, step = before.count + now.count, now.mean - before.mean
+    return _Moments(
+        count,
+        before.mean + step * (now.count / count),
+        before.squares + now.squares + np.square(step) * (before.count * now.count / count),
+    )
 
 
 def apply(fusion: Fusion, blocks: Sequence[Block]) -> Float[np.ndarray, "N *D"]:
@@ -89,7 +163,7 @@ def apply(fusion: Fusion, blocks: Sequence[Block]) -> Float[np.ndarray, "N *D"]:
     names = tuple(block.name for block in blocks)
     if names != fusion.blocks:
         raise InputError(f"the run was trained on {', '.join(fusion.blocks)}, not on {', '.join(names)}")
-    image = fusion.how == "concat" and _is_image(blocks)
+    image = fusion.how == "concat" and is_image(blocks)
     for block, width in zip(blocks, fusion.widths, strict=True):
         there = _values(block, image).shape[1]
         if there != width:
@@ -178,7 +252,8 @@ def modality_mask(blocks: Sequence[Block]) -> Float[np.ndarray, "N M"]:
     return np.stack([block.valid for block in blocks], axis=1).astype(np.float32)
 
 
-def _is_image(blocks: Sequence[Block]) -> bool:
+def is_image(blocks: Sequence[Block]) -> bool:
+    """Whether the blocks are one of spectrograms (N, mel, frame), which a fusion leaves in that shape."""
     return len(blocks) == 1 and blocks[0].values.ndim == 3 and not blocks[0].spec.get("columns")
 
 
@@ -231,9 +306,12 @@ def _standard(block: Block, image: bool, power: bool) -> dict[str, np.ndarray]:
         arrays["exponent"] = exponent
         values = _powered(values, exponent)
     axes = (0, 2) if image else (0,)
-    mean, deviation = values.mean(axis=axes), values.std(axis=axes)
+    return arrays | _as_arrays(values.mean(axis=axes), values.std(axis=axes))
+
+
+def _as_arrays(mean: np.ndarray, deviation: np.ndarray) -> dict[str, np.ndarray]:
     factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=_varies(mean, deviation))
-    return {**arrays, "mean": mean.astype(np.float32), "factor": factor.astype(np.float32)}
+    return {"mean": mean.astype(np.float32), "factor": factor.astype(np.float32)}
 
 
 def _varies(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
@@ -261,7 +339,7 @@ def _unit(blocks: Sequence[Block], standard: Sequence[Arrays]) -> tuple[Arrays, 
     reconstruction and beta keep their scale, and every block weighs the same.
     """
     entries = [
-        np.count_nonzero(arrays["factor"]) * (block.values[0].size // len(arrays["factor"]))
+        np.count_nonzero(arrays["factor"]) * (math.prod(block.values.shape[1:]) // len(arrays["factor"]))
         for block, arrays in zip(blocks, standard, strict=True)
     ]
     length = np.float32(np.sqrt(max(1, min(entries))))

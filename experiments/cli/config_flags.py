@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags
 
 from experiments.cli.numbers import parse_numbers
-from experiments.configs import CONTROLS, DEFAULTS, NULLS, PRESETS, Config
+from experiments.configs import CONTROLS, DEFAULTS, NULLS, PRESETS, STREAMS, Config
 from musiclust.errors import InputError
 from musiclust.fusion import FUSIONS, SCALINGS
 from musiclust.models import MODELS
@@ -78,6 +78,18 @@ flags.DEFINE_float(
 )
 flags.DEFINE_enum("precision", None, list(PRECISIONS), "Precision of the factors of matrix products in training.")
 flags.DEFINE_float("max_memory", None, "Memory that training may take, in GiB; by default half of the machine's.", 0.0)
+flags.DEFINE_enum(
+    "stream",
+    None,
+    list(STREAMS),
+    "Reads features from the disk as they are needed; by default (auto) only those that are too many for memory.",
+)
+flags.DEFINE_bool(
+    "split_batches",
+    None,
+    "Splits each batch over all devices, so that one replica trains on all of them; by default on accelerators where there "
+    "are more of them than replicas.",
+)
 flags.DEFINE_list(
     "baselines",
     None,
@@ -110,7 +122,17 @@ FLAGS = flags.FLAGS
 
 _TRAINING = (
     *("epochs", "batch_size", "schedule", "beta_schedule"),
-    *("neighbours", "free_bits", "capacity", "held_out", "patience", "precision", "max_memory"),
+    *(
+        "neighbours",
+        "free_bits",
+        "capacity",
+        "held_out",
+        "patience",
+        "precision",
+        "max_memory",
+        "stream",
+        "split_batches",
+    ),
 )
 FLAG_GROUPS = {
     "Model": ("model", "preset", "condition", "latent_dim"),

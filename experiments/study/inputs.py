@@ -1,13 +1,14 @@
 """A store and a configuration -> what a model is given, and what it is judged by."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.configs import DEFAULTS, TSNE_LIMIT, Config
-from musiclust import fusion, store
+from musiclust import fusion, store, streaming
 from musiclust.errors import InputError
 from musiclust.rows import Rows, select_rows, split_rows
 from musiclust.splits import split_held_out
@@ -21,6 +22,11 @@ _REFERENCE = ("mfcc_stats", "chroma", "spectral")
 # Of a store with other features, all but words, which most tracks lack, and drawn tags, which name the clusters.
 _NOT_REFERENCE = ("lyrics", "tags")
 OWN = "the run's own features"
+# Of streamed features that are no images: the principal components that the baselines are given, and on how many rows
+# these are fitted.
+_COMPONENTS, _FITTED_ON = 64, 10_000
+# Replicas of a run that streams are compared by so many tracks where none are held out.
+COMPARED = 2_000
 
 
 class Inputs(NamedTuple):
@@ -32,6 +38,8 @@ class Inputs(NamedTuple):
     truth are None where the store knows of no two classes. judged_names says which blocks the reference space is made
     of, or OWN where the store has none that is there for all tracks, so that the run's own features take their place.
     held_out (h,) int32 are the rows that neither the scaling nor the model is fitted on, None where there are none.
+    Where the features are streamed, data.x is a `streaming.Streamed`, the values of blocks are read when they are asked
+    for, and columns are the mean and deviation of each band of an image, or principal components.
     """
 
     store: Path
@@ -64,6 +72,13 @@ class Inputs(NamedTuple):
         rows = np.arange(len(self.tracks), dtype=np.int32)
         return rows if self.held_out is None else np.setdiff1d(rows, self.held_out)
 
+    def compared_rows(self) -> np.ndarray | None:
+        """The rows by which replicas are compared: those held out, else, of streamed features, some from all through
+        them; None for all."""
+        if self.held_out is not None or not streaming.is_streamed(self.data) or len(self.tracks) <= COMPARED:
+            return self.held_out
+        return np.linspace(0, len(self.tracks) - 1, COMPARED).astype(np.int32)
+
     def stacked_rows(self, copies: int) -> np.ndarray:
         """(copies, n) the trained rows of so many data sets of these tracks, laid one after the other."""
         return self.trained_rows() + len(self.tracks) * np.arange(copies)[:, None]
@@ -94,12 +109,16 @@ def complete(
     if config.k > len(tracks):
         raise InputError(f"--k={config.k} is larger than the {len(tracks)} tracks of {root}: choose a smaller one")
     name = _classes(config.classes, tracks)
-    count = len(np.unique(tracks.classes[name][tracks.classes[name] >= 0])) if name else 0
     features = config.features if keep_features else _features_there(config.features, root, tracks)
+    stream = _choose_stream(replace(config, features=features), root) if config.stream == "auto" else config.stream
+    _check_streamable(config, stream, keep_controls=keep_controls)
+    count = len(np.unique(tracks.classes[name][tracks.classes[name] >= 0])) if name else 0
+    controls = () if stream == "yes" else config.controls
     return replace(
         config,
         features=features,
-        controls=tuple(one for one in config.controls if keep_controls or one == "noise" or "lyrics" in features),
+        stream=stream,
+        controls=tuple(one for one in controls if keep_controls or one == "noise" or "lyrics" in features),
         baselines=config.baselines if keep_baselines else _quick_baselines(config.baselines, tracks),
         classes=name or "",
         k=config.k or (max(2, min(count, len(tracks) // 3)) if name else 0),
@@ -125,6 +144,8 @@ def tell_choices(config: Config, completed: Config, root: Path) -> list[str]:
                 f"the words of the store are looked at only by --features={','.join(completed.features)},lyrics"
             )
         lines.append("; ".join(parts))
+    if completed.stream == "yes":
+        lines.append(_tell_streamed(completed, root))
     if config.baselines != completed.baselines:
         lines.append(f"no row of t-SNE, which takes minutes above {TSNE_LIMIT:,} tracks: --baselines=tsne makes it")
     return lines
@@ -135,7 +156,8 @@ def for_other_store(config: Config, root: Path) -> Config:
     they are many, and with none held out."""
     tracks = store.load_tracks(root)
     classes = config.classes if config.classes in tracks.classes else ""
-    return replace(config, classes=classes, baselines=_quick_baselines(config.baselines, tracks), held_out=0.0)
+    other = replace(config, classes=classes, baselines=_quick_baselines(config.baselines, tracks), held_out=0.0)
+    return replace(other, stream=_choose_stream(other, root))
 
 
 def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inputs:
@@ -148,9 +170,14 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
       InputError: for a missing store, block or classes, or one that does not fit the model.
     """
     tracks = store.load_tracks(root)
-    blocks = store.align(tracks, [store.load_block(root, name) for name in config.features])
+    streamed = config.stream == "yes"
+    blocks = [_of_tracks(tracks, store.load_block(root, name), read=not streamed) for name in config.features]
     seen, held_out = split_held_out(tracks.group, share=config.held_out) if config.held_out else (None, None)
-    if fitted is None:
+    if streamed:
+        options: dict[str, Any] = {"how": config.fusion, "scaling": config.scaling, "weights": config.weights}
+        fitted = fitted or fusion.fit_in_pieces(blocks, seen, **options)
+        x = _stream(fitted, blocks)
+    elif fitted is None:
         fitted_on = blocks if seen is None else [_rows_of(block, seen) for block in blocks]
         fused = fusion.fuse(fitted_on, how=config.fusion, scaling=config.scaling, weights=config.weights)
         fitted = fused.fusion
@@ -160,9 +187,12 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     name = _classes(config.classes, tracks)
     there = store.block_names(root)
     known = [name for name in _REFERENCE if name in there] or [name for name in there if name not in _NOT_REFERENCE]
-    judged = [store.fit_to_tracks(tracks, store.load_block(root, name)) for name in known]
+    judged = [_fitted_to_tracks(tracks, store.load_block(root, name), read=not streamed) for name in known]
     judged = [block for block in judged if block.valid.all()]
-    columns = fusion.apply(fusion.keep_row_lengths(fitted), blocks) if config.scaling == "unit" else x
+    if streamed:
+        columns = _condense(_stream(fusion.keep_row_lengths(fitted), blocks))
+    else:
+        columns = fusion.apply(fusion.keep_row_lengths(fitted), blocks) if config.scaling == "unit" else x
     return Inputs(
         store=root,
         corpus=store.load_corpus_name(root),
@@ -175,7 +205,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
         truth=tracks.classes[name] if name else None,
         class_names=tracks.class_names[name] if name else (),
         held_out=held_out,
-        judged_by=[_without_frames(block.values) for block in judged] or [columns],
+        judged_by=[_judged_values(block, streamed) for block in judged] or [columns],
         judged_names=tuple(block.name for block in judged) or (OWN,),
     )
 
@@ -184,6 +214,84 @@ def _rows_of(block: Block, rows: np.ndarray) -> Block:
     """A block of some of the tracks alone."""
     values = select_rows(block.values, rows)
     return replace(block, track_id=block.track_id[rows], values=values, valid=block.valid[rows])
+
+
+def _of_tracks(tracks: Tracks, block: Block, *, read: bool) -> Block:
+    """`store.align` of a block; its values are left on the disk unless they are to be read."""
+    if read:
+        return store.align(tracks, [block])[0]
+    numbered = store.align(tracks, [replace(block, values=np.arange(len(block.values)))])[0]
+    return replace(numbered, values=streaming.PickedRows(block.values, numbered.values))
+
+
+def _fitted_to_tracks(tracks: Tracks, block: Block, *, read: bool) -> Block:
+    """`store.fit_to_tracks` of a block; its values are left on the disk unless they are to be read."""
+    if read:
+        return store.fit_to_tracks(tracks, block)
+    numbered = store.fit_to_tracks(tracks, replace(block, values=np.arange(len(block.values))))
+    rows = np.where(numbered.valid, numbered.values, -1)
+    return replace(numbered, values=streaming.PickedRows(block.values, rows))
+
+
+def _stream(fitted: fusion.Fusion, blocks: list[Block]) -> streaming.Streamed:
+    """x of the blocks by a fitted fusion, its rows made when they are asked for."""
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        return fusion.apply(fitted, [streaming.take_block(block, rows) for block in blocks])
+
+    return streaming.Streamed((len(blocks[0].values), *read(np.arange(1)).shape[1:]), read)
+
+
+def _condense(x: streaming.Streamed) -> np.ndarray:
+    """(N, P) float32, what the baselines are given of streamed features: few enough columns for memory."""
+    if x.ndim == 3:
+        return streaming.map_pieces(lambda rows: _without_frames(rows).astype(np.float32), x)
+    from sklearn.decomposition import PCA
+
+    some = np.linspace(0, len(x) - 1, min(_FITTED_ON, len(x))).astype(int)
+    pca = PCA(min(_COMPONENTS, len(some), x.shape[1]), random_state=0).fit(x[some])
+    return streaming.map_pieces(lambda rows: pca.transform(rows).astype(np.float32), x)
+
+
+def _judged_values(block: Block, streamed: bool) -> np.ndarray:
+    return streaming.map_pieces(_without_frames, block.values) if streamed else _without_frames(block.values)
+
+
+def _choose_stream(config: Config, root: Path) -> str:
+    """Whether the features are streamed: "yes" where they are too many for memory, else "no"."""
+    from musiclust.population import fits  # asks JAX for its devices, which only training and scoring need
+
+    there = store.block_names(root)
+    blocks = [store.load_block(root, name) for name in config.features if name in there]
+    values = sum(math.prod(block.values.shape) for block in blocks)
+    return "no" if fits(values, int(config.max_memory * 2**30) or None) else "yes"
+
+
+def _check_streamable(config: Config, stream: str, *, keep_controls: bool) -> None:
+    """Raises InputError where a run that streams was asked for what looks at all features at once."""
+    if stream != "yes":
+        return
+    if config.null == "pipeline":
+        raise InputError(
+            "--null=pipeline trains on surrogates of all features, which are streamed here and not in memory: take "
+            "--null=latents, or --stream=no on a machine with the memory"
+        )
+    if keep_controls and config.controls:
+        raise InputError(
+            f"--controls={','.join(config.controls)} are made of all features, which are streamed here and not in "
+            "memory: take --controls=none, or --stream=no on a machine with the memory"
+        )
+
+
+def _tell_streamed(config: Config, root: Path) -> str:
+    blocks = [store.load_block(root, name) for name in config.features]
+    size = 4 * sum(math.prod(block.values.shape) for block in blocks) / 2**30
+    columns = "mean and deviation of each band" if fusion.is_image(blocks) else f"{_COMPONENTS} principal components"
+    compared = "" if config.held_out else f"; replicas are compared by {COMPARED:,} tracks"
+    return (
+        f"features: {size:.2g} GiB, streamed from the disk in chunks of {streaming.CHUNK_BYTES // 2**20} MiB "
+        f"(--stream=no takes them into memory); baselines are given the {columns}; no controls{compared}"
+    )
 
 
 def conditioned_on_classes(condition: str) -> bool:

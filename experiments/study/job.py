@@ -284,6 +284,7 @@ def _train(
             rows=work.rows,
             held_out=work.held_out,
             max_memory=limit,
+            split_batches=config.split_batches,
         )
 
     report("compiling", 0, 1)
@@ -310,5 +311,6 @@ def _train(
                 checkpoint_seconds=checkpoint_seconds,
                 on_epochs=lambda done, _, title=title: report(title, done, config.epochs),
                 tell=print_line,
+                on_part=lambda done, parts, title=title: report(f"{title}, an epoch", done, parts),
             )
     return fitted

@@ -6,8 +6,6 @@ Used by run.py when training is over and by evaluate.py after a restore, so that
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs import Config
@@ -15,7 +13,7 @@ from experiments.study.controls import MASK_ONLY, make_control, mask_pattern, sh
 from experiments.study.inputs import Inputs, conditioned_on_classes
 from experiments.study.number import suggest_number
 from experiments.study.trust import Votes, assess, count_votes
-from musiclust import bounds, training
+from musiclust import bounds, streaming, training
 from musiclust.baselines import over_seeds, pca_reconstruction
 from musiclust.checkpoint import Checkpoint
 from musiclust.metrics import latent
@@ -26,6 +24,8 @@ from musiclust.population import encode_replica, select_replica
 from musiclust.types import Clustering, Data, Posterior
 
 Row = dict[str, Any]
+# Of features that are streamed: so many bytes of them are what PCA is fitted on, and tried on.
+_PCA_BYTES = 2**27
 
 
 class Populations(NamedTuple):
@@ -73,8 +73,9 @@ def score_all(
       on_row: told (rows done, rows in all).
     """
     model, autoencoder = trained.model, trained.autoencoder
-    data = jax.tree.map(jnp.asarray, inputs.data)
-    compared = data if inputs.held_out is None else Data(*(part[inputs.held_out] for part in data))
+    data = streaming.place_on_device(inputs.data)
+    compared_rows = inputs.compared_rows()
+    compared = data if compared_rows is None else streaming.take_rows(data, compared_rows)
     judge = make_judge(config, inputs)
     replicas, seeds = len(model.settings), len(config.seed)
     total = len(config.clusterer) * (
@@ -169,21 +170,31 @@ def describe(name: str, judged: Judged) -> Row:
 
 
 def _bounds(model: Checkpoint, r: int, data: Data, compared: Data) -> Row:
-    """The negative ELBO of a replica over all tracks, and the bound by which it is chosen over those compared."""
+    """The negative ELBO of a replica over all tracks, and the bound by which it is chosen over those compared. Of tracks
+    that are streamed both are over those compared."""
     state = select_replica(model.states, r)
     bound = bounds.comparable_bound(model.model, state, compared)
-    return {"negative_elbo": float(training.negative_elbo(model.model, state, data)), "bound": bound}
+    looked_at = compared if streaming.is_streamed(data) else data
+    return {"negative_elbo": float(training.negative_elbo(model.model, state, looked_at)), "bound": bound}
 
 
-def _held_out(config: Config, inputs: Inputs, model: Checkpoint, chosen: int, held: Data) -> dict[str, float] | None:
+def _held_out(config: Config, inputs: Inputs, model: Checkpoint, chosen: int, held: Data) -> dict[str, Any] | None:
     """What the shown replica makes of the tracks held out, beside PCA; None where there are none, or no bound."""
     if inputs.held_out is None or not model.model.variational:
         return None
-    x = inputs.data.x
-    return bounds.held_out_scores(model.model, select_replica(model.states, chosen), held) | {
-        "tracks": len(inputs.held_out),
-        "pca": pca_reconstruction(x[inputs.trained_rows()], x[inputs.held_out], config.latent_dim),
-    }
+    x, trained, out = inputs.data.x, inputs.trained_rows(), inputs.held_out
+    scores: dict[str, Any] = bounds.held_out_scores(model.model, select_replica(model.states, chosen), held)
+    scores["tracks"] = len(out)
+    if streaming.is_streamed(inputs.data):
+        most = max(4 * config.latent_dim, _PCA_BYTES // x.row_bytes)
+        trained, out = (_evenly(rows, most) for rows in (trained, out))
+        scores["pca_tracks"] = len(trained)
+    return scores | {"pca": pca_reconstruction(x[trained], x[out], config.latent_dim)}
+
+
+def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, from all through them."""
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
 
 
 def _baseline_rows(
@@ -254,7 +265,7 @@ def _cluster_subsamples(
         if setting[1:3] != shown[1:3]:
             continue
         rows = table[setting.rows]
-        part = Data(inputs.data.x[rows], inputs.data.cond[rows])
+        part = streaming.take_rows(inputs.data, rows)
         code = encode_replica(trained.model, trained.states, r, part).mean
         place = seeds.index(setting.seed), setting.rows
         found[place][rows] = judge.clusterer(judge.clusterers[0], setting.seed).whole(code)

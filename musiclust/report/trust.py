@@ -98,9 +98,10 @@ def _information(results: Mapping[str, Any], found: Mapping[str, Any]) -> Answer
     text = f"The code tells {told}."
     if found.get("held_out"):
         held = found["held_out"]
+        fitted = f", fitted on {held['pca_tracks']} songs" if "pca_tracks" in held else ""
         text += (
             f" On {held['tracks']} songs kept out of training its reconstruction is off by "
-            f"{number(held['reconstruction'], 'significant')} (principal components of the same number: "
+            f"{number(held['reconstruction'], 'significant')} (principal components of the same number{fitted}: "
             f"{number(held['pca'], 'significant')}), and log p is at least {number(held['iwae'], 'significant')} nats."
         )
     return Answer("Does the model remember the songs?", "yes", text)
