@@ -42,6 +42,7 @@ LIBRARY: dict[str, tuple[str, ...]] = {
     ),
     "store": ("musiclust.store", "musiclust.blocks", "musiclust.rows"),
     "preprocess": ("musiclust.preprocess",),
+    "streaming": ("musiclust.streaming",),
     "fusion": ("musiclust.fusion",),
     "models": ("musiclust.models",),
     "training": (

@@ -35,9 +35,10 @@ class Config:
         capacity: as in training.Recipe. held_out: share of the tracks, whole groups, that neither the scaling nor the
         model is fitted on; 0 for none.
       subsamples: how many subsamples of the tracks each replica is trained on beside all of them. max_memory: GiB that
-        training may take, 0 for the usual share. stream: in STREAMS, whether features are streamed from the disk, "auto"
-        where they are too many for memory; a completed configuration has "yes" or "no". split_batches: whether each
-        batch is split over all devices, None where accelerators are more than replicas.
+        training may take, 0 for the usual share.
+      stream: in STREAMS, whether features are read from the disk as they are needed; "auto" where they are too many for
+        memory, and a completed configuration has "yes" or "no". split_batches: whether each batch is split over all
+        devices; None on accelerators of which there are more than replicas.
       controls: in CONTROLS, trained beside the model with the first beta and learning rate.
       null: in NULLS, what the shown clusters are held against.
       baselines: in BASELINES; those of the two reports, if none are named.

@@ -27,6 +27,7 @@ TRAINING = {
     "neighbours",
     "schedules",
     "noise",
+    "streaming",
 }
 # All that preprocess may import of the library beside itself.
 BELOW_PREPROCESS = {

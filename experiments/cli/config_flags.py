@@ -87,8 +87,8 @@ flags.DEFINE_enum(
 flags.DEFINE_bool(
     "split_batches",
     None,
-    "Splits each batch over all devices, so that one replica trains on all of them; by default on accelerators where there "
-    "are more of them than replicas.",
+    "Splits each batch over all devices, so that one replica trains on all of them; by default where there are more "
+    "accelerators than replicas.",
 )
 flags.DEFINE_list(
     "baselines",

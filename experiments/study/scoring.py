@@ -170,8 +170,8 @@ def describe(name: str, judged: Judged) -> Row:
 
 
 def _bounds(model: Checkpoint, r: int, data: Data, compared: Data) -> Row:
-    """The negative ELBO of a replica over all tracks, and the bound by which it is chosen over those compared. Of tracks
-    that are streamed both are over those compared."""
+    """The negative ELBO of a replica over all tracks, and the bound by which it is chosen, over those compared. Where
+    tracks are streamed both are over these."""
     state = select_replica(model.states, r)
     bound = bounds.comparable_bound(model.model, state, compared)
     looked_at = compared if streaming.is_streamed(data) else data

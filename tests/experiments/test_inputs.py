@@ -9,7 +9,8 @@ from conftest import make_store, make_tracks
 from experiments.configs import Config
 from experiments.study import inputs
 from experiments.study.job import subsample_rows
-from musiclust import blocks, fusion, store
+from musiclust import blocks, fusion, store, streaming
+from musiclust.errors import InputError
 from musiclust.preprocess.writing.swap import replace_files
 from musiclust.types import Block
 
@@ -85,3 +86,54 @@ def test_a_store_that_grew_gives_a_model_the_same_to_the_digit(tmp_path, monkeyp
             np.testing.assert_array_equal(one.data.cond, other.data.cond)
             np.testing.assert_array_equal(one.columns, other.columns)
             np.testing.assert_array_equal(one.reference(), other.reference())
+
+
+def test_streamed_features_are_those_in_memory(root):
+    """Of an image and of two blocks side by side: the rows, the scaling but for rounding, and what they are judged by."""
+    for config in (
+        Config("conv_vae", ("melspec",), held_out=0.2),
+        Config("cvae", ("mfcc_mean", "lyrics"), scaling="unit", condition="modality"),
+    ):
+        memory, disk = (inputs.load(replace(config, stream=stream), root) for stream in ("no", "yes"))
+        rows = np.array([3, 59, 0])
+        assert streaming.is_streamed(disk.data)
+        assert disk.data.x.shape == memory.data.x.shape
+        np.testing.assert_allclose(disk.data.x[rows], memory.data.x[rows], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(disk.data.cond, memory.data.cond)
+        np.testing.assert_allclose(disk.reference(), memory.reference(), rtol=1e-5, atol=1e-8)
+        assert disk.judged_names == memory.judged_names
+        again = inputs.load(replace(config, stream="yes"), root, disk.fusion)
+        np.testing.assert_array_equal(again.data.x[rows], disk.data.x[rows])
+        assert len(disk.columns) == 60
+        assert disk.columns.dtype == np.float32
+    image = inputs.load(Config("conv_vae", ("melspec",), stream="yes"), root)
+    whole = inputs.load(Config("conv_vae", ("melspec",)), root).data.x
+    bands = np.concatenate([whole.mean(axis=2), whole.std(axis=2)], axis=1)
+    np.testing.assert_allclose(image.columns, bands, atol=1e-4)
+
+
+def test_features_too_many_for_memory_are_streamed_and_it_is_said(root):
+    config = Config("cvae", ("mfcc_mean", "lyrics"), condition="modality", controls=("sound_only",))
+    inside = inputs.complete(config, root, keep_features=True)
+    assert (inside.stream, inside.controls) == ("no", ("sound_only",))
+    small = replace(config, max_memory=8 * 60 * 31 / 2**30)  # a byte short of twice 60 rows of 32 float32
+    outside = inputs.complete(small, root, keep_features=True)
+    assert (outside.stream, outside.controls) == ("yes", ())
+    told = inputs.tell_choices(small, outside, root)
+    assert any("streamed from the disk in chunks of 256 MiB" in line and "no controls" in line for line in told)
+    assert inputs.complete(replace(small, stream="no"), root, keep_features=True).stream == "no"
+    assert inputs.for_other_store(replace(outside, max_memory=0.0), root).stream == "no"
+    with pytest.raises(InputError, match="--controls=sound_only are made of all features"):
+        inputs.complete(small, root, keep_features=True, keep_controls=True)
+    with pytest.raises(InputError, match="--null=pipeline trains on surrogates of all features"):
+        inputs.complete(replace(small, null="pipeline"), root, keep_features=True)
+
+
+def test_replicas_that_stream_are_compared_by_some_tracks(root, monkeypatch):
+    monkeypatch.setattr(inputs, "COMPARED", 20)
+    config = Config("conv_vae", ("melspec",))
+    assert inputs.load(config, root).compared_rows() is None
+    rows = inputs.load(replace(config, stream="yes"), root).compared_rows()
+    assert (len(set(rows.tolist())), rows[0], rows[-1]) == (20, 0, 59)
+    held = inputs.load(replace(config, stream="yes", held_out=0.2), root)
+    np.testing.assert_array_equal(held.compared_rows(), held.held_out)

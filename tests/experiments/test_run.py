@@ -407,3 +407,22 @@ def test_nan_in_a_block_is_called_that(place):
     assert "mfcc_mean.npy: 1 tracks hold NaN or infinity, the first is t0007" in err
     assert "learning_rate" not in err
     assert not (place / "broken-run").exists()
+
+
+@pytest.mark.slow
+def test_spectrograms_are_streamed_by_every_command(place):
+    """Training with tracks held out and subsamples, the table again, and the traversals."""
+    where = f"--run_dir={place / 'streamed'}"
+    code, out, err = script(
+        place, "run", "--model=conv_vae", "--features=melspec", f"--store={place / 'store'}", "--epochs=2", where,
+        "--stream=yes", "--held_out=0.2", "--subsamples=2", "--seed=0,1", "--baselines=features,pca",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "streamed from the disk" in out
+    metrics = json.loads((place / "streamed" / "metrics.json").read_text())
+    assert len(metrics["rows"]) == 8
+    assert metrics["trust"]["information"]["held_out"]["pca_tracks"] == 48
+    assert json.loads((place / "streamed" / "config.json").read_text())["config"]["stream"] == "yes"
+    code, out, err = script(place, "evaluate", f"--run={place / 'streamed'}")
+    assert code == 0, err
+    assert "to the last digit" in out
