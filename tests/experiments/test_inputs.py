@@ -89,7 +89,7 @@ def test_a_store_that_grew_gives_a_model_the_same_to_the_digit(tmp_path, monkeyp
 
 
 def test_streamed_features_are_those_in_memory(root):
-    """Of an image and of two blocks side by side: the rows, the scaling but for rounding, and what they are judged by."""
+    """Of an image and of two blocks side by side: rows and scaling but for rounding, and what judges them."""
     for config in (
         Config("conv_vae", ("melspec",), held_out=0.2),
         Config("cvae", ("mfcc_mean", "lyrics"), scaling="unit", condition="modality"),
@@ -116,7 +116,7 @@ def test_features_too_many_for_memory_are_streamed_and_it_is_said(root):
     config = Config("cvae", ("mfcc_mean", "lyrics"), condition="modality", controls=("sound_only",))
     inside = inputs.complete(config, root, keep_features=True)
     assert (inside.stream, inside.controls) == ("no", ("sound_only",))
-    small = replace(config, max_memory=8 * 60 * 31 / 2**30)  # a byte short of twice 60 rows of 32 float32
+    small = replace(config, max_memory=8 * 60 * 31 / 2**30)  # not twice 60 rows of 32 float32
     outside = inputs.complete(small, root, keep_features=True)
     assert (outside.stream, outside.controls) == ("yes", ())
     told = inputs.tell_choices(small, outside, root)
