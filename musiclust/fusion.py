@@ -93,7 +93,8 @@ def fit_in_pieces(
       how, scaling, weights: as in `fuse`.
 
     Raises:
-      InputError: as `fuse`, and for what looks at all rows at once: another fusion than "concat", or "power".
+      InputError: as `fuse`, for what looks at all rows at once (another fusion than "concat", "power"), and for a block
+        that holds NaN or infinity.
     """
     _check_choices(blocks, how, scaling)
     for name, choice, possible in (("fusion", how, "concat"), ("scaling", scaling, "balanced")):
@@ -113,6 +114,8 @@ def fit_in_pieces(
     for block, found in zip(blocks, moments, strict=True):
         if found is None:
             raise InputError(f"no track that is trained on has {block.name}: leave it out of `features`")
+        if not np.isfinite(found.squares).all():
+            raise InputError(f"block {block.name} holds NaN or infinity: preprocess its tracks again")
         scaled.append(_as_arrays(found.mean, np.sqrt(found.squares / found.count)))
     arrays = FUSIONS[how](blocks, SCALINGS[scaling](blocks, scaled), _weights(blocks, weights))
     return Fusion(how, tuple(block.name for block in blocks), tuple(arrays))

@@ -556,14 +556,20 @@ def join(groups: Sequence[PyTree], replicas: int) -> PyTree:
     """The inverse of `split`, in the host's memory."""
 
     def whole(*leaves: Any) -> np.ndarray:
-        return np.concatenate([np.asarray(leaf) for leaf in leaves])[:replicas]
+        return np.concatenate([np.asarray(_at_hand(leaf)) for leaf in leaves])[:replicas]
 
     return jax.tree.map(whole, *groups)
 
 
 def to_host(states: TrainState) -> TrainState:
     """The same in the host's memory, with keys as their words; `from_host` is the inverse."""
+    states = jax.tree.map(_at_hand, states)
     return jax.device_get(states._replace(key=jax.random.key_data(states.key)))
+
+
+def _at_hand(leaf: Any) -> Any:
+    """What one of this host's devices has of an array that is the same on all devices of all hosts."""
+    return leaf if getattr(leaf, "is_fully_addressable", True) else leaf.addressable_data(0)
 
 
 def from_host(states: TrainState) -> TrainState:
