@@ -123,7 +123,7 @@ def footprint_streamed(model: Model, recipe: training.Recipe, data: Data, chunks
 
 def one_row(data: Data) -> Data:
     """Zeros in the shape of a row of streamed data."""
-    return Data(np.zeros((1, *data.x.shape[1:]), np.float32), np.zeros((1, data.cond.shape[1]), np.float32))
+    return Data(jnp.zeros((1, *data.x.shape[1:])), jnp.zeros((1, data.cond.shape[1])))
 
 
 def _measure_step(model: Model, recipe: training.Recipe, data: Data, size: int) -> tuple[int, int]:
