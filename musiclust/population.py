@@ -213,9 +213,8 @@ def fits(values: int, max_memory: int | None = None) -> bool:
       values: numbers in all rows together.
       max_memory: bytes that training may take; None for `memory` of one device.
     """
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = memory(1) if max_memory is None else max_memory
-    return 4 * values * _FITTED_TIMES <= total and 2 * 4 * values <= limit
+    return 4 * values * _FITTED_TIMES <= machine_memory() and 2 * 4 * values <= limit
 
 
 def memory(devices: int) -> int:

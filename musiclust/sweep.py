@@ -315,8 +315,7 @@ def prepare(
         return _prepare_streamed(model, recipe, shared, tuple(settings), epochs, max_memory, split)
     shared = jax.tree.map(jnp.asarray, population.Shared(data, table, out))
     each = population.footprint(model, recipe, shared)
-    history = _HISTORY_BYTES * epochs * (_HISTORY_COLUMNS + model.latent_dim)
-    population.check_room(len(settings), each.state + history, max_memory)
+    _check_room(model, settings, epochs, each, max_memory)
     layout = population.arrange(len(settings), population.count_devices(), each, max_memory, split=split)
     tracks = table.shape[1]
     chunk = chunk_epochs(len(settings) * tracks * data.x[0].size, recipe.batches(tracks)[0])
@@ -324,6 +323,13 @@ def prepare(
     program = population.compiled(model, recipe, chunk, layout, shared)
     seconds = time.perf_counter() - started
     return Prepared(model, recipe, shared, tuple(settings), epochs, chunk, layout, program, seconds)
+
+
+def _check_room(
+    model: Model, settings: Sequence[Setting], epochs: int, each: population.Footprint, max_memory: int | None
+) -> None:
+    history = _HISTORY_BYTES * epochs * (_HISTORY_COLUMNS + model.latent_dim)
+    population.check_room(len(settings), each.state + history, max_memory)
 
 
 def _prepare_streamed(
@@ -342,6 +348,7 @@ def _prepare_streamed(
     )
     assert chunks is not None
     each = population.footprint_streamed(model, recipe, data, chunks)
+    _check_room(model, settings, epochs, each, max_memory)
     # Replicas of one line of the table see the same tracks, and are groups of their own.
     of_line = Counter(setting.rows for setting in settings).values()
     layout = population.arrange(max(of_line), population.count_devices(), each, max_memory, split=split)
