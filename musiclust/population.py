@@ -488,7 +488,11 @@ def place_batches(layout: Layout, data: Data, rows: Int[np.ndarray, "k B"]) -> D
         return Data(place(layout, gather(data.x, rows), shared=True), cond)
     spread = NamedSharding(_mesh(layout), _SPREAD)
     shape = (*rows.shape, *data.x.shape[1:])
-    return Data(jax.make_array_from_callback(shape, spread, lambda index: gather(data.x, rows[index[:2]])), cond)
+
+    def part(index: Any) -> np.ndarray:
+        return gather(data.x, rows[index[:2]])
+
+    return Data(jax.make_array_from_callback(shape, spread, part), cond)
 
 
 def _put_everywhere(sharding: NamedSharding, leaf: Any) -> Array:

@@ -521,9 +521,9 @@ class _Stream:
     def _look_at_held_out(self) -> np.ndarray:
         """(R,) the held-out loss of each replica, NaN where no tracks are held out."""
         replicas, cut = len(self.prepared.settings), self.prepared.held_chunks
-        if cut is None:
-            return np.full(replicas, np.nan, np.float32)
         data, out = self.prepared.shared.data, self.prepared.shared.held_out
+        if cut is None or out is None:
+            return np.full(replicas, np.nan, np.float32)
         rows = np.resize(out, (cut.count, cut.size))
 
         def read(chunk: int) -> tuple[int, Data]:

@@ -25,7 +25,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from musiclust import neighbours, objectives, schedules, streaming
 from musiclust.errors import InputError
 from musiclust.models import Model
-from musiclust.types import Data, History, Hyper, Posterior, TrainState
+from musiclust.types import AnyArray, Data, History, Hyper, Posterior, TrainState
 
 _INIT, _SHUFFLE, _SAMPLE, _DROPOUT, EVALUATE = range(5)
 ENCODE_BATCH = 256
@@ -87,11 +87,11 @@ class Sums(NamedTuple):
     loss with the recipe's free bits or capacity, and the neighbour term.
     """
 
-    loss: Float[Array, ""]
-    reconstruction: Float[Array, ""]
-    kl_per_dim: Float[Array, " L"]
-    neighbours: Float[Array, ""]
-    descended: Float[Array, ""]
+    loss: Float[AnyArray, "*R"]
+    reconstruction: Float[AnyArray, "*R"]
+    kl_per_dim: Float[AnyArray, "*R L"]
+    neighbours: Float[AnyArray, "*R"]
+    descended: Float[AnyArray, "*R"]
 
 
 class Setting(NamedTuple):
@@ -357,7 +357,7 @@ def count_stale(
     """
     settled = schedules.BETA_SCHEDULES[recipe.beta_schedule]
 
-    def moves(progress: Float[Array, ""]) -> Bool[Array, ""]:
+    def moves(progress: Float[Array, ""] | float) -> Bool[Array, ""]:
         still = settled(progress) == 1.0
         return ~(still & (schedules.rising_capacity(progress) == 1.0) if recipe.capacity else still)
 

@@ -252,7 +252,7 @@ def test_a_fusion_is_fitted_in_pieces(tmp_path, monkeypatch):
         ({"scaling": "power"}, "`scaling`"),
     ):
         with pytest.raises(InputError, match=message):
-            fusion.fit_in_pieces(both, **choice)
+            fusion.fit_in_pieces(both, **choice)  # pyright: ignore[reportArgumentType]
 
 
 def test_pages_of_a_file_are_let_go(tmp_path):

@@ -189,7 +189,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     known = [name for name in _REFERENCE if name in there] or [name for name in there if name not in _NOT_REFERENCE]
     judged = [_fitted_to_tracks(tracks, store.load_block(root, name), read=not streamed) for name in known]
     judged = [block for block in judged if block.valid.all()]
-    if streamed:
+    if isinstance(x, streaming.Streamed):
         columns = _condense(_stream(fusion.keep_row_lengths(fitted), blocks))
     else:
         columns = fusion.apply(fusion.keep_row_lengths(fitted), blocks) if config.scaling == "unit" else x
