@@ -20,13 +20,14 @@ from experiments.cli.console import console, print_line
 from experiments.cli.cores import count_usable_cores
 from experiments.cli.program import run
 from experiments.cli.progress import show_progress
-from experiments.study.heard import read_heard
+from experiments.study.copies import name_copies, nominate
 from experiments.study.kept_names import keep_names
 from experiments.study.lists import Choice, Limits, list_alike, list_by_words, list_clusters, list_path
 from experiments.study.moved import follow
 from experiments.study.new_stores import find_stores
 from experiments.study.plan import read_plan
 from experiments.study.run_store import is_there
+from experiments.study.song_blocks import read_song_block
 from experiments.study.song_files import write_songs
 from experiments.study.songs import Songs, read_songs
 from experiments.study.tag_files import WAYS, tag_files, undo_files
@@ -35,7 +36,9 @@ from musiclust.errors import InputError
 from musiclust.files import remove_temporary
 from musiclust.listening.content import find_copies
 from musiclust.listening.playlists import FORMATS, file_names, write_playlists
+from musiclust.metrics.duplicates import join_groups
 from musiclust.report.listening_test import write_listening_test
+from musiclust.types import Block
 
 _RUN = flags.DEFINE_string("run", None, "Folder of the finished run, under runs/.")
 _AUDIO_DIR = flags.DEFINE_multi_string(
@@ -55,6 +58,14 @@ _LIKE = flags.DEFINE_multi_string(
 )
 _EMBEDDING = flags.DEFINE_string(
     "embedding", "", "CLAP model, as clap:<folder>, that hears new songs and reads words; by default the store's own."
+)
+_WORDS_WEIGHT = flags.DEFINE_float(
+    "words_weight",
+    0,
+    "Weight of the words in what --like calls alike, 0 to 1: at 0 it goes by the latent space alone, at 1 by what is "
+    "sung alone.",
+    0,
+    1,
 )
 _FROM = flags.DEFINE_string("from", None, "Song, by file, track_id or title, at which a path begins.")
 _TO = flags.DEFINE_string("to", None, "Song at which the path ends.")
@@ -95,7 +106,7 @@ _CACHE_DIR = flags.DEFINE_string(
 )
 FLAG_GROUPS = {
     "Input": ("run", "audio_dir", "store", "music_dir", "trust_paths", "embedding"),
-    "Playlists": ("like", "from", "to", "songs", "minutes", "per_artist", "per_album", "apart"),
+    "Playlists": ("like", "words_weight", "from", "to", "songs", "minutes", "per_artist", "per_album", "apart"),
     "Which songs": ("path", "class", "seconds"),
     "Listening test": ("listening_test",),
     "Tags": ("tags",),
@@ -104,6 +115,7 @@ FLAG_GROUPS = {
 
 _TEST = "listening_test"  # the folder of the test in that of the playlists
 _MOST_PREVIEWS = 3000  # 100 kB each
+_FINGERPRINTS = "fingerprints.npz"  # in the folder that is written
 
 
 def main(argv: list[str]) -> int:
@@ -118,14 +130,19 @@ def main(argv: list[str]) -> int:
         undo_files(out)
         return 0
     songs, root = _find_music(run_dir, out, read_songs(run_dir))
-    songs = _with_new_songs(run_dir, songs)
+    songs, copy_of = _with_new_songs(run_dir, songs)
     there = np.array([song.path.is_file() for song in songs.song])
     if not there.any():
         raise InputError(f"none of the {len(there)} files of the run is there: name their folder by --music_dir")
-    choice = Choice(there & _wanted(songs), find_copies([song.path for song in songs.song]))
-    if not choice.allowed.any():
+    wanted = there & _wanted(songs)
+    if not wanted.any():
         raise InputError(f"none of the {there.sum()} songs is left by --path, --class and --seconds: give wider ones")
+    likes = _LIKE.value or []
+    for name in filter(None, (_FROM.value, _TO.value, *(likes if len(likes) > 1 else ()))):
+        songs.find(name)  # what is mistyped is told before anything is heard
+    choice = Choice(wanted, _find_recordings(out, songs, there, copy_of))
     asked = bool(_LIKE.value or _FROM.value)
+    copies = name_copies(songs, choice.copy_of)
     if not asked:
         songs = keep_names(out, songs)
     lists = _make_lists(run_dir, songs, choice)
@@ -135,11 +152,14 @@ def main(argv: list[str]) -> int:
     if not asked:
         previews = _make_previews(songs) if _PREVIEWS.value else None
         with show_progress() as report:
-            write_songs(out, songs, previews, report)
+            write_songs(out, songs, copies, previews, report)
     if _LISTENING_TEST.value:
         _write_test(out, songs)
     if _TAGS.value:
         tag_files(out, songs, choice.allowed, write=_TAGS.value == "write")
+    if count := sum(name != "" for name in copies):
+        told = f"{count} of {len(copies)} songs are copies of others, by their bytes or sound, and are listed once"
+        print_line(told if asked else f"{told}: see copy_of in {out / 'songs.csv'}")
     if absent := int((~there).sum()):
         print_line(f"{absent} of {len(there)} songs have no file here and are in no playlist")
     print_line(f"written: {out if asked else out / 'map.html'}")
@@ -152,6 +172,8 @@ def _check_flags() -> None:
         raise InputError(f"--format={','.join(_FORMAT.value)}: choose from {', '.join(FORMATS)}")
     if _LIKE.value and (_FROM.value or _TO.value):
         raise InputError("--like and --from ... --to are two playlists: give one of them")
+    if _WORDS_WEIGHT.value and not _LIKE.value:
+        raise InputError(f"--words_weight={_WORDS_WEIGHT.value:g} is for songs like a song: give --like=...")
     if bool(_FROM.value) != bool(_TO.value):
         raise InputError("a path needs both ends: --from=... --to=...")
     if _TAGS.value and (_LIKE.value or _FROM.value):
@@ -176,14 +198,15 @@ def _find_music(run_dir: Path, out: Path, songs: Songs) -> tuple[Songs, Path]:
     return follow(out, songs, root, now), now
 
 
-def _with_new_songs(run_dir: Path, songs: Songs) -> Songs:
-    """The run's songs, and all that were placed among them by this command or one before."""
+def _with_new_songs(run_dir: Path, songs: Songs) -> tuple[Songs, np.ndarray]:
+    """The run's songs, and all that were placed among them by this command or one before; and the `find_copies` of
+    them."""
     folders = [Path(folder).expanduser() for folder in _AUDIO_DIR.value or ()]
     if not _TRUST_PATHS.value:
         for root in find_stores(run_dir):
             check_store(root)
     if not folders and not find_stores(run_dir):
-        return songs
+        return songs, find_copies([song.path for song in songs.song])
     from experiments.study.jax_setup import set_up_jax
     from experiments.study.new_songs import add_new_songs, hear_folder, restore
 
@@ -194,7 +217,29 @@ def _with_new_songs(run_dir: Path, songs: Songs) -> Songs:
     added = add_new_songs(trained, songs)
     told = f"{added.songs.later.sum()} new songs, of which {added.refused} fit no cluster"
     print_line(f"{told}; {added.copies} more are in the collection already" if added.copies else told)
-    return added.songs
+    return added.songs, added.copy_of
+
+
+def _find_recordings(out: Path, songs: Songs, there: np.ndarray, copy_of: np.ndarray) -> np.ndarray:
+    """(N,) int: for each song the row of the first that is the same file, has the same bytes, or is the same recording
+    in another encoding."""
+    from musiclust.preprocess.audio.fingerprint import SECONDS, find_same_recordings
+
+    with show_progress() as report:
+        nominated = nominate(songs, there, copy_of, shortest=SECONDS, report=report)
+        found = find_same_recordings(
+            songs.path.tolist(),
+            songs.seconds,
+            nominated.pairs,
+            keys=nominated.keys,
+            kept=out / _FINGERPRINTS,
+            workers=count_usable_cores(),
+            report=report,
+        )
+    if found.unheard:
+        first = next(iter(found.unheard.values()))
+        print_line(f"{len(found.unheard)} songs could not be compared by their sound, the first is {first}")
+    return join_groups(copy_of, found.same)
 
 
 def _wanted(songs: Songs) -> np.ndarray:
@@ -223,12 +268,36 @@ def _make_lists(run_dir: Path, songs: Songs, choice: Choice) -> dict[str, list[i
     limits = Limits(_SONGS.value, _MINUTES.value, _PER_ARTIST.value, _PER_ALBUM.value, _APART.value)
     if _LIKE.value:
         if len(_LIKE.value) == 1 and not songs.has(_LIKE.value[0]):
+            if _WORDS_WEIGHT.value:
+                raise InputError(f"the run has no song {_LIKE.value[0]!r}, and --words_weight is for songs like a song")
             return list_by_words(songs, choice, limits, _LIKE.value[0], _rank_by_words(run_dir, songs, _LIKE.value[0]))
-        return list_alike(songs, choice, limits, _LIKE.value)
+        words = _read_words(run_dir, songs) if _WORDS_WEIGHT.value else None
+        return list_alike(songs, choice, limits, _LIKE.value, words, _WORDS_WEIGHT.value)
     if _FROM.value and _TO.value:
         return list_path(songs, choice, limits, _FROM.value, _TO.value)
     with show_progress() as report:
         return list_clusters(songs, choice, limits, report)
+
+
+def _find_store(run_dir: Path) -> Path:
+    """Where the run's store is now."""
+    return Path(_STORE.value).expanduser() if _STORE.value else read_plan(run_dir).store
+
+
+def _read_words(run_dir: Path, songs: Songs) -> Block:
+    """What is sung in the songs, as vectors.
+
+    Raises:
+      InputError: if the run's store does not know.
+    """
+    home = _find_store(run_dir)
+    words = read_song_block(run_dir, songs, home, "lyrics")
+    if words is None:
+        why = "has no words (preprocess songs with words)"
+        if not is_there(home):
+            why = f"is not at {home} (give --store=<where it is now>)"
+        raise InputError(f"--words_weight={_WORDS_WEIGHT.value:g} cannot be, since the run's store {why}")
+    return words
 
 
 def _rank_by_words(run_dir: Path, songs: Songs, words: str) -> np.ndarray:
@@ -239,8 +308,8 @@ def _rank_by_words(run_dir: Path, songs: Songs, words: str) -> np.ndarray:
     """
     from musiclust.preprocess.audio.ask_words import rank_by_words
 
-    home = Path(_STORE.value).expanduser() if _STORE.value else read_plan(run_dir).store
-    heard = read_heard(run_dir, songs, home)
+    home = _find_store(run_dir)
+    heard = read_song_block(run_dir, songs, home, "clap")
     if heard is None:
         why = "has no block of CLAP (preprocess with --embedding)"
         if not is_there(home):

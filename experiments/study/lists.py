@@ -8,6 +8,7 @@ from experiments.cli.progress import Report
 from experiments.study.songs import Songs
 from musiclust.errors import InputError
 from musiclust.listening.sequencing import find_path, order_smoothly, rank_alike, take
+from musiclust.types import Block
 
 FEW = 30  # songs of a playlist that is asked for, where nobody says how many
 UNPLACED = "fits no cluster"
@@ -25,8 +26,8 @@ class Limits(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """allowed: (N,) bool, the songs that may be taken. copy_of: (N,) int, the row of the first song with the same file
-    or the same bytes: of these one is taken."""
+    """allowed: (N,) bool, the songs that may be taken. copy_of: (N,) int, the row of the first song that is the same
+    file, has the same bytes or is the same recording: of these one is taken."""
 
     allowed: np.ndarray
     copy_of: np.ndarray
@@ -35,18 +36,20 @@ class Choice(NamedTuple):
 def list_clusters(songs: Songs, choice: Choice, limits: Limits, report: Report) -> dict[str, list[int]]:
     """Rows by the name of each cluster that has any; of several with one name, the later ones have their number too.
 
-    Songs that came later and fit none are a list of their own.
+    Songs that came later and fit none are a list of their own. Copies that lie in different clusters are in one list.
     """
+    listed = np.flatnonzero(choice.allowed & ((songs.clusters >= 0) | songs.later))
+    once = np.isin(np.arange(len(songs.song)), _once(choice, listed))
     lists: dict[str, list[int]] = {}
     names = cluster_names(songs)
     for done, (number, name) in enumerate(names.items()):
         report("ordering", done, len(names))
-        rows = _once(choice, np.flatnonzero((songs.clusters == number) & choice.allowed))
+        rows = np.flatnonzero((songs.clusters == number) & once)
         # Those at the heart of the cluster first, so that limits keep them.
         heart = rows[np.argsort(((songs.z[rows] - songs.z[rows].mean(axis=0)) ** 2).sum(axis=1), kind="stable")]
         lists[name] = _smooth(songs, _limited(songs, heart, limits), limits)
     report("ordering", len(names), len(names))
-    strangers = _once(choice, np.flatnonzero((songs.clusters < 0) & songs.later & choice.allowed))
+    strangers = np.flatnonzero((songs.clusters < 0) & once)
     lists[UNPLACED] = _smooth(songs, _limited(songs, strangers, limits), limits)
     return {name: rows for name, rows in lists.items() if rows}
 
@@ -60,14 +63,30 @@ def cluster_names(songs: Songs) -> dict[int, str]:
     return names
 
 
-def list_alike(songs: Songs, choice: Choice, limits: Limits, wanted: list[str]) -> dict[str, list[int]]:
+def list_alike(
+    songs: Songs,
+    choice: Choice,
+    limits: Limits,
+    wanted: list[str],
+    words: Block | None = None,
+    words_weight: float = 0.0,
+) -> dict[str, list[int]]:
     """The songs that are wanted and those nearest to them.
 
+    Args:
+      words: vectors of what is sung, a row for each song, valid where there are words. words_weight: as for
+        `rank_alike`.
+
     Raises:
-      InputError: if one is no song of the run, or has no file here.
+      InputError: if one is no song of the run, has no file here, or has no words where words count.
     """
     seeds = [_find(songs, choice, one) for one in wanted]
-    order = [*seeds, *(row for row in rank_alike(songs.z, seeds) if choice.allowed[row])]
+    sung = None if words is None else np.where(words.valid[:, None], words.values, 0.0)
+    for name, seed in zip(wanted, seeds, strict=True):
+        if sung is not None and not sung[seed].any():
+            raise InputError(f"{name!r} has no words that others could be like: leave out --words_weight")
+    alike = rank_alike(songs.z, seeds, words=sung, words_weight=words_weight)
+    order = [*seeds, *(row for row in alike if choice.allowed[row])]
     rows = _once(choice, np.array(order))
     taken = _limited(songs, rows, limits._replace(songs=limits.songs or FEW))
     return {f"like {' and '.join(songs.song[seed].called for seed in seeds)}": _smooth(songs, taken, limits)}

@@ -25,6 +25,7 @@ from experiments.study.new_stores import NEW_SONGS, find_stores
 from experiments.study.plan import Plan, read_plan
 from experiments.study.run_files import read_chosen
 from experiments.study.run_store import find_store
+from experiments.study.song_blocks import differing_keys
 from experiments.study.songs import Songs, make_song
 from musiclust import checkpoint, store
 from musiclust.checkpoint import Checkpoint
@@ -37,15 +38,15 @@ from musiclust.stretches import split_stretch
 from musiclust.types import Tracks
 
 _NEAREST = 3  # songs between which a new one is put on the map
-# Of a block's spec: what may differ between two stores whose values can be held against each other.
-_MEANINGLESS = frozenset({"description", "why", "units"})
 
 
 class Added(NamedTuple):
-    """songs: the run's, and after them those that came later. copies: how many of these were left out, being songs of
-    the run by their content. refused: how many fit none of the clusters."""
+    """songs: the run's, and after them those that came later. copy_of: (N,) of these songs, as `find_copies` has it.
+    copies: how many that came later were left out, being files that are there already. refused: how many fit none of
+    the clusters."""
 
     songs: Songs
+    copy_of: np.ndarray
     copies: int
     refused: int
 
@@ -105,16 +106,18 @@ def add_new_songs(trained: Trained, songs: Songs) -> Added:
     """
     encoded = [_encode(trained, root) for root in find_stores(trained.run_dir)]
     files = [Path(split_stretch(path)[0]) for one in encoded for path in one.tracks.path.tolist()]
-    new = find_copies([*(song.path for song in songs.song), *files])[len(songs.song) :]
-    kept = new == np.arange(len(new)) + len(songs.song)
+    count = len(songs.song)
+    copy_of = find_copies([*(song.path for song in songs.song), *files])
+    kept = copy_of[count:] == np.arange(count, len(copy_of))
     if not kept.any():
-        return Added(songs, len(kept), 0)
+        return Added(songs, copy_of[:count], len(kept), 0)
     z = np.concatenate([one.z for one in encoded])[kept]
     state = checkpoint.restore_arrays(trained.run_dir / "checkpoints" / "clusters")
     assigned = assigner(trained.config.clusterer[0], state)(z.astype(np.float32))
     placed = place(measure_reach(songs.z, songs.clusters, group=songs.group), z, assigned)
     more = _describe(encoded, kept, songs, z, placed)
-    return Added(_append(songs, more), int((~kept).sum()), int((placed.clusters < 0).sum()))
+    copy_of = np.concatenate([copy_of[:count], count + np.arange(kept.sum())])  # those kept are copies of none
+    return Added(_append(songs, more), copy_of, int((~kept).sum()), int((placed.clusters < 0).sum()))
 
 
 def _read_specs(plan: Plan, model: Checkpoint, store_dir: str | None) -> dict[str, Mapping[str, Any]]:
@@ -164,7 +167,7 @@ def _encode(trained: Trained, root: Path) -> _Encoded:
         if name not in there:
             raise InputError(f"{root} has no {name}, on which the run was trained: delete it and hear its songs again")
         made = store.load_block(root, name).spec
-        if differing := sorted(key for key in spec if key not in _MEANINGLESS and made.get(key) != spec[key]):
+        if differing := differing_keys(spec, made):
             key = differing[0]
             raise InputError(
                 f"{root}: {name} has {key} {made.get(key)!r} and the run's has {spec[key]!r}, so that they cannot be "

@@ -1,6 +1,7 @@
 """What `experiments.organize` writes of the songs beside playlists.
 
-songs.csv        each song: its cluster, how sure that is, whether it came later, and what is known of it
+songs.csv        each song: its cluster, how sure that is, whether it came later, what is known of it, and of what song
+                 it is a copy
 neighbours.csv   the songs nearest to each in the latent space, the nearest first
 map.html         the map, with the player
 """
@@ -29,14 +30,17 @@ _AT_ONCE = 2000  # songs whose neighbours are looked for at a time
 _TYPICAL = 8
 _COLUMNS = (
     *("track_id", "cluster", "cluster_name", "confidence", "certainty", "new", "x", "y"),
-    *("title", "artist", "album", "seconds", "class", "tags", "path"),
+    *("title", "artist", "album", "seconds", "class", "tags", "path", "copy_of"),
 )
 
 
-def write_songs(out: Path, songs: Songs, previews: Sequence[bytes] | None, report: Report) -> None:
+def write_songs(
+    out: Path, songs: Songs, copies: Sequence[str], previews: Sequence[bytes] | None, report: Report
+) -> None:
     """Writes songs.csv, neighbours.csv, map.html where the run has a map, and the record of names.
 
     Args:
+      copies: the track_id of the song that each is a copy of, "" where it is none.
       previews: of the songs, to lie within map.html in place of links; None for links.
     """
     names = cluster_names(songs)
@@ -51,7 +55,7 @@ def write_songs(out: Path, songs: Songs, previews: Sequence[bytes] | None, repor
             where = [plain_cell(songs.track_id[row]), number, plain_cell(names.get(number, ""))]
             sure = [_number(songs.confidence[row], 3), certainty, int(songs.later[row])]
             about = [title, artist, album, _number(song.seconds, 3), name, tags, plain_cell(songs.path[row])]
-            writer.writerow([*where, *sure, *place, *about])
+            writer.writerow([*where, *sure, *place, *about, plain_cell(copies[row])])
     _write_neighbours(out / "neighbours.csv", songs, report)
     _write_map(out / "map.html", songs, names, previews)
     write_record(out, songs)

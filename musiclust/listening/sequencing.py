@@ -24,20 +24,57 @@ _CANDIDATES = 40  # songs near to each step of a path
 _AHEAD = 200  # songs of the way among which one is looked for that may come now
 
 
-def rank_alike(z: AnyArray, seeds: Sequence[int]) -> np.ndarray:
+def rank_alike(
+    z: AnyArray, seeds: Sequence[int], *, words: AnyArray | None = None, words_weight: float | int = 0.0
+) -> np.ndarray:
     """All rows but the seeds, those first that are nearest to any of the seeds: (N - seeds,) int.
 
+    Where words count too, the distance from a seed is a mean of the Euclidean one and of the cosine distance of words,
+    each in standard deviations from its mean over the other songs, so that both have the same say. A song without words
+    is taken to be at the mean distance of words: that nothing is sung in it, or is known of it, makes it neither like
+    the seed nor unlike it.
+
+    Args:
+      words: (N, E) vectors of what is sung, a row of zeros where nothing is; they need not be of one length.
+      words_weight: of the words in that mean, 0 to 1; at 0 they are not looked at.
+
     Raises:
-      InputError: if a seed is no row of z, or there is none.
+      InputError: if a seed is no row of z, or there is none; if words have a weight and there are none, or a seed has
+        none.
     """
     z = check_points(z)
     if not len(seeds) or min(seeds) < 0 or max(seeds) >= len(z):
         raise InputError(f"seeds {list(seeds)}: give rows of the {len(z)} songs")
+    if not 0 <= words_weight <= 1:
+        raise InputError(f"`words_weight={words_weight:g}`: give 0 to 1")
+    unit = _find_directions(words, z, seeds) if words_weight else None
     nearest = np.full(len(z), np.inf)
     for seed in seeds:
-        nearest = np.minimum(nearest, ((z - z[seed]) ** 2).sum(axis=1))
+        away = ((z - z[seed]) ** 2).sum(axis=1)
+        if unit is not None:
+            sung = unit.any(axis=1)
+            sound = _standardise(np.sqrt(away), np.arange(len(z)) != seed)
+            spoken = _standardise(1 - unit @ unit[seed], sung & (np.arange(len(z)) != seed))
+            away = (1 - words_weight) * sound + words_weight * np.where(sung, spoken, 0.0)
+        nearest = np.minimum(nearest, away)
     order = np.argsort(nearest, kind="stable")
     return order[~np.isin(order, seeds)]
+
+
+def _find_directions(words: AnyArray | None, z: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+    """The words (N, E) with each row at length 1, or zeros."""
+    words = None if words is None else np.asarray(words, dtype=np.float64)
+    if words is None or words.ndim != 2 or len(words) != len(z) or not np.isfinite(words).all():
+        raise InputError(f"`words_weight` needs words: give finite vectors of the {len(z)} songs, or choose 0")
+    if silent := [seed for seed in seeds if not words[seed].any()]:
+        raise InputError(f"song {silent[0]} has no words that others could be like: choose `words_weight=0`")
+    return words / np.maximum(np.linalg.norm(words, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+
+
+def _standardise(distance: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """In standard deviations from the mean over some rows; zeros where these do not differ."""
+    spread = float(distance[rows].std()) if rows.any() else 0.0
+    return (distance - distance[rows].mean()) / spread if spread else np.zeros(len(distance))
 
 
 def take(

@@ -4,15 +4,17 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from command_line import script
 from conftest import make_tracks
+from tunes import play, write
 
 from experiments.configs import DEFAULTS
-from experiments.study.heard import read_heard
 from experiments.study.plan import Plan, write_plan
+from experiments.study.song_blocks import read_song_block
 from experiments.study.songs import read_songs
 from musiclust import store
 from musiclust.types import Block
@@ -22,7 +24,8 @@ NAMES = ["piano, solo", "metal <b>", "no clear character", "no clear character"]
 
 @pytest.fixture
 def place(tmp_path):
-    """The files that a finished run leaves of 40 songs in four clusters, on a line; ten artists, 100 s each."""
+    """The files that a finished run leaves of 40 songs in four clusters, on a line; ten artists. No two
+    that are near to each other are as long, so that none is taken for a copy."""
     music, run_dir = tmp_path / "music", tmp_path / "run"
     run_dir.mkdir()
     rows = []
@@ -34,7 +37,7 @@ def place(tmp_path):
             "title": f"Song {i}",
             "artist": f"Artist {i % 10}",
             "album": "Best of",
-            "seconds": str(100.0 + i // 30),
+            "seconds": str(100.0 - 2 * i if i < 30 else 41.0 + 2 * i),
         }
         about |= {
             "class": "slow" if i < 20 else "fast",
@@ -132,6 +135,111 @@ def test_files_are_followed_and_copies_listed_once(place):
     assert "../../music/new/renamed 05.mp3" in (folder / "piano, solo.m3u8").read_text()
 
 
+def test_a_recording_in_several_encodings_is_listed_once(place):
+    """Songs 2, 3 and 4 are one, and so is song 35 of another cluster; 5 is another one of that length."""
+    rows = table(place / "run" / "tracks.csv")
+    tune, folder = play(1, seconds=9), place / "run" / "playlists"
+    files = {
+        2: write(place / "music" / "artist 2" / "song 02.mp3", tune, compression_level=0.2),
+        3: write(place / "music" / "artist 3" / "song 03.mp3", 0.4 * tune, format="FLAC"),
+        5: write(place / "music" / "artist 5" / "song 05.mp3", play(2, seconds=9), format="OGG"),
+        35: write(place / "music" / "artist 5" / "song 35.mp3", tune[3000:], compression_level=0.9),
+    }
+    shutil.copyfile(files[3], place / "music" / "artist 4" / "song 04.mp3")
+    for row in (2, 3, 4, 5, 35):
+        rows[row]["seconds"] = "9.1"
+    rows[35]["title"] = "song 2"
+    write_table(place / "run" / "tracks.csv", rows)
+    code, out, err = organize(place)
+    assert code == 0, err
+    assert "hearing songs that may be copies: 4 of 4" in out
+    assert "3 of 40 songs are copies of others, by their bytes or sound, and are listed once: see copy_of in" in out
+    copies = {row["track_id"]: row["copy_of"] for row in table(folder / "songs.csv") if row["copy_of"]}
+    assert copies == {"t03": "t02", "t04": "t02", "t35": "t02"}
+    assert sorted(songs(folder / "piano, solo.m3u8")) == [0, 1, 2, 5, 6, 7, 8, 9]
+    assert sorted(songs(folder / "no clear character (3).m3u8")) == [30, 31, 32, 33, 34, 36, 37, 38, 39]
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (place / "music" / "artist 5" / "song 05.mp3").write_bytes(b"no sound")
+    code, out, err = organize(place)
+    assert code == 0, err
+    assert "hearing songs that may be copies: 1 of 1" in out  # and not the others again
+    assert "1 songs could not be compared by their sound, the first is " in out
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {name for name in before if after[name] != before[name]} <= {"contents.csv"}
+    code, out, err = organize(place, "--like=t35", "--songs=3")
+    assert code == 0, err
+    assert songs(folder / "like song 2.m3u8").count(35) == 1
+    assert not {2, 3, 4} & set(songs(folder / "like song 2.m3u8"))
+
+
+def test_stretches_of_a_file_are_no_copies_of_each_other(place):
+    rows = table(place / "run" / "tracks.csv")
+    one, other = place / "music" / "artist 0" / "song 00.mp3", place / "music" / "artist 1" / "song 01.mp3"
+    write(one, play(1, seconds=18), format="FLAC")
+    shutil.copyfile(one, other)
+    for row, path in ((0, f"{one}#t=0,9"), (1, f"{one}#t=9,18"), (2, f"{other}#t=0,9"), (3, f"{other}#t=9,18")):
+        rows[row] |= {"path": path, "seconds": "9.0"}
+    write_table(place / "run" / "tracks.csv", rows)
+    code, _, err = organize(place)
+    assert code == 0, err
+    found = table(place / "run" / "playlists" / "songs.csv")
+    assert [row["copy_of"] for row in found[:5]] == ["", "", "t00", "t01", ""]
+
+
+def save_words(root, values, valid, embedder="sbert:all", track_id=None, path=None):
+    """A store of songs with what is sung in them, as vectors."""
+    tracks = make_tracks(len(values))
+    tracks = replace(
+        tracks,
+        track_id=np.array([f"t{i:02d}" for i in range(len(values))]) if track_id is None else track_id,
+        path=tracks.path if path is None else path,
+    )
+    tracks = replace(tracks, group=tracks.track_id)
+    store.save_tracks(root, tracks)
+    spec = {"shape": [2], "embedder": embedder, "why": embedder}
+    store.save_block(root, Block("lyrics", tracks.track_id, values.astype(np.float32), valid, spec))
+
+
+def test_what_is_sung_may_count_in_what_is_alike(place):
+    angle = np.arange(40) % 4 * np.pi / 8  # every fourth song has the same words
+    save_words(place / "store", np.column_stack([np.cos(angle), np.sin(angle)]), np.arange(40) != 7)
+    path = place / "run" / "playlists" / "like Song 0.m3u8"
+    for weight, rows in (("0", [0, 1, 2, 3]), ("1", [0, 4, 8, 12]), ("0.3", [0, 1, 4, 8])):
+        code, _, err = organize(place, "--like=t00", f"--words_weight={weight}", "--songs=4")
+        assert code == 0, err
+        assert sorted(songs(path)) == rows
+    code, _, err = organize(place, "--like=t00", "--like=t07", "--words_weight=0.5")
+    assert code == 1
+    assert "'t07' has no words that others could be like: leave out --words_weight" in err
+    shutil.rmtree(place / "store")
+    code, _, err = organize(place, "--like=t00", "--words_weight=0.5")
+    assert code == 1
+    assert f"since the run's store is not at {place / 'store'} (give --store=<where it is now>)" in err
+
+
+def test_words_of_new_songs_count_where_one_model_made_them(place):
+    values = np.eye(2)[np.arange(40) % 2]
+    save_words(place / "store", values, np.ones(40, bool))
+    known = read_songs(place / "run")
+    new = known._replace(track_id=np.append(known.track_id, ["/new/a.mp3", "/new/b.mp3"]), song=[*known.song] * 2)
+    new = new._replace(song=new.song[:42])
+    for embedder, heard in (("sbert:all", [True, False]), ("sbert:other", [False, False])):
+        shutil.rmtree(place / "run" / "new_songs", ignore_errors=True)
+        home = place / "run" / "new_songs" / "new"
+        ids, path = np.array(["a.mp3", "b.mp3"]), np.array(["/new/a.mp3", "/new/b.mp3"])
+        save_words(home, np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([True, False]), embedder, ids, path)
+        block = read_song_block(place / "run", new, place / "store", "lyrics")
+        assert block is not None
+        assert block.valid.tolist() == [True] * 40 + heard
+        np.testing.assert_array_equal(block.values[40], [0, 1] if heard[0] else [0, 0])
+    # Vectors of TF-IDF mean something within the store alone that they were fitted to.
+    for root, count, more in ((place / "store", 40, {}), (home, 2, {"track_id": ids, "path": path})):
+        save_words(root, np.ones((count, 2)), np.ones(count, bool), "tfidf-svd", **more)
+    block = read_song_block(place / "run", new, place / "store", "lyrics")
+    assert block is not None
+    assert block.valid.tolist() == [True] * 40 + [False] * 2
+
+
 def test_the_next_run_keeps_names_and_files(place):
     out = place / "lists"
     assert organize(place, f"--out={out}")[0] == 0
@@ -178,9 +286,9 @@ def test_words_are_asked_of_what_clap_has_heard(place):
     store.save_block(
         place / "store", Block("clap", tracks.track_id, np.ones((40, 4), np.float32), np.arange(40) < 9, spec)
     )
-    block = read_heard(place / "run", read_songs(place / "run"), place / "store")
+    block = read_song_block(place / "run", read_songs(place / "run"), place / "store", "clap")
     assert block is not None
-    assert (block.track_id[8], int(block.valid.sum()), block.values[8].tolist()) == ("t08", 9, [1, 1, 1, 1])
+    assert (int(block.valid.sum()), block.valid[8], block.values[8].tolist()) == (9, True, [1, 1, 1, 1])
     code, _, err = organize(place, "--like=calm piano", f"--embedding=clap:{place}")
     assert code == 1
     assert "holds no CLAP model as transformers saves it" in err
@@ -253,11 +361,12 @@ def test_songs_like_a_song_and_a_path_between_two(place):
 
 
 def test_limits_and_formats(place):
-    code, _, err = organize(place, "--like=t05", "--songs=30", "--per_artist=1", "--minutes=10", "--format=xspf,m3u8")
+    code, _, err = organize(place, "--like=t05", "--songs=30", "--per_artist=1", "--minutes=9.2", "--format=xspf,m3u8")
     assert code == 0, err
     folder = place / "run" / "playlists"
     rows = songs(folder / "like Song 5.m3u8")
-    assert len(rows) == 6  # of 100 s each
+    assert len(rows) == 6
+    assert sum(100 - 2 * row for row in rows) <= 552
     assert len({row % 10 for row in rows}) == 6
     assert "<title>like Song 5</title>" in (folder / "like Song 5.xspf").read_text()
     code, _, err = organize(place, "--base_path=/storage/Music")
@@ -286,9 +395,14 @@ def test_music_that_has_moved(place):
         (("--from=t01",), "a path needs both ends"),
         (("--from=t01", "--to=t01"), "give two different rows"),
         (("--like=t01", "--from=t01", "--to=t02"), "are two playlists: give one of them"),
+        (("--words_weight=0.5",), "--words_weight=0.5 is for songs like a song: give --like=..."),
+        (
+            ("--like=calm", "--words_weight=0.5"),
+            "the run has no song 'calm', and --words_weight is for songs like a song",
+        ),
         (("--format=pls",), "--format=pls: choose from m3u8, xspf"),
         (("--tags=write", "--like=t01"), "--tags=write goes by clusters: leave out --like, --from and --to"),
-        (("--minutes=1",), "no song is left by these limits"),
+        (("--minutes=0.5",), "no song is left by these limits"),
         (("--music_dir=/nowhere",), "there is no such folder"),
         (("--audio_dir=/nowhere",), "--audio_dir=/nowhere: there is no such folder"),
         (("--class=loud",), "--class=loud: the run has fast, slow"),

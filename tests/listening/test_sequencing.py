@@ -139,3 +139,37 @@ def test_bad_input_is_named():
     ):
         with pytest.raises(InputError, match=message):
             call()
+
+
+def test_words_may_count_too():
+    z = np.array([[0.0], [1], [2], [3], [4], [5]])
+    words = np.array([[1.0, 0], [0, 2], [0, 0], [1, 1], [3, 0], [0, 1]])
+    assert rank_alike(z, [0], words=words).tolist() == rank_alike(z, [0]).tolist()
+    # One without words stands amid the others: as like as songs are on average.
+    assert rank_alike(z, [0], words=words, words_weight=1).tolist() == [4, 3, 2, 1, 5]
+    assert rank_alike(z, [0], words=5 * words, words_weight=1).tolist() == [4, 3, 2, 1, 5]
+    both = rank_alike(z, [0], words=words, words_weight=0.5).tolist()
+    away, spoken = np.array([1.0, 2, 3, 4, 5]), np.array([1, 1 - 0.5**0.5, 0, 1])
+    sound = (away - away.mean()) / away.std()
+    sung = np.insert((spoken - spoken.mean()) / spoken.std(), 1, 0.0)
+    assert both == (1 + np.argsort(sound + sung, kind="stable")).tolist()
+    assert both not in (rank_alike(z, [0]).tolist(), [4, 3, 2, 1, 5])
+    first, second, *others = rank_alike(z, [0, 5], words=words, words_weight=1).tolist()
+    assert ({first, second}, others) == ({1, 4}, [3, 2])
+    same = np.ones((6, 2))
+    assert rank_alike(z, [0], words=same, words_weight=0.5).tolist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words", "weight", "message"),
+    [
+        ([0], None, 0.5, "`words_weight` needs words"),
+        ([0], np.ones((2, 2)), 0.5, "vectors of the 3 songs"),
+        ([0], np.full((3, 2), np.nan), 0.5, "finite"),
+        ([1], np.array([[1.0], [0.0], [1.0]]), 0.5, "song 1 has no words"),
+        ([1], np.ones((3, 2)), 1.5, "give 0 to 1"),
+    ],
+)
+def test_words_that_cannot_count_are_named(seeds, words, weight, message):
+    with pytest.raises(InputError, match=message):
+        rank_alike(np.arange(3.0)[:, None], seeds, words=words, words_weight=weight)
