@@ -41,21 +41,21 @@ _NAMES_BEFORE = {"labels": "clusters"}  # of arrays in runs of version 0.1
 _OVERHEAD = 2**20  # bytes of a checkpoint's metadata, amply
 
 
-class _ModelRecord(Record):
+class _ModelRecord(Record, frozen=True):
     """A model: its name in MODELS and its attributes."""
 
     name: str
     options: dict[str, Any]
 
 
-class _FusionRecord(Record):
+class _FusionRecord(Record, frozen=True):
     """A fusion without its arrays."""
 
     how: str
     blocks: list[str]
 
 
-class _Record(Record):
+class _Record(Record, frozen=True):
     """What a checkpoint holds beside arrays."""
 
     format: int

@@ -96,7 +96,7 @@ _REMEDIES = {
 }
 
 
-class _Segment(Record):
+class _Segment(Record, frozen=True):
     """What Whisper heard in a stretch of a song; see `musiclust.preprocess.lyrics.transcribe`."""
 
     text: str
@@ -109,7 +109,7 @@ class _Segment(Record):
     reason: str = ""
 
 
-class _Lyrics(Record):
+class _Lyrics(Record, frozen=True):
     """A line of lyrics.jsonl; see `musiclust.preprocess.lyrics.written`."""
 
     track_id: str

@@ -8,7 +8,7 @@ from musiclust.errors import InputError
 from musiclust.records import Record, parse_record, read_record, write_record
 
 
-class Song(Record):
+class Song(Record, frozen=True):
     format: int
     title: str
     seconds: float | None = None

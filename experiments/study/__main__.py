@@ -59,7 +59,7 @@ FLAG_GROUPS = {
 Values = list[list[float]]  # S seeds, B subsamples
 
 
-class _Row(Record):
+class _Row(Record, frozen=True):
     """A model or baseline of which-model.json."""
 
     name: str
@@ -75,7 +75,7 @@ class _Row(Record):
     mask_seen: bool = False
 
 
-class _Collection(Record):
+class _Collection(Record, frozen=True):
     """A collection of which-model.json; of one in which nothing could be measured nothing more is known."""
 
     rows: list[_Row]
@@ -85,7 +85,7 @@ class _Collection(Record):
     classes: str | None = None
 
 
-class _Effort(Record):
+class _Effort(Record, frozen=True):
     """`models.Effort` as JSON."""
 
     seeds: int
@@ -95,7 +95,7 @@ class _Effort(Record):
     epochs: int
 
 
-class _Facts(Record):
+class _Facts(Record, frozen=True):
     """which-model.json."""
 
     effort: _Effort

@@ -13,6 +13,6 @@ def set_up_jax(cache_dir: str | None) -> None:
     own variable, names another place for the programs. To be called before anything else of JAX.
     """
     jax.config.update("jax_num_cpu_devices", count_usable_cores())
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_compilation_cache_dir", str(cache_root(cache_dir) / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

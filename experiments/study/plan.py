@@ -33,7 +33,7 @@ class Plan(NamedTuple):
     fingerprint: Mapping[str, str] = {}
 
 
-class _Record(Record):
+class _Record(Record, frozen=True):
     """config.json."""
 
     format: int

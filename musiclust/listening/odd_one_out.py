@@ -56,7 +56,7 @@ class Trial(NamedTuple):
     check: bool
 
 
-class _TrialRecord(Record):
+class _TrialRecord(Record, frozen=True):
     """A trial of key.json."""
 
     trial: str
@@ -68,14 +68,14 @@ class _TrialRecord(Record):
     track_ids: tuple[str, ...] = ()
 
 
-class _ClusterRecord(Record):
+class _ClusterRecord(Record, frozen=True):
     """A cluster of key.json."""
 
     cluster: int
     name: str
 
 
-class _KeyRecord(Record):
+class _KeyRecord(Record, frozen=True):
     """key.json."""
 
     format: int
@@ -84,7 +84,7 @@ class _KeyRecord(Record):
     trials: list[_TrialRecord]
 
 
-class _AnswerRecord(Record):
+class _AnswerRecord(Record, frozen=True):
     """An answer in a file of answers."""
 
     trial: str
@@ -92,7 +92,7 @@ class _AnswerRecord(Record):
     seconds: float
 
 
-class _AnswersRecord(Record):
+class _AnswersRecord(Record, frozen=True):
     """A file of answers, as the page of the test saves it."""
 
     test: str

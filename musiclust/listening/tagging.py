@@ -85,7 +85,7 @@ class _Line(NamedTuple):
     edits: list[Edit]
 
 
-class _LineRecord(Record):
+class _LineRecord(Record, frozen=True):
     """The same as JSON."""
 
     path: str

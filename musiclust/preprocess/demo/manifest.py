@@ -27,7 +27,7 @@ _MANIFEST = "manifest.jsonl"
 _MOST = 2**26  # bytes of the manifest
 
 
-class _Head(Record):
+class _Head(Record, frozen=True):
     """The first line."""
 
     version: int
@@ -35,7 +35,7 @@ class _Head(Record):
     seed: int | None = None
 
 
-class _Excerpt(Record):
+class _Excerpt(Record, frozen=True):
     """Each other line; the factors stand last, and are lacking in manifests of an earlier version."""
 
     track_id: str
