@@ -120,6 +120,7 @@ def _check(config: Config) -> None:
         ("beta_schedule", (config.beta_schedule,), BETA_SCHEDULES),
         ("precision", (config.precision,), PRECISIONS),
         ("null", (config.null,), NULLS),
+        ("stream", (config.stream,), STREAMS),
         ("k_source", (config.k_source,), ("given", "classes", "suggested")),
         ("clusterer", config.clusterer, CLUSTERERS),
         ("baselines", config.baselines, BASELINES),
