@@ -111,7 +111,7 @@ def organize(place: Path) -> Any:
 
 def _config():
     return replace(
-        DEFAULTS["vae"],
+        DEFAULTS["autoencoder"],  # which has no second one trained beside it
         features=("table", "lyrics"),
         latent_dim=2,
         epochs=2,
@@ -514,7 +514,7 @@ def _commands(case: Case) -> Sequence[Callable[[Path], Any]]:
 
 
 def _try_all(whole: Path, tmp_path: Path, cases: Sequence[tuple[int, Case]]) -> Counter[str]:
-    expected = {command: _digest(command(whole)) for command in (read_store, evaluate, organize)}
+    expected: dict[Any, str] = {command: _digest(command(whole)) for command in (read_store, evaluate, organize)}
     expected[preprocess] = expected[read_store]
     counts, wrong = Counter(), []
     for seed, case in cases:
@@ -630,7 +630,9 @@ def test_damages_of_what_was_heard_are_one_line_or_harmless(heard, tmp_path, mon
                 break
         shutil.rmtree(place)
         counts[found.partition(":")[0]] += 1
-        if found != "equal" and (source == begun or found != "refused"):
+        # A link that leads nowhere is not taken for damage, because what it led to may come back.
+        may_refuse = source == whole or case.what.startswith("a link")
+        if found != "equal" and not (may_refuse and found == "refused"):
             wrong.append(f"after {case}: {found}")
     print(f"{len(cases)} damages: {dict(counts)}")
     assert not wrong, "\n".join(wrong)
