@@ -154,7 +154,8 @@ class RowFile:
         Raises:
           InputError: if they are damaged.
         """
-        values = np.zeros((len(rows), *self.layout.shape), self.layout.dtype)
+        values = np.empty((len(rows), *self.layout.shape), self.layout.dtype)
+        values[rows < 0] = 0
         order = np.argsort(rows, kind="stable")
         order = order[np.searchsorted(rows[order], 0) :]
         chunks = np.searchsorted(self._edges, rows[order], side="right") - 1
@@ -164,10 +165,19 @@ class RowFile:
             unchecked = not self._checked[chunk]
             if unchecked:
                 first, end = self._edges[chunk : chunk + 2].tolist()
-            span = self._fill(np.empty((end - first, *self.layout.shape), self.layout.dtype), first)
+            at = slice(places[0], places[0] + len(places))
+            one_run = _is_run(places) and _is_run(rows[places])
+            if one_run and end - first == len(places):
+                span = self._fill(values[at], first)
+            else:
+                span = self._fill(np.empty((end - first, *self.layout.shape), self.layout.dtype), first)
             if unchecked:
                 self._check_chunk(chunk, span)
-            values[places] = span[rows[places] - first]
+            if not one_run:
+                values[places] = span[rows[places] - first]
+            elif len(span) > len(places):
+                start = int(rows[places[0]]) - first
+                values[at] = span[start : start + len(places)]
         return values
 
     def check(self) -> None:
@@ -297,6 +307,11 @@ def split_rows(values: np.ndarray | Rows) -> Iterator[np.ndarray]:
     step = max(1, _PIECE * len(values) // max(1, values.nbytes))
     for start in range(0, len(values), step):
         yield values[start : start + step]
+
+
+def _is_run(numbers: np.ndarray) -> bool:
+    """Whether each of these numbers is one more than the one before."""
+    return bool((np.diff(numbers) == 1).all())
 
 
 def _view_bytes(values: np.ndarray) -> memoryview:
