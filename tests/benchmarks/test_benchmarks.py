@@ -351,7 +351,7 @@ def test_figures_of_a_population():
     np.testing.assert_allclose(medians[:-1], [5.0, 15.0, 1 / 3, 8.0, 0.375, 8.5, 8.0])
     np.testing.assert_allclose(found["rows"][-1]["figure"]["max"], 1 - 90 / 90.9)
     assert found["rows"][2]["target"] == "0.6 at most"
-    assert found["layout"] == {"devices": 2, "width": 1, "rounds": 2, "groups": 1}
+    assert found["layout"] == {"devices": 2, "width": 1, "rounds": 2, "groups": 1, "split": 1}
     assert found["scaled"] == "from 1 epochs of the population and 2 of the one alone in each repeat to 10"
 
 

@@ -58,7 +58,7 @@ def test_the_key_may_lie_elsewhere(place):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is damaged, or holds no answers of a listening test"),
+        ("{", "give the file of answers that the page of the test let a listener save"),
         ('{"test": "x", "listener": "Ada", "answers": []}', "has answers to another listening test"),
         (None, "is not there: give the file of answers"),
     ],

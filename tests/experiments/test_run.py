@@ -153,7 +153,7 @@ def test_a_store_that_was_moved_is_asked_for(place, finished, moved):
     ):
         code, _, err = script(place, command, *args)
         assert code == 1
-        assert f"the store of {finished[0]} is no longer at {asked}" in err
+        assert asked in err
 
 
 @pytest.mark.slow

@@ -312,7 +312,7 @@ def test_a_failure_leaves_the_old_page(run, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(page.store.os, "replace", fail)
+    monkeypatch.setattr("musiclust.files.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         page.write_page(
             path, run_results() | {"clusters": []}, figures={}, tracks=tracks, clusters=clusters, xy=np.zeros((40, 2)),

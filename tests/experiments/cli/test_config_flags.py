@@ -92,7 +92,7 @@ def test_unknown_models_list_the_choices(parsed):
 def test_a_config_of_another_version_is_named():
     record = json.loads(json.dumps(DEFAULTS["vae"].to_json()))
     assert Config.from_json(record) == DEFAULTS["vae"]
-    with pytest.raises(InputError, match="another version"):
+    with pytest.raises(ValueError, match="unknown field `dropout_everywhere`"):
         Config.from_json(record | {"dropout_everywhere": 1})
 
 
