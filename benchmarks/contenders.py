@@ -99,12 +99,12 @@ def ours(pipe: Connection, job: Job, precision: str = "float32") -> None:
     import jax.numpy as jnp
 
     from benchmarks.flops import training_flop
-    from musiclust import population, training
+    from musiclust import devices, population, training
     from musiclust.models import MODELS
     from musiclust.types import Data
 
     jax.config.update("jax_enable_compilation_cache", False)  # compilation is told as it is the first time
-    layout = population.Layout(1, 1, 1, 1)
+    layout = devices.Layout(1, 1, 1, 1)
     shared = population.share_all(Data(*map(jnp.asarray, synthetic(job))))
     model = MODELS[job.model](input_shape=job.input_shape, latent_dim=job.latent_dim, **job.options)
     recipe = training.Recipe(batch_size=job.batch_size, precision=precision)

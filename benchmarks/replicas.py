@@ -19,8 +19,8 @@ from benchmarks.flops import training_flop
 from benchmarks.measure import summary
 from experiments.study.jax_setup import set_up_jax
 from musiclust import population, sweep, training
+from musiclust.devices import Footprint, Layout
 from musiclust.models import MODELS
-from musiclust.population import Footprint, Layout
 from musiclust.training import Setting
 from musiclust.types import Data
 

@@ -26,7 +26,7 @@ from experiments.study.lists import Choice, Limits, list_alike, list_by_words, l
 from experiments.study.moved import follow
 from experiments.study.new_stores import find_stores
 from experiments.study.plan import read_plan
-from experiments.study.run_store import is_there
+from experiments.study.run_store import holds_tracks
 from experiments.study.song_blocks import read_song_block
 from experiments.study.song_files import write_songs
 from experiments.study.songs import Songs, read_songs
@@ -279,25 +279,14 @@ def _make_lists(run_dir: Path, songs: Songs, choice: Choice) -> dict[str, list[i
         return list_clusters(songs, choice, limits, report)
 
 
-def _find_store(run_dir: Path) -> Path:
-    """Where the run's store is now."""
-    return Path(_STORE.value).expanduser() if _STORE.value else read_plan(run_dir).store
-
-
 def _read_words(run_dir: Path, songs: Songs) -> Block:
     """What is sung in the songs, as vectors.
 
     Raises:
       InputError: if the run's store does not know.
     """
-    home = _find_store(run_dir)
-    words = read_song_block(run_dir, songs, home, "lyrics")
-    if words is None:
-        why = "has no words (preprocess songs with words)"
-        if not is_there(home):
-            why = f"is not at {home} (give --store=<where it is now>)"
-        raise InputError(f"--words_weight={_WORDS_WEIGHT.value:g} cannot be, since the run's store {why}")
-    return words
+    refused = f"--words_weight={_WORDS_WEIGHT.value:g} cannot be, since the run's store"
+    return _read_block(run_dir, songs, "lyrics", refused, lacks="has no words (preprocess songs with words)")
 
 
 def _rank_by_words(run_dir: Path, songs: Songs, words: str) -> np.ndarray:
@@ -308,17 +297,27 @@ def _rank_by_words(run_dir: Path, songs: Songs, words: str) -> np.ndarray:
     """
     from musiclust.preprocess.audio.ask_words import rank_by_words
 
-    home = _find_store(run_dir)
-    heard = read_song_block(run_dir, songs, home, "clap")
-    if heard is None:
-        why = "has no block of CLAP (preprocess with --embedding)"
-        if not is_there(home):
-            why = f"is not at {home} (give --store=<where it is now>)"
-        raise InputError(
-            f"the run has no song {words!r} (give its file, its track_id or its title), and it cannot be asked for in "
-            f"words, since its store {why}"
-        )
+    refused = (
+        f"the run has no song {words!r} (give its file, its track_id or its title), and it cannot be asked for in "
+        "words, since its store"
+    )
+    lacks = "has no block of CLAP (preprocess with --embedding)"
+    heard = _read_block(run_dir, songs, "clap", refused, lacks=lacks)
     return rank_by_words(heard, words, embedding=_EMBEDDING.value, tell=print_line)
+
+
+def _read_block(run_dir: Path, songs: Songs, name: str, refused: str, *, lacks: str) -> Block:
+    """What the run's store holds of the songs under that name.
+
+    Raises:
+      InputError: "<refused> <why>", if it is not where it should be, or has no such block, which `lacks` says.
+    """
+    home = Path(_STORE.value).expanduser() if _STORE.value else read_plan(run_dir).store
+    block = read_song_block(run_dir, songs, home, name)
+    if block is None:
+        why = lacks if holds_tracks(home) else f"is not at {home} (give --store=<where it is now>)"
+        raise InputError(f"{refused} {why}")
+    return block
 
 
 def _write_playlists(out: Path, songs: Songs, lists: dict[str, list[int]], root: Path, *, keep_others: bool) -> None:

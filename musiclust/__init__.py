@@ -27,6 +27,7 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from musiclust.cluster import agglomerative, dbscan, gmm, hdbscan, kmeans
+    from musiclust.epochs import Trained
     from musiclust.errors import InputError
     from musiclust.estimator import VAECluster
     from musiclust.fusion import fuse, standardise
@@ -52,13 +53,14 @@ if TYPE_CHECKING:
     from musiclust.report.names import NamedCluster, Reason, name_clusters
     from musiclust.report.typical import find_examples
     from musiclust.store import load_block, load_tracks
-    from musiclust.sweep import Trained, train
+    from musiclust.sweep import train
     from musiclust.training import Recipe, encode, negative_elbo, reconstruct
     from musiclust.types import Block, Clustering, Data, Posterior, Tracks
 
 # module -> what of it is offered here
 _DOOR = {
     "cluster": ("agglomerative", "dbscan", "gmm", "hdbscan", "kmeans"),
+    "epochs": ("Trained",),
     "errors": ("InputError",),
     "estimator": ("VAECluster",),
     "fusion": ("fuse", "standardise"),
@@ -84,7 +86,7 @@ _DOOR = {
     "report.names": ("NamedCluster", "Reason", "name_clusters"),
     "report.typical": ("find_examples",),
     "store": ("load_block", "load_tracks"),
-    "sweep": ("Trained", "train"),
+    "sweep": ("train",),
     "training": ("Recipe", "encode", "negative_elbo", "reconstruct"),
     "types": ("Block", "Clustering", "Data", "Posterior", "Tracks"),
 }

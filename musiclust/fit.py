@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from musiclust import checkpoint
+from musiclust.epochs import Chunk, Diverged, Prepared, Trained
 from musiclust.errors import InputError
 from musiclust.fusion import Fusion
-from musiclust.sweep import Chunk, Diverged, Prepared, Trained, train_chunks
+from musiclust.sweep import train_chunks
 from musiclust.types import History
 
 

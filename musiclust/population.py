@@ -1,6 +1,6 @@
 """R replicas as one program: sharded over the devices there are, side by side under vmap, in groups that fit memory.
 
-    layout = arrange(R, devices, footprint(model, recipe, shared), max_memory)
+    layout = devices.arrange(R, devices.count_devices(), footprint(model, recipe, shared), max_memory)
     program = compiled(model, recipe, chunk, layout, shared)
     groups = begin(layout, program, settings, shared)
     parts = advance(layout, program, groups, hypers(layout, settings), shared, first_epoch, epochs)    # groups go on
@@ -17,8 +17,7 @@ is that of one device, and XLA adds what the devices have to tell each other (gr
 """
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -30,14 +29,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
 from musiclust import streaming, training
-from musiclust.errors import InputError
+from musiclust.devices import Footprint, Layout, list_devices
 from musiclust.models import Model
 from musiclust.types import AnyArray, Data, History, Hyper, Posterior, TrainState
 
 _AXIS, _BATCH = "replica", "batch"
 _SHARDED, _SHARED, _SPREAD = PartitionSpec(_AXIS), PartitionSpec(), PartitionSpec(None, _BATCH)
-# Features that are read into memory are there so many times over while their scaling is fitted, in float64.
-_FITTED_TIMES = 5
 
 
 class Shared(NamedTuple):
@@ -50,33 +47,6 @@ class Shared(NamedTuple):
     data: Data
     rows: Int[AnyArray, "T n"]
     held_out: Int[AnyArray, " h"] | None = None
-
-
-class Footprint(NamedTuple):
-    """Bytes that one replica takes: its state, and what a step holds beside it. Each device has what is shared once."""
-
-    state: int
-    step: int
-    shared: int = 0
-
-
-class Layout(NamedTuple):
-    """How R replicas are laid out: `groups` of `devices` * `rounds` * `width` places, one group after the other.
-
-    In a group each device has `rounds` times `width` replicas side by side. Places beyond R repeat the last replica.
-    Where `split` is more than 1, `devices` is 1 and stands for so many, over which each batch is split.
-    """
-
-    devices: int
-    width: int
-    rounds: int
-    groups: int
-    split: int = 1
-
-    @property
-    def places(self) -> int:
-        """Replicas in a group."""
-        return self.devices * self.rounds * self.width
 
 
 class Program(NamedTuple):
@@ -141,112 +111,6 @@ def _measure_step(model: Model, recipe: training.Recipe, data: Data, size: int) 
 
 def _bytes(tree: PyTree) -> int:
     return sum(math.prod(leaf.shape) * getattr(leaf.dtype, "itemsize", 8) for leaf in jax.tree.leaves(tree))
-
-
-def arrange(
-    replicas: int, devices: int, each: Footprint, max_memory: int | None = None, *, split: bool = False
-) -> Layout:
-    """The layout on most devices, then with the fewest groups, then the widest, that keeps within memory.
-
-    Args:
-      max_memory: bytes that training may take, of all devices together; None for `memory`.
-      split: each batch is split over all devices, which have all else in common.
-
-    Raises:
-      InputError: if not even one replica fits.
-    """
-    if split:
-        limit = memory(devices) if max_memory is None else max_memory
-        part = each._replace(step=math.ceil(each.step / devices))
-        return arrange(replicas, 1, part, limit // devices)._replace(split=devices)
-    limit = 0
-    for used in range(min(devices, replicas), 0, -1):
-        limit = memory(used) if max_memory is None else max_memory
-        share = math.ceil(replicas / used)
-        for groups in range(1, share + 1):
-            each_device = math.ceil(share / groups)
-            # A group's states are there twice: those that a chunk begins with and those it ends with.
-            left = limit // used - each.shared - 2 * each_device * each.state
-            width = min(each_device, left // each.step) if side_by_side() else int(left >= each.step)
-            if width >= 1:
-                rounds = math.ceil(each_device / width)
-                return Layout(used, math.ceil(each_device / rounds), rounds, groups)
-    needed = each.shared + 2 * each.state + each.step
-    raise InputError(
-        f"training takes {needed / 2**30:.2g} GiB, {limit / 2**30:.2g} are allowed: raise `max_memory`, or lower "
-        "`batch_size`"
-    )
-
-
-def side_by_side() -> bool:
-    """Whether replicas of one device train under vmap: not on a CPU."""
-    return jax.default_backend() != "cpu"
-
-
-def splits_batches(replicas: int, wanted: bool | None = None) -> bool:
-    """Whether each batch is split over the devices: as wanted, and always over several hosts.
-
-    If None, where there are more devices than replicas; on a CPU never, for there a replica alone is to the last bit
-    the replica in a sweep.
-    """
-    if jax.process_count() > 1:
-        return True
-    return side_by_side() and count_devices() > replicas if wanted is None else wanted and count_devices() > 1
-
-
-def count_devices() -> int:
-    """Devices there are: those of all hosts, where there are several."""
-    return len(_devices())
-
-
-def _devices() -> list[Any]:
-    return jax.devices() if jax.process_count() > 1 else jax.local_devices()
-
-
-def fits(values: int, max_memory: int | None = None) -> bool:
-    """Whether so many features can be trained on in memory; else they have to be streamed.
-
-    A device has them, and once more those of an epoch in their order. The machine has them in float64 too, while the
-    scaling is fitted.
-
-    Args:
-      values: numbers in all rows together.
-      max_memory: bytes that training may take; None for `memory` of one device.
-    """
-    limit = memory(1) if max_memory is None else max_memory
-    return 4 * values * _FITTED_TIMES <= machine_memory() and 2 * 4 * values <= limit
-
-
-def memory(devices: int) -> int:
-    """Bytes that training may take by default: half of the machine's memory, or four fifths of that many
-    accelerators'."""
-    if side_by_side():
-        limits = [(device.memory_stats() or {}).get("bytes_limit", 2**33) for device in jax.local_devices()]
-        return int(0.8 * min(limits)) * devices
-    return machine_memory() // 2
-
-
-def machine_memory() -> int:
-    """Bytes of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def check_room(replicas: int, state: int, max_memory: int | None = None) -> None:
-    """Raises InputError where the machine cannot hold the states of all replicas, whatever the layout.
-
-    They are there twice when a checkpoint is written: as they are, and as they are saved. They may take half of the
-    machine's memory, or `max_memory` where that is more.
-
-    Args:
-      state: bytes of one replica's state and History.
-    """
-    limit = max(machine_memory() // 2, max_memory or 0)
-    if 2 * replicas * state > limit:
-        raise InputError(
-            f"{replicas:,} replicas take {2 * replicas * state / 2**30:,.3g} GiB of memory, {limit / 2**30:,.3g} are "
-            f"allowed: train {max(1, limit // (2 * state)):,} of them at a time (name fewer of `seed`, `beta` or "
-            "`learning_rate`), or raise `max_memory`"
-        )
 
 
 def compiled(model: Model, recipe: training.Recipe, chunk: int, layout: Layout, shared: Shared) -> Program:
@@ -366,7 +230,7 @@ def run_group(
             given = (*replica, data, rows, first_epoch, epochs, held_out)
             return training.run_epochs(model, recipe, chunk, *given, spread=_spread(layout))
 
-        return jax.lax.map(one, (states, hypers), batch_size=layout.width if layout.width > 1 else None)
+        return _on_each_replica(layout, one, (states, hypers))
 
     return _on_each_device(layout, mine, 2, states, hypers, shared, first_epoch, epochs)
 
@@ -395,8 +259,7 @@ def run_group_part(
             given = (state, hyper, batches, weight, order, *numbers)
             return training.run_part(model, recipe, count, *given, spread=_spread(layout))
 
-        batch_size = layout.width if layout.width > 1 else None
-        return jax.lax.map(one, (states, hypers, orders), batch_size=batch_size)
+        return _on_each_replica(layout, one, (states, hypers, orders))
 
     numbers = (there, first, epoch, epochs)
     return _on_each_device(layout, mine, 3, states, hypers, orders, batches, weight, *numbers)
@@ -421,7 +284,7 @@ def look_at_group(
             state, hyper = replica
             return training.held_out_part(model, recipe, count, state, hyper.beta, batches, weight, first)
 
-        return jax.lax.map(one, (states, hypers), batch_size=layout.width if layout.width > 1 else None)
+        return _on_each_replica(layout, one, (states, hypers))
 
     return _on_each_device(layout, mine, 2, states, hypers, batches, weight, first)
 
@@ -446,10 +309,15 @@ def end_epoch(
     return jax.vmap(one)(states, seen)
 
 
+def _on_each_replica(layout: Layout, one: Callable[[Any], Any], replicas: PyTree) -> PyTree:
+    """Calls `one` on each replica of a device, as many side by side as the layout says."""
+    return jax.lax.map(one, replicas, batch_size=layout.width if layout.width > 1 else None)
+
+
 def _on_each_device(layout: Layout, mine: Any, sharded: int, *given: Any) -> Any:
     """Calls `mine` on each device with its part of the first `sharded` arguments, and with all of the others."""
     if layout.split > 1:
-        return jax.lax.with_sharding_constraint(mine(*given), NamedSharding(_mesh(layout), _SHARED))
+        return jax.lax.with_sharding_constraint(mine(*given), _sharding(layout, True))
     if layout.devices == 1:
         return mine(*given)
     specs = (_SHARDED,) * sharded + (_SHARED,) * (len(given) - sharded)
@@ -486,8 +354,8 @@ def place_batches(layout: Layout, data: Data, rows: Int[np.ndarray, "k B"]) -> D
     cond = place(layout, gather(data.cond, rows), shared=True)
     if layout.split == 1 or rows.shape[1] % layout.split:
         return Data(place(layout, gather(data.x, rows), shared=True), cond)
-    spread = NamedSharding(_mesh(layout), _SPREAD)
-    shape = (*rows.shape, *data.x.shape[1:])
+    shape, spread = (*rows.shape, *data.x.shape[1:]), _spread(layout)
+    assert spread is not None
 
     def part(index: Any) -> np.ndarray:
         return gather(data.x, rows[index[:2]])
@@ -505,9 +373,13 @@ def _put_everywhere(sharding: NamedSharding, leaf: Any) -> Array:
 
 def hypers(layout: Layout, settings: Sequence[training.Setting]) -> list[Hyper]:
     """The hypers of each group, on its devices."""
+    return [place(layout, part) for part in split(layout, gather_hypers(settings))]
+
+
+def gather_hypers(settings: Sequence[training.Setting]) -> Hyper:
+    """The hypers of R settings, (R,) each, in the host's memory."""
     _, betas, rates, lines = zip(*settings, strict=True)
-    given = Hyper(np.array(betas, np.float32), np.array(rates, np.float32), np.array(lines, np.int32))
-    return [place(layout, part) for part in split(layout, given)]
+    return Hyper(np.array(betas, np.float32), np.array(rates, np.float32), np.array(lines, np.int32))
 
 
 def begin(layout: Layout, program: Program, settings: Sequence[training.Setting], shared: Shared) -> list[TrainState]:
@@ -547,12 +419,14 @@ def waiting(layout: Layout, states: TrainState) -> TrainState:
 def split(layout: Layout, tree: PyTree) -> list[PyTree]:
     """Arrays of R replicas -> those of each group; places beyond R repeat the last replica."""
 
-    def group(rows: np.ndarray) -> PyTree:
-        return jax.tree.map(lambda leaf: leaf[rows], tree)
-
     last = len(jax.tree.leaves(tree)[0]) - 1
     rows = np.minimum(np.arange(layout.groups * layout.places), last)
-    return [group(part) for part in np.split(rows, layout.groups)]
+    return [select_replicas(tree, part) for part in np.split(rows, layout.groups)]
+
+
+def select_replicas(tree: PyTree, rows: Int[np.ndarray, " n"]) -> PyTree:
+    """Arrays of R replicas -> those of some of them."""
+    return jax.tree.map(lambda leaf: leaf[rows], tree)
 
 
 def join(groups: Sequence[PyTree], replicas: int) -> PyTree:
@@ -596,7 +470,7 @@ def encode_replica(model: Model, states: TrainState, index: int, data: Data) -> 
 
 def _mesh(layout: Layout) -> Mesh:
     if layout.split > 1:
-        return Mesh(np.array(_devices()[: layout.split]), (_BATCH,))
+        return Mesh(np.array(list_devices()[: layout.split]), (_BATCH,))
     return Mesh(np.array(jax.local_devices()[: layout.devices]), (_AXIS,))
 
 

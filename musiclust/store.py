@@ -57,7 +57,7 @@ from musiclust.csv_records import Columns, read_name, read_number, read_table, r
 from musiclust.digests import check_file, digest_file, forget_digests, is_there, read_verified, write_digests
 from musiclust.errors import InputError
 from musiclust.files import atomic, locate
-from musiclust.records import Record, parse_record, read_record
+from musiclust.records import Record, check_record, parse_record, read_record
 from musiclust.types import Tracks
 
 FORMAT = 1
@@ -275,12 +275,13 @@ def _read_lyrics(root: Path) -> Iterator[dict[str, Any]]:
     *lines, torn = content.split(b"\n")  # not splitlines: JSON leaves U+2028 and its like as they are
     for number, line in enumerate([*lines, torn], start=1):
         try:
-            parse_record(line, _Lyrics, lenient=True)
+            record = parse_record(line, dict[str, Any], lenient=True)
+            check_record(record, _Lyrics)
         except ValueError as error:
             if number > len(lines):
                 return
             raise InputError(f"{path}, line {number}, is not a lyrics record ({error}): mend or delete it") from error
-        yield json.loads(line)
+        yield record
 
 
 def save_text_model(root: Path, digests: np.ndarray, model: Mapping[str, np.ndarray]) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from musiclust import checkpoint, population, training
+from musiclust import checkpoint, devices, population, training
 from musiclust.digests import DIGESTS, digest_file, forget_digests, list_files
 from musiclust.errors import InputError
 from musiclust.fit import fit
@@ -176,7 +176,7 @@ def test_replicas_in_groups_that_fit_memory_are_the_same(data, tmp_path):
     model = MODELS["cvae"](input_shape=(5,), latent_dim=2, hidden=(8,))
     each = population.footprint(model, RECIPE, population.share_all(jax.tree.map(jnp.asarray, data)))
     one = each.shared + 2 * each.state + each.step
-    assert population.arrange(5, 2, each, 2 * one) == population.Layout(2, 1, 1, 3)
+    assert devices.arrange(5, 2, each, 2 * one) == devices.Layout(2, 1, 1, 3)
     with pytest.raises(InputError, match="raise `max_memory`"):
         run(data, tmp_path / "none", settings=settings, max_memory=one // 2)
     monkey = pytest.MonkeyPatch()

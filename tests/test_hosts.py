@@ -22,7 +22,7 @@ if processes > 1:
     jax.distributed.initialize(f"localhost:{port}", processes, process)
 import numpy as np
 import musiclust as mc
-from musiclust import population, streaming
+from musiclust import devices, population, streaming
 
 x = np.random.default_rng(0).normal(size=(64, 8, 9)).astype(np.float32)
 read = []
@@ -32,7 +32,7 @@ def look(rows):
 streamed = mc.Data(streaming.Streamed(x.shape, look, chunk_bytes=2 * 16 * x[0].nbytes))
 model = mc.ConvVAE(input_shape=(8, 9), latent_dim=2, channels=(3, 4, 4, 5), dense=6)
 options = {"seeds": (0, 1), "epochs": 2, "recipe": mc.Recipe(batch_size=16), "split_batches": True}
-found = {"devices": population.count_devices()}
+found = {"devices": devices.count_devices()}
 for name, data in (("memory", mc.Data(x)), ("streamed", streamed)):
     trained = mc.train(model, data, **options)
     found[name] = trained.history.loss.tolist()

@@ -28,6 +28,9 @@ TRAINING = {
     "schedules",
     "noise",
     "streaming",
+    "epochs",
+    "streamed_epochs",
+    "devices",
 }
 # All that preprocess may import of the library beside itself.
 BELOW_PREPROCESS = {

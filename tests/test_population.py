@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from musiclust import population, training
+from musiclust.devices import Footprint, Layout, arrange
 from musiclust.errors import InputError
 from musiclust.models import MODELS
-from musiclust.population import Footprint, Layout
 from musiclust.types import Data, Hyper
 
 N, D = 37, 6
@@ -93,7 +93,7 @@ def test_side_by_side_under_vmap_differs_by_rounding_only(data):
     ],
 )
 def test_layouts_on_a_cpu(replicas, devices, limit, layout):
-    assert population.arrange(replicas, devices, Footprint(100, 500), limit) == layout
+    assert arrange(replicas, devices, Footprint(100, 500), limit) == layout
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_layouts_on_a_cpu(replicas, devices, limit, layout):
     ],
 )
 def test_layouts_on_an_accelerator(replicas, devices, limit, layout, monkeypatch):
-    monkeypatch.setattr(population, "side_by_side", lambda: True)
-    found = population.arrange(replicas, devices, Footprint(100, 500), limit)
+    monkeypatch.setattr("musiclust.devices.side_by_side", lambda: True)
+    found = arrange(replicas, devices, Footprint(100, 500), limit)
     assert found == layout
     assert found.places * found.groups >= replicas
     used = found.rounds * found.width * 200 + found.width * 500
@@ -116,7 +116,7 @@ def test_layouts_on_an_accelerator(replicas, devices, limit, layout, monkeypatch
 
 def test_what_does_not_fit_is_told_with_the_remedy():
     with pytest.raises(InputError, match=r"training takes .* GiB, .* are allowed: raise `max_memory`"):
-        population.arrange(1, 1, Footprint(2**30, 2**30), 2**31)
+        arrange(1, 1, Footprint(2**30, 2**30), 2**31)
 
 
 @pytest.mark.slow

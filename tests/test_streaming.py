@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import musiclust as mc
-from musiclust import bounds, checkpoint, fusion, population, streaming, sweep, training
+from musiclust import bounds, checkpoint, devices, fusion, population, streaming, sweep, training
 from musiclust.errors import InputError
 from musiclust.fit import fit
 from musiclust.models import MODELS
@@ -276,12 +276,12 @@ def test_pages_of_a_file_are_let_go(tmp_path):
 
 
 def test_what_fits_is_kept_in_memory_and_what_does_not_is_streamed(monkeypatch):
-    assert population.fits(10**6)
-    assert population.fits(10**6, 8 * 10**6)
-    assert not population.fits(10**6 + 1, 8 * 10**6)
-    assert not population.fits(10**13)
-    monkeypatch.setattr(population, "memory", lambda devices: 10**6)
-    assert not population.fits(10**6)
+    assert devices.fits(10**6)
+    assert devices.fits(10**6, 8 * 10**6)
+    assert not devices.fits(10**6 + 1, 8 * 10**6)
+    assert not devices.fits(10**13)
+    monkeypatch.setattr(devices, "memory", lambda devices: 10**6)
+    assert not devices.fits(10**6)
 
 
 @pytest.mark.slow
@@ -296,12 +296,12 @@ def test_a_batch_is_split_over_eight_devices(x):
         np.testing.assert_allclose(eight.history.loss, one.history.loss, rtol=1e-5)
         np.testing.assert_allclose(eight.history.kl_per_dim, one.history.kl_per_dim, rtol=1e-3, atol=1e-5)
     prepared = sweep.prepare(model, RECIPE, Data(flat), settings=SETTINGS[:1], epochs=1, split_batches=True)
-    assert prepared.layout == population.Layout(1, 1, 1, 1, split=8)
+    assert prepared.layout == devices.Layout(1, 1, 1, 1, split=8)
 
 
 def test_batches_are_split_where_accelerators_are_more_than_replicas(monkeypatch):
-    assert not population.splits_batches(1)  # on a CPU a replica alone is the replica in a sweep
-    assert population.splits_batches(1, True)
-    monkeypatch.setattr(population, "side_by_side", lambda: True)
-    assert [population.splits_batches(replicas) for replicas in (1, 7, 8, 9)] == [True, True, False, False]
-    assert not population.splits_batches(1, False)
+    assert not devices.splits_batches(1)  # on a CPU a replica alone is the replica in a sweep
+    assert devices.splits_batches(1, True)
+    monkeypatch.setattr(devices, "side_by_side", lambda: True)
+    assert [devices.splits_batches(replicas) for replicas in (1, 7, 8, 9)] == [True, True, False, False]
+    assert not devices.splits_batches(1, False)

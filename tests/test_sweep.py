@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import musiclust as mc
-from musiclust import population, sweep, training
+from musiclust import devices, population, sweep, training
+from musiclust.epochs import Diverged
 from musiclust.errors import InputError
-from musiclust.sweep import Diverged, chunk_epochs, product
+from musiclust.sweep import chunk_epochs, product
 from musiclust.types import Hyper
 
 
@@ -188,7 +189,7 @@ def test_a_sweep_that_the_machine_cannot_hold_is_refused_before_it_begins(data, 
     settings = product(range(50_000), (1.0,), (1e-3,))
     shared = jax.tree.map(jnp.asarray, population.share_all(data))
     state = population.footprint(MODEL, RECIPE, shared).state
-    monkeypatch.setattr(population, "machine_memory", lambda: 2**26)
+    monkeypatch.setattr(devices, "machine_memory", lambda: 2**26)
     monkeypatch.setattr(population, "compiled", None)  # which would come next
     with pytest.raises(InputError, match=r"50,000 replicas take .* GiB of memory.*`max_memory`") as refused:
         sweep.prepare(MODEL, RECIPE, data, settings=settings, epochs=10)

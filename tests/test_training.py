@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
-from musiclust import neighbours, objectives, population, training
+from musiclust import devices, neighbours, objectives, population, training
 from musiclust.errors import InputError
 from musiclust.models import MODELS
 from musiclust.schedules import SCHEDULES
@@ -44,7 +44,7 @@ def scalars(beta, rate) -> Hyper:
 def trained(model, recipe, epochs, data, seeds, hypers, rows=None):
     """The replicas one after the other on one device."""
     states = population.init(model, jnp.asarray(seeds), data)
-    layout = population.Layout(1, 1, len(seeds), 1)
+    layout = devices.Layout(1, 1, len(seeds), 1)
     shared = population.share_all(data) if rows is None else population.Shared(data, jnp.asarray(rows))
     return population.run_group(model, recipe, epochs, layout, states, hypers, shared, 0, epochs)
 

@@ -259,11 +259,10 @@ def _judged_values(block: Block, streamed: bool) -> np.ndarray:
 
 def _choose_stream(config: Config, root: Path) -> str:
     """Whether the features are streamed: "yes" where they are too many for memory, else "no"."""
-    from musiclust.population import fits  # asks JAX for its devices, which only training and scoring need
+    from musiclust.devices import fits  # asks JAX for its devices, which only training and scoring need
 
     there = store.block_names(root)
-    blocks = [store.load_block(root, name) for name in config.features if name in there]
-    values = sum(math.prod(block.values.shape) for block in blocks)
+    values = sum(math.prod(store.load_outline(root, name).shape) for name in config.features if name in there)
     return "no" if fits(values, int(config.max_memory * 2**30) or None) else "yes"
 
 

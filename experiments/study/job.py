@@ -19,13 +19,14 @@ from experiments.study.controls import make_control
 from experiments.study.plan import Plan, write_plan
 from musiclust import checkpoint, store
 from musiclust.digests import forget_digests
+from musiclust.epochs import Prepared
 from musiclust.errors import InputError
 from musiclust.files import remove_temporary
 from musiclust.fit import Fitted, fit
 from musiclust.fusion import Fusion
 from musiclust.models import MODELS, Model
 from musiclust.splits import draw_subsamples
-from musiclust.sweep import Prepared, prepare, product
+from musiclust.sweep import prepare, product
 from musiclust.training import Recipe, Setting
 from musiclust.types import Data
 

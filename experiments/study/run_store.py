@@ -19,7 +19,7 @@ def find_store(plan: Plan, named: str | None) -> Path:
     """
     if named is not None:
         return Path(named).expanduser().absolute()
-    if not is_there(plan.store):
+    if not holds_tracks(plan.store):
         raise InputError(
             f"the store of {plan.run_dir} is no longer at {plan.store}: if it was moved, give --store=<where it is now>"
         )
@@ -33,11 +33,11 @@ def is_own_store(plan: Plan, root: Path) -> bool:
     """
     if root == plan.store:
         return True
-    if is_there(plan.store) or not is_there(root) or not is_there(plan.run_dir):
+    if holds_tracks(plan.store) or not holds_tracks(root) or not holds_tracks(plan.run_dir):
         return False
     return read_songs(plan.run_dir).track_id.tolist() == store.load_tracks(root).track_id.tolist()
 
 
-def is_there(folder: Path) -> bool:
+def holds_tracks(folder: Path) -> bool:
     """Whether there is a table of tracks, as every store and every finished run has one."""
     return (folder / "tracks.csv").exists()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.study.new_stores import find_stores
+from experiments.study.run_store import holds_tracks
 from experiments.study.songs import Songs
 from musiclust import store
 from musiclust.types import Block
@@ -23,7 +24,7 @@ def read_song_block(run_dir: Path, songs: Songs, home: Path, name: str) -> Block
     None where the run's store, `home`, has no such block, or is not there. New songs are in it as far as their stores
     have such a block, made as the run's was.
     """
-    if not (home / "tracks.csv").exists() or name not in store.block_names(home):
+    if not holds_tracks(home) or name not in store.block_names(home):
         return None
     own = store.load_block(home, name)
     values = np.zeros((len(songs.song), *own.values.shape[1:]))

@@ -19,8 +19,8 @@ def find_stray(paths: Iterable[str], folder: str) -> str | None:
     """Returns the first path that does not lie below the folder or has ".." in it, None where all do; "" is no path.
 
     >>> find_stray(["/music/a.mp3", "", "/music/b/c.mp3#t=0,10"], "/music")
-    >>> find_stray(["/music/a.mp3", "/music/../home/b.mp3"], "/music"), find_stray(["/musical/a.mp3"], "/music")
-    ('/music/../home/b.mp3', '/musical/a.mp3')
+    >>> find_stray(["/music/a.mp3", "/music/../elsewhere/b.mp3"], "/music"), find_stray(["/musical/a.mp3"], "/music")
+    ('/music/../elsewhere/b.mp3', '/musical/a.mp3')
     """
     inside = folder.rstrip(os.sep) + os.sep
     return next((path for path in paths if path and not (path.startswith(inside) and not _climbs(path))), None)

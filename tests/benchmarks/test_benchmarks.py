@@ -18,8 +18,8 @@ from benchmarks import contenders, first_epoch, growing_store, number_of_cluster
 from benchmarks.measure import in_turn, machine, summary
 from benchmarks.number_of_clusters import Case
 from musiclust import store
+from musiclust.devices import Footprint, Layout
 from musiclust.errors import InputError
-from musiclust.population import Footprint, Layout
 
 ROOT = Path(__file__).parents[2]
 
@@ -316,7 +316,7 @@ def test_a_population_trains_its_chunks_and_each_replica_as_alone(monkeypatch):
     assert alone.told().layout == Layout(1, 1, 1, 1)
     each = alone.told().each
     monkeypatch.setattr(
-        "musiclust.population.memory", lambda devices: devices * (each.shared + 3 * each.state + each.step)
+        "musiclust.devices.memory", lambda devices: devices * (each.shared + 3 * each.state + each.step)
     )
     together = replicas.Trainer(toy, settings)
     assert together.told().layout == Layout(8, 1, 1, 2)

@@ -11,11 +11,12 @@ import pytest
 
 from musiclust import population, training
 from musiclust.cluster import kmeans
+from musiclust.devices import Layout
 from musiclust.fusion import fuse, modality_mask
 from musiclust.metrics.partition import nmi
 from musiclust.models import MODELS
 from musiclust.models.multimodal import PresentBatchNorm, product_of_experts
-from musiclust.population import Layout, select_replica
+from musiclust.population import select_replica
 from musiclust.types import Block, Data, Hyper, Posterior
 
 MULTIMODAL = [name for name, kind in MODELS.items() if kind.multimodal]

@@ -86,7 +86,8 @@ def find_finished(root: Path, groups: Mapping[str, Specs]) -> dict[str, dict[str
     blocks hold alike is in the blocks: its shard was merged, and a process was killed before it was removed.
     """
     recover(root)
-    finished = {group: _find_in_blocks(root, specs) for group, specs in groups.items()}
+    files = store.load_files(root)
+    finished = {group: _find_in_blocks(root, specs, files) for group, specs in groups.items()}
     by_specs = {_fingerprint(specs): group for group, specs in groups.items()}
     for path in _list_shards(root):
         try:
@@ -103,8 +104,8 @@ def find_finished(root: Path, groups: Mapping[str, Specs]) -> dict[str, dict[str
     return finished
 
 
-def _find_in_blocks(root: Path, specs: Specs) -> dict[str, Finished]:
-    """Finds the tracks that every block of a group holds, computed by these specs."""
+def _find_in_blocks(root: Path, specs: Specs, files: Mapping[str, store.FileRecord]) -> dict[str, Finished]:
+    """Finds the tracks that every block of a group holds, computed by these specs. files: of `store.load_files`."""
     if not set(specs) <= set(store.block_names(root)):
         return {}
     held: set[str] | None = None
@@ -113,7 +114,7 @@ def _find_in_blocks(root: Path, specs: Specs) -> dict[str, Finished]:
         if _strip(block.spec) != _strip(spec):
             return {}
         held = set(block.track_id.tolist()) if held is None else held.intersection(block.track_id.tolist())
-    return {track_id: Finished(file) for track_id, file in store.load_files(root).items() if track_id in (held or ())}
+    return {track_id: Finished(file) for track_id, file in files.items() if track_id in (held or ())}
 
 
 def merge_shards(
