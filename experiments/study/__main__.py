@@ -44,7 +44,7 @@ _SEEDS = flags.DEFINE_integer("seeds", 20, "Seeds of each model.", lower_bound=2
 _SUBSAMPLES = flags.DEFINE_integer("subsamples", 10, "Subsamples of each collection.", lower_bound=2)
 _SHARE = flags.DEFINE_float("share", 0.8, "Share of the tracks in a subsample.", 0.1, 0.9)
 _MOST = flags.DEFINE_integer("most", 128, "Most tracks in a subsample.", lower_bound=20)
-_EPOCHS = flags.DEFINE_integer("epochs", 100, "Epochs of training.", lower_bound=1)
+_EPOCHS = flags.DEFINE_integer("epochs", 70, "Epochs of training.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", "docs", "Folder that the page and its figures are written to.")
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
