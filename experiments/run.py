@@ -22,7 +22,7 @@ from experiments.cli import config_flags
 from experiments.cli.console import console, print_line
 from experiments.cli.program import run
 from experiments.cli.progress import show_progress
-from experiments.study import inputs, trusted_paths
+from experiments.study import hosts, inputs, trusted_paths
 from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
 from experiments.study.job import carry_out, check
@@ -46,6 +46,13 @@ _TRUST_PATHS = flags.DEFINE_bool(
 _CHECKPOINT_SECONDS = flags.DEFINE_float(
     "checkpoint_seconds", 20.0, "Least time between two checkpoints, in seconds.", lower_bound=0.0
 )
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "Where several hosts train together: host:port of process 0, or auto where the cluster tells (SLURM, Kubernetes).",
+)
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes train together.", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0; 0 writes the run.", lower_bound=0)
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder used in place of the user's cache folder (XDG_CACHE_HOME, ~/.cache)."
 )
@@ -53,16 +60,21 @@ flags.adopt_module_key_flags(config_flags)
 FLAG_GROUPS = {
     **config_flags.FLAG_GROUPS,
     "Files": ("store", "run_dir", "resume", "trust_paths", "checkpoint_seconds", "cache_dir"),
+    "Several hosts": ("coordinator", "processes", "process"),
 }
 
 
 def main(argv: list[str]) -> int:
     started = time.monotonic()
     set_up_jax(_CACHE_DIR.value)
+    _join_hosts()
     plan = _resumed() if _RESUME.value else _new()
     print_line(f"run: {plan.run_dir}")
     with show_progress() as report:
         done = carry_out(plan, report, resume=_RESUME.value, checkpoint_seconds=_CHECKPOINT_SECONDS.value)
+    if done is None:
+        print_line(f"trained: process 0 scores and writes {plan.run_dir}, this one waits")
+        return 0
     from experiments.study import report_files, results  # loaded while the job was under way
 
     page = report_files.write_report(plan.run_dir, done.results, done.inputs, done.fitted.checkpoint, done.scored)
@@ -77,6 +89,16 @@ def main(argv: list[str]) -> int:
     shown = page or f"{plan.run_dir} (no figures and no page: pip install 'musiclust[viz]')"
     print_line(f"written: {shown}")
     return 0
+
+
+def _join_hosts() -> None:
+    if not _COORDINATOR.value:
+        if _PROCESSES.present or _PROCESS.present:
+            raise InputError("--processes and --process need --coordinator: the address of process 0")
+        return
+    if not _RUN_DIR.value:
+        raise InputError("--coordinator needs --run_dir: the folder of the run, which all processes can see")
+    hosts.join_hosts(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
 
 def _resumed() -> Plan:
@@ -110,7 +132,7 @@ def _new() -> Plan:
         console.print(line, soft_wrap=True)
     check(completed)
     run_dir = Path(_RUN_DIR.value or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{completed.model}").expanduser()
-    if (run_dir / "config.json").exists():
+    if hosts.leads() and (run_dir / "config.json").exists():
         raise InputError(f"{run_dir} holds a run already: add --resume to go on with it, or name another --run_dir")
     command = f"python -m experiments.run {shlex.join(sys.argv[1:])}".strip()
     return Plan(completed, root.absolute(), run_dir, command, trusted_paths.find_music(root))

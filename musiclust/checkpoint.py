@@ -8,6 +8,8 @@ Enough to encode and place a new track with no data set present. Orbax writes un
 kill leaves the checkpoint before; the last two are kept. Then digests.json is written into the checkpoint, and whatever
 is restored must be what was written: a flipped bit can make a parameter 1e38, and no other thing would tell. Runs of
 earlier versions have no digests and are restored as they are.
+
+Of several hosts that train together each restores by itself, and one saves.
 """
 
 import errno
@@ -23,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 from jaxtyping import PyTree
 
 from musiclust import population, training
@@ -95,14 +98,14 @@ def save(root: Path, checkpoint: Checkpoint) -> None:
     """
     _check_room(root, checkpoint)
     name = next(name for name, kind in MODELS.items() if kind is type(checkpoint.model))
-    options = {
+    attributes = {
         field: getattr(checkpoint.model, field)
         for field in type(checkpoint.model).__dataclass_fields__
         if field not in ("parent", "name")
     }
     record = {
         "format": FORMAT,
-        "model": {"name": name, "options": options},
+        "model": {"name": name, "options": attributes},
         "recipe": asdict(checkpoint.recipe),
         "settings": [list(setting) for setting in checkpoint.settings],
         "conditions": checkpoint.conditions,
@@ -111,11 +114,12 @@ def save(root: Path, checkpoint: Checkpoint) -> None:
     }
     arrays = dict(zip(checkpoint.fusion.blocks, checkpoint.fusion.arrays, strict=True))
     _remove_from(root, checkpoint.epoch)
-    with ocp.CheckpointManager(root.absolute(), options=ocp.CheckpointManagerOptions(max_to_keep=2)) as manager:
+    options = ocp.CheckpointManagerOptions(max_to_keep=2, create=False, multiprocessing_options=_alone())
+    with ocp.CheckpointManager(root.absolute(), options=options) as manager:
         manager.save(
             checkpoint.epoch,
             args=ocp.args.Composite(
-                states=ocp.args.StandardSave(_words(checkpoint.states)),
+                states=ocp.args.StandardSave(jax.tree.map(np.asarray, _words(checkpoint.states))),
                 history=ocp.args.StandardSave(checkpoint.history._asdict()),
                 fusion=ocp.args.StandardSave(arrays),
                 record=ocp.args.JsonSave(record),
@@ -159,7 +163,9 @@ def _restore(root: Path, epoch: int) -> Checkpoint:
     folder = root / str(epoch)
     check_files(folder)
     try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        alone = _alone()
+        handler = ocp.CompositeCheckpointHandler(composite_options=ocp.CompositeOptions(multiprocessing_options=alone))
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
             path = folder.absolute()
             told: Any = checkpointer.restore(path, args=ocp.args.Composite(record=ocp.args.JsonRestore()))
             record = check_record(told.record, _Record, version=FORMAT)
@@ -178,6 +184,14 @@ def _restore(root: Path, epoch: int) -> Checkpoint:
     except Exception as error:  # Orbax, TensorStore and Flax have errors of their own
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise InputError(f"{folder} is damaged, or of another version ({reason})") from error
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Lets Orbax wait for no other host, as it else does wherever there are several."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    this = jax.process_index()
+    return ocp.options.MultiprocessingOptions(this, {this}, f"host {this}")
 
 
 def _assemble(epoch: int, model: Model, record: _Record, items: Any) -> Checkpoint:
@@ -222,7 +236,7 @@ def _list_epochs(root: Path) -> list[int]:
 
 def save_arrays(root: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes named arrays (a clustering's state, say), replacing what was there."""
-    with ocp.StandardCheckpointer() as checkpointer:
+    with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
         checkpointer.save(root.absolute(), dict(arrays), force=True)
     write_digests(root, list_files(root))
 
@@ -241,7 +255,7 @@ def restore_arrays(root: Path) -> dict[str, np.ndarray]:
     except InputError as error:
         raise InputError(f"{error}: {remedy}") from error
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
             found: dict[str, Any] = checkpointer.restore(root.absolute())
         return {_NAMES_BEFORE.get(name, name): np.asarray(value) for name, value in found.items()}
     except Exception as error:  # Orbax and TensorStore have errors of their own
@@ -262,7 +276,10 @@ def _abstract(model: Model, replicas: int, conditions: int) -> PyTree:
     """Shapes and types of a population's states, with keys as their words."""
     data = Data(jnp.zeros((1, *model.input_shape)), jnp.zeros((1, conditions)))
     states = jax.eval_shape(lambda seeds: population.init(model, seeds, data), jnp.arange(replicas))
-    return jax.eval_shape(_words, states)
+    here = SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), jax.eval_shape(_words, states)
+    )
 
 
 def _words(states: TrainState) -> TrainState:

@@ -5,6 +5,7 @@
 
 Training itself is `sweep.train_chunks`. After a chunk a checkpoint is written when the last one is old enough. An epoch
 of streamed data may take an hour: checkpoints in the midst of one stand beside `root`, and go when training is over.
+Of several hosts that train together (`jax.distributed`) each calls `fit`, and the first one writes.
 """
 
 import shutil
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import jax
 
 from musiclust import checkpoint
 from musiclust.epochs import Chunk, Diverged, Prepared, Trained
@@ -76,9 +79,13 @@ def fit(
         model, recipe, settings, epoch, states, history, _ = trained
         return checkpoint.Checkpoint(epoch, model, recipe, settings, states, history, fusion, conditions, meta)
 
+    writes = jax.process_index() == 0
+
     def save(chunk: Chunk) -> checkpoint.Checkpoint:
         trained = chunk.trained()
         found = current(trained)
+        if not writes:
+            return found
         if trained.part:
             checkpoint.save(within, found._replace(epoch=trained.epoch * chunk.parts + trained.part))
         else:
@@ -105,7 +112,8 @@ def fit(
         good = f"the last good checkpoint is {root}/{last_good}" if last_good else "there is no checkpoint before it"
         raise InputError(f"{error.where}; {good}: lower `learning_rate` or `beta`") from error
     assert last is not None  # the last chunk ends at the last epoch
-    shutil.rmtree(within, ignore_errors=True)
+    if writes:
+        shutil.rmtree(within, ignore_errors=True)
     return Fitted(last, prepared.compile_seconds, time.perf_counter() - started)
 
 

@@ -7,15 +7,19 @@ has imported them, by a fork; `start` starts an interpreter, as a person does.
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# A line of JSON in: the module, its arguments, the environment, files for its output. A line out: the exit status.
+# A line of JSON in: the module, its arguments, the environment, files for its output. Lines out: the process that
+# carries it out, then its exit status.
 _SERVER = """
 import json, os, runpy, sys, traceback
 import experiments.study.job, experiments.study.results, experiments.study.report_files, experiments.study.scoring
@@ -42,6 +46,7 @@ for line in sys.stdin:
     child = os.fork()
     if not child:
         run(**json.loads(line))
+    print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -59,8 +64,12 @@ def start(place: Path, name: str, *args: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, env=environment(place), text=True, **pipes)
 
 
-def script(place: Path, name: str, *args: str) -> tuple[int, str, str]:
-    """(exit status, standard output, standard error) of a command that has ended; it may not end in a traceback."""
+def script(place: Path, name: str, *args: str, kill_after: float | None = None) -> tuple[int, str, str]:
+    """(exit status, standard output, standard error) of a command that has ended; it may not end in a traceback.
+
+    Args:
+      kill_after: seconds after which it is killed with SIGKILL, if it has not ended by then.
+    """
     server = _server()
     assert server.stdin
     assert server.stdout
@@ -69,8 +78,13 @@ def script(place: Path, name: str, *args: str) -> tuple[int, str, str]:
         request = {"module": f"experiments.{name}", "args": args, "environment": environment(place)}
         server.stdin.write(json.dumps(request | {"out": str(out), "err": str(err)}) + "\n")
         server.stdin.flush()
+        process = int(server.stdout.readline())
+        if kill_after is not None:
+            time.sleep(kill_after)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         code = int(server.stdout.readline())
-        said, complained = out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
+        said, complained = (path.read_text(encoding="utf-8") if path.exists() else "" for path in (out, err))
     assert "Traceback" not in complained, complained
     return code, said, complained
 

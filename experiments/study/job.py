@@ -14,7 +14,7 @@ import numpy as np
 from experiments.cli.console import print_line
 from experiments.cli.progress import Report
 from experiments.configs import Config
-from experiments.study import inputs
+from experiments.study import hosts, inputs
 from experiments.study.controls import make_control
 from experiments.study.plan import Plan, write_plan
 from musiclust import checkpoint, store
@@ -57,33 +57,45 @@ class _Work(NamedTuple):
     held_out: np.ndarray | None = None
 
 
-def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_seconds: float = 20.0) -> Done:
-    """Trains, clusters, scores and writes one run.
+def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_seconds: float = 20.0) -> Done | None:
+    """Trains, clusters, scores and writes one run; of several hosts all train, and the first one does the rest.
 
     Args:
       resume: go on from the run's checkpoints, where there are any.
       checkpoint_seconds: the least time between two checkpoints.
+
+    Returns:
+      What came of it, None on the other hosts.
 
     Raises:
       InputError: if the store does not fit the configuration or, of a run that is resumed, has changed since; or if a
         loss is not finite.
     """
     check(plan.config)
-    remove_temporary(plan.run_dir)
+    leads = hosts.leads()
+    if leads:
+        remove_temporary(plan.run_dir)
     if resume:
         _check_unchanged(plan)
     data = inputs.load(plan.config, plan.store)
     if not resume:
         plan = plan._replace(fingerprint=store.fingerprint(plan.store, data.names_read()))
-    choice = None if plan.config.k else look_for_number(data, report)
+    if hosts.are_several():
+        if plan.config.null == "pipeline":
+            raise InputError("--null=pipeline trains once more, on one host: take --null=latents, or one process")
+        hosts.check_alike({"configuration": plan.config.to_json(), "store": dict(plan.fingerprint)})
+    choice = None if plan.config.k or not leads else look_for_number(data, report)
     if choice is not None:
         plan = plan._replace(config=replace(plan.config, k=number_of_groups(choice, data)))
     try:
-        fitted = _train(plan, data, report, resume, checkpoint_seconds)
+        with hosts.together():
+            fitted = _train(plan, data, report, resume, checkpoint_seconds)
     except InputError:
-        if not resume:
+        if leads and not resume:
             _free_folder(plan)
         raise
+    if not leads:
+        return None
     from experiments.study import results, run_files  # with scikit-learn and more, loaded while training was under way
 
     trained = {name: one.checkpoint for name, one in fitted.items()}
@@ -291,7 +303,7 @@ def _train(
     report("compiling", 0, 1)
     first = ready(works["model"])
     report("compiling", 1, 1)
-    if not resume:
+    if not resume and hosts.leads():
         write_plan(plan)  # only now: a run that cannot start leaves nothing behind
     fitted: dict[str, Fitted] = {}
     meta = {"config": config.to_json(), "specs": {block.name: dict(block.spec) for block in given.blocks}}
