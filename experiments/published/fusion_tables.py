@@ -21,6 +21,7 @@ from musiclust.fusion import fuse
 from musiclust.metrics.judge import CLASS_SEEN, Judge
 from musiclust.population import select_replica
 from musiclust.report.comparison import Comparison, Line
+from musiclust.report.summary import MEASURED
 from musiclust.types import Block
 
 _CLUSTERER = "kmeans"
@@ -121,5 +122,5 @@ def _one_hot(data: inputs.Inputs) -> Block:
 
 
 def _row(seed: int, flags: list[str]) -> Row:
-    undefined = dict.fromkeys(("beta", "learning_rate", "loss", "reconstruction", "active_units", "total_kl"))
+    undefined = dict.fromkeys(("beta", "learning_rate", *MEASURED))
     return {"kind": "model", "seed": seed, "flags": flags, **undefined}

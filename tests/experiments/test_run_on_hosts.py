@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -81,6 +82,32 @@ def test_processes_that_were_told_different_things_do_not_train(place):
         what = "configuration" if "--beta=2" in args else "store"
         assert all(f"process 1 has another {what} than process 0" in one[2] for one in ended)
     assert not (place / "different").exists()
+
+
+@pytest.mark.slow
+def test_a_lost_process_ends_the_other_in_one_line(place):
+    run_dir, address = place / "lost", free_address()
+    settings = ["--model=autoencoder", f"--store={place / 'store'}", f"--run_dir={run_dir}", "--epochs=100000"]
+    started = [
+        start(
+            place, "run", *settings, "--checkpoint_seconds=1", f"--coordinator={address}", "--processes=2",
+            f"--process={number}",
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while checkpoint.latest_epoch(run_dir / "checkpoints" / "model") is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        started[1].kill()
+        _, err = started[0].communicate(timeout=200)
+    finally:
+        for process in started:
+            process.kill()
+    assert started[0].returncode == 1, err
+    assert "Traceback" not in err
+    assert "start all of them again with --resume" in err
+    assert (checkpoint.latest_epoch(run_dir / "checkpoints" / "model") or 0) > 0
 
 
 @pytest.mark.parametrize(

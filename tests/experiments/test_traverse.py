@@ -84,7 +84,7 @@ def test_bad_input_is_one_clear_line(place, tmp_path):
     assert (code, "is not finished" in out + err) == (1, True)
     shutil.rmtree(broken / "checkpoints")
     code, out, err = traverse(place, f"--run={broken}")
-    assert (code, "holds no checkpoint" in out + err) == (1, True)
+    assert (code, "the model stopped at epoch 0" in out + err) == (1, True)
 
 
 @pytest.fixture(scope="module")

@@ -378,7 +378,7 @@ def test_a_run_that_is_stopped_keeps_what_came_back_and_goes_on(dask, tmp_path, 
         assert errors.endswith("stopped; what is done is kept: run the same command again to go on\n")
         assert "Traceback" not in errors
     kept = len(shards.find_finished(root, specs)["librosa"])
-    assert 32 <= kept < 110
+    assert 0 < kept < 110  # a slow machine saves by the clock, before there are 32
     with dispatch.connect(dask.address) as workers:
         assert preprocess(music, root, lyrics="none", workers=workers).computed == 110 - kept
 
