@@ -85,7 +85,8 @@ def test_processes_that_were_told_different_things_do_not_train(place):
 
 
 @pytest.mark.slow
-def test_a_lost_process_ends_the_other_in_one_line(place):
+def test_a_lost_process_ends_the_other_which_goes_on_from_its_checkpoint(place):
+    """JAX itself ends it, with a message of its own, when heartbeats have failed for 100 s."""
     run_dir, address = place / "lost", free_address()
     settings = ["--model=autoencoder", f"--store={place / 'store'}", f"--run_dir={run_dir}", "--epochs=100000"]
     started = [
@@ -104,10 +105,8 @@ def test_a_lost_process_ends_the_other_in_one_line(place):
     finally:
         for process in started:
             process.kill()
-    assert started[0].returncode == 1, err
-    assert "Traceback" not in err
-    assert "start all of them again with --resume" in err
-    assert (checkpoint.latest_epoch(run_dir / "checkpoints" / "model") or 0) > 0
+    assert started[0].returncode, err
+    assert 0 < checkpoint.restore(run_dir / "checkpoints" / "model").epoch < 100_000
 
 
 @pytest.mark.parametrize(
