@@ -41,7 +41,7 @@ class Streamed:
 
     Args:
       shape: (N, *D).
-      read: gives rows by their numbers: (n,) integers, ascending -> (n, *D) float32.
+      read: gives rows by their numbers: (n,) integers, ascending, each once -> (n, *D) float32.
       chunk_bytes: size of a chunk of an epoch. The order of the tracks depends on it.
 
     Example:
@@ -81,7 +81,10 @@ class Streamed:
         ascending = np.argsort(rows, kind="stable")
         for piece in split_evenly(len(rows), max(1, _PIECE_BYTES // max(1, self.row_bytes))):
             places = ascending[piece]
-            found[places] = self._read(rows[places])
+            # What fills a batch or a piece up stands there twice.
+            each, back = np.unique(rows[places], return_inverse=True)
+            values = self._read(each)
+            found[places] = values if len(each) == len(places) else values[back]
         return found
 
     def select(self, rows: Int[AnyArray, " n"]) -> "Streamed":
