@@ -36,7 +36,6 @@ _PLACE = flags.DEFINE_string("place", None, "Folder in which the store is made a
 _OUT = flags.DEFINE_string("out", "benchmarks/results/streaming.json", "Where the figures are written.")
 
 SHAPE = (128, 431)
-_MOST_TOGETHER = 10  # epochs between two looks at the losses, at most
 _CONFIG = replace(PRESETS["gtzan_conv"], epochs=1, k=10, stream="yes")
 
 
@@ -149,16 +148,16 @@ def _compare(pipe: Connection, root: Path, repeats: int) -> None:
     set_up_jax(None)
     runs = {}
     for name, stream in (("in memory", "no"), ("streamed", "yes")):
-        config = replace(_CONFIG, epochs=_MOST_TOGETHER * (repeats + 1), stream=stream)
-        chunks = sweep.train_chunks(_prepare(config, inputs.load(config, root), build_model, sweep, Recipe))
-        runs[name] = chunks
-
-    done = dict.fromkeys(runs, 0)
+        config = replace(_CONFIG, stream=stream)
+        prepared = _prepare(config, inputs.load(config, root), build_model, sweep, Recipe)
+        prepared = prepared._replace(epochs=prepared.chunk * (repeats + 1))
+        runs[name] = (prepared.chunk, sweep.train_chunks(prepared))
 
     def epoch(name: str) -> float:
-        started, before = time.perf_counter(), done[name]
-        done[name] = next(chunk.epoch for chunk in runs[name] if not chunk.parts_done)
-        return (time.perf_counter() - started) / (done[name] - before)
+        together, chunks = runs[name]
+        started = time.perf_counter()
+        next(chunk for chunk in chunks if not chunk.parts_done)
+        return (time.perf_counter() - started) / together
 
     taken = in_turn({name: lambda name=name: epoch(name) for name in runs}, repeats)
     rows = [{"what": f"an epoch of few tracks, {name}, s", "figure": summary(taken[name])} for name in runs]

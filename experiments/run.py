@@ -27,7 +27,9 @@ from experiments.study.demo import make_demo_store
 from experiments.study.jax_setup import set_up_jax
 from experiments.study.job import carry_out, check
 from experiments.study.plan import Plan, read_plan, write_plan
+from experiments.study.run_store import find_store, holds_tracks
 from musiclust import store
+from musiclust.devices import is_first_host
 from musiclust.errors import InputError
 
 _STORE = flags.DEFINE_string(
@@ -105,17 +107,12 @@ def _resumed() -> Plan:
     if not _RUN_DIR.value:
         raise InputError("--resume needs --run_dir: the run to go on with")
     plan = read_plan(Path(_RUN_DIR.value).expanduser())
-    there = (plan.store / "tracks.csv").exists()
     given = [name for name in config_flags.NAMES if flags.FLAGS[name].present]
-    given += ["store"] if _STORE.present and there else []
+    given += ["store"] if _STORE.present and holds_tracks(plan.store) else []
     if given:
         raise InputError(f"--resume takes the settings from the run: leave out --{', --'.join(given)}")
-    if not there and not _STORE.value:
-        raise InputError(
-            f"the store of {plan.run_dir} is no longer at {plan.store}: if it was moved, give --store=<where it is now>"
-        )
+    plan = plan._replace(store=find_store(plan, _STORE.value))
     if _STORE.value:
-        plan = plan._replace(store=Path(_STORE.value).expanduser().absolute())
         _check_paths(plan.store)
         write_plan(plan)
     return plan
@@ -132,7 +129,7 @@ def _new() -> Plan:
         console.print(line, soft_wrap=True)
     check(completed)
     run_dir = Path(_RUN_DIR.value or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{completed.model}").expanduser()
-    if hosts.leads() and (run_dir / "config.json").exists():
+    if is_first_host() and (run_dir / "config.json").exists():
         raise InputError(f"{run_dir} holds a run already: add --resume to go on with it, or name another --run_dir")
     command = f"python -m experiments.run {shlex.join(sys.argv[1:])}".strip()
     return Plan(completed, root.absolute(), run_dir, command, trusted_paths.find_music(root))

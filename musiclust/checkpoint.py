@@ -28,7 +28,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 from jaxtyping import PyTree
 
-from musiclust import population, training
+from musiclust import devices, population, training
 from musiclust.digests import check_files, list_files, write_digests
 from musiclust.errors import InputError
 from musiclust.fusion import Fusion
@@ -188,7 +188,7 @@ def _restore(root: Path, epoch: int) -> Checkpoint:
 
 def _alone() -> ocp.options.MultiprocessingOptions:
     """Lets Orbax wait for no other host, as it else does wherever there are several."""
-    if jax.process_count() == 1:
+    if not devices.are_several_hosts():
         return ocp.options.MultiprocessingOptions()
     this = jax.process_index()
     return ocp.options.MultiprocessingOptions(this, {this}, f"host {this}")

@@ -91,7 +91,7 @@ def splits_batches(replicas: int, wanted: bool | None = None) -> bool:
     If None, where there are more devices than replicas; on a CPU never, for there a replica alone is to the last bit
     the replica in a sweep.
     """
-    if jax.process_count() > 1:
+    if are_several_hosts():
         return True
     return side_by_side() and count_devices() > replicas if wanted is None else wanted and count_devices() > 1
 
@@ -103,7 +103,17 @@ def count_devices() -> int:
 
 def list_devices() -> list[Any]:
     """The devices of this host, or of all hosts where there are several."""
-    return jax.devices() if jax.process_count() > 1 else jax.local_devices()
+    return jax.devices() if are_several_hosts() else jax.local_devices()
+
+
+def are_several_hosts() -> bool:
+    """Whether several hosts train together (`jax.distributed`)."""
+    return jax.process_count() > 1
+
+
+def is_first_host() -> bool:
+    """Whether this is the host that writes what is trained: the only one, or the first of several."""
+    return jax.process_index() == 0
 
 
 def fits(values: int, max_memory: int | None = None) -> bool:

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from musiclust import checkpoint
+from musiclust.devices import is_first_host
 from musiclust.epochs import Chunk, Diverged, Prepared, Trained
 from musiclust.errors import InputError
 from musiclust.fusion import Fusion
@@ -79,7 +78,7 @@ def fit(
         model, recipe, settings, epoch, states, history, _ = trained
         return checkpoint.Checkpoint(epoch, model, recipe, settings, states, history, fusion, conditions, meta)
 
-    writes = jax.process_index() == 0
+    writes = is_first_host()
 
     def save(chunk: Chunk) -> checkpoint.Checkpoint:
         trained = chunk.trained()

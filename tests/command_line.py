@@ -8,6 +8,7 @@ import atexit
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,13 @@ def environment(place: Path) -> dict[str, str]:
     """Of a command whose cache is under `place`: its programs are compiled fast, not well."""
     own = {"XDG_CACHE_HOME": str(place / "cache"), "COLUMNS": "120", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     return os.environ | own
+
+
+def free_address() -> str:
+    """host:port on this machine that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return f"localhost:{free.getsockname()[1]}"
 
 
 def start(place: Path, name: str, *args: str) -> subprocess.Popen:

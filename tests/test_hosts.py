@@ -2,15 +2,12 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).parent.parent
+from command_line import ROOT, free_address
 
 _TRAIN = """
 import json, sys
@@ -44,13 +41,11 @@ print("FOUND", json.dumps(found))
 
 def train_together(processes: int) -> list[dict]:
     """What each of so many processes says of its training."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_address().rpartition(":")[2]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", _TRAIN, str(number), str(processes), str(port)],
+            [sys.executable, "-c", _TRAIN, str(number), str(processes), port],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for number in range(processes)

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.errors import JaxRuntimeError
 
+from musiclust.devices import are_several_hosts
 from musiclust.digests import digest_bytes
 from musiclust.errors import InputError
 
@@ -55,16 +56,6 @@ def join_hosts(coordinator: str, processes: int | None, process: int | None) -> 
         ) from error
 
 
-def are_several() -> bool:
-    """Whether several hosts train together."""
-    return jax.process_count() > 1
-
-
-def leads() -> bool:
-    """Whether this process writes the run: the only one, or the first of several."""
-    return jax.process_index() == 0
-
-
 def check_alike(told: Mapping[str, Any]) -> None:
     """Refuses to train together where the hosts were not told the same, or have other features.
 
@@ -90,7 +81,7 @@ def together() -> Iterator[None]:
     Raises:
       InputError: if another host has ended before.
     """
-    if not are_several():
+    if not are_several_hosts():
         yield
         return
     try:

@@ -18,6 +18,7 @@ from experiments.study import hosts, inputs
 from experiments.study.controls import make_control
 from experiments.study.plan import Plan, write_plan
 from musiclust import checkpoint, store
+from musiclust.devices import are_several_hosts, is_first_host
 from musiclust.digests import forget_digests
 from musiclust.epochs import Prepared
 from musiclust.errors import InputError
@@ -72,7 +73,7 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
         loss is not finite.
     """
     check(plan.config)
-    leads = hosts.leads()
+    leads = is_first_host()
     if leads:
         remove_temporary(plan.run_dir)
     if resume:
@@ -80,10 +81,11 @@ def carry_out(plan: Plan, report: Report, *, resume: bool = False, checkpoint_se
     data = inputs.load(plan.config, plan.store)
     if not resume:
         plan = plan._replace(fingerprint=store.fingerprint(plan.store, data.names_read()))
-    if hosts.are_several():
+    if are_several_hosts():
         if plan.config.null == "pipeline":
             raise InputError("--null=pipeline trains once more, on one host: take --null=latents, or one process")
-        hosts.check_alike({"configuration": plan.config.to_json(), "store": dict(plan.fingerprint)})
+        with hosts.together():
+            hosts.check_alike({"configuration": plan.config.to_json(), "store": dict(plan.fingerprint)})
     choice = None if plan.config.k or not leads else look_for_number(data, report)
     if choice is not None:
         plan = plan._replace(config=replace(plan.config, k=number_of_groups(choice, data)))
@@ -303,7 +305,7 @@ def _train(
     report("compiling", 0, 1)
     first = ready(works["model"])
     report("compiling", 1, 1)
-    if not resume and hosts.leads():
+    if not resume and is_first_host():
         write_plan(plan)  # only now: a run that cannot start leaves nothing behind
     fitted: dict[str, Fitted] = {}
     meta = {"config": config.to_json(), "specs": {block.name: dict(block.spec) for block in given.blocks}}

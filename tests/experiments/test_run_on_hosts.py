@@ -1,12 +1,11 @@
 """One run that two processes train together, on the loopback, as two hosts do."""
 
 import json
-import socket
 import time
 
 import numpy as np
 import pytest
-from command_line import script, start
+from command_line import free_address, script, start
 from conftest import make_store
 
 from musiclust import checkpoint
@@ -20,20 +19,18 @@ def place(tmp_path_factory):
     return root
 
 
-def free_address() -> str:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return f"localhost:{free.getsockname()[1]}"
-
-
-def run_together(place, *each, seconds=240):
-    """(exit status, standard output, standard error) of each process; `each` are the arguments of one."""
+def start_together(place, *each):
+    """A process for each, of which `each` has the arguments."""
     address = free_address()
-    started = [
+    return [
         start(place, "run", *args, f"--coordinator={address}", f"--processes={len(each)}", f"--process={number}")
         for number, args in enumerate(each)
     ]
-    ended = []
+
+
+def run_together(place, *each, seconds=240):
+    """(exit status, standard output, standard error) of each process when it has ended."""
+    started, ended = start_together(place, *each), []
     try:
         for process in started:
             out, err = process.communicate(timeout=seconds)
@@ -87,15 +84,10 @@ def test_processes_that_were_told_different_things_do_not_train(place):
 @pytest.mark.slow
 def test_a_lost_process_ends_the_other_which_goes_on_from_its_checkpoint(place):
     """JAX itself ends it, with a message of its own, when heartbeats have failed for 100 s."""
-    run_dir, address = place / "lost", free_address()
+    run_dir = place / "lost"
     settings = ["--model=autoencoder", f"--store={place / 'store'}", f"--run_dir={run_dir}", "--epochs=100000"]
-    started = [
-        start(
-            place, "run", *settings, "--checkpoint_seconds=1", f"--coordinator={address}", "--processes=2",
-            f"--process={number}",
-        )
-        for number in range(2)
-    ]  # fmt: skip
+    settings += ["--checkpoint_seconds=1"]
+    started = start_together(place, settings, settings)
     try:
         deadline = time.monotonic() + 120
         while checkpoint.latest_epoch(run_dir / "checkpoints" / "model") is None and time.monotonic() < deadline:
