@@ -457,3 +457,17 @@ def test_scale_from_a_store_to_table(tmp_path):
     again = run("scale", tmp_path, *sizes, "--only=kmeans")
     assert again.returncode == 0, again.stderr
     assert "| kmeans |" in tables.markdown(tmp_path)
+
+
+@pytest.mark.slow
+def test_streaming_from_a_store_to_its_figures(tmp_path):
+    """The last piece of the tracks is filled up, and epochs in memory come several together."""
+    sizes = ("--tracks=300", "--peer=64", "--repeats=1", f"--place={tmp_path}")
+    done = run("streaming", tmp_path, *sizes)
+    assert done.returncode == 0, done.stderr
+    figures = {
+        row["what"]: row["figure"]["median"] for row in json.loads((tmp_path / "streaming.json").read_text())["rows"]
+    }
+    in_memory, streamed = (figures[f"an epoch of few tracks, {name}, s"] for name in ("in memory", "streamed"))
+    assert figures["streamed / in memory"] == pytest.approx(streamed / in_memory)
+    assert {"an epoch, s", "encoding all tracks, s", "GiB of resident memory at most"} <= set(figures)
