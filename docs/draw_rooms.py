@@ -40,7 +40,7 @@ LIBRARY: dict[str, tuple[str, ...]] = {
         *("musiclust.files", "musiclust.digests", "musiclust.records", "musiclust.csv_records"),
         "musiclust.arrays",
     ),
-    "store": ("musiclust.store", "musiclust.blocks", "musiclust.rows"),
+    "store": ("musiclust.store", "musiclust.blocks", "musiclust.rows", "musiclust.alignment"),
     "preprocess": ("musiclust.preprocess",),
     "streaming": ("musiclust.streaming",),
     "fusion": ("musiclust.fusion",),

@@ -34,13 +34,13 @@ from musiclust.rows import (
     Layout,
     RowFile,
     Rows,
+    chunk_without_digests,
     digest_rows,
     format_header,
     is_fortran,
-    select_rows,
     split_rows,
 )
-from musiclust.types import Block, Tracks
+from musiclust.types import Block
 
 _FORMAT = 2
 _RESERVED = ("corpus", "digests")  # a block of such a name would have its record in another file of the store
@@ -409,7 +409,6 @@ def _open_values(root: Path, outline: Outline) -> np.ndarray | Rows:
                 f"{path}: {len(broken)} tracks hold NaN or infinity, the first is {broken[0]}: delete the block and "
                 "preprocess again"
             )
-        return np.memmap(path, layout.dtype, "r", layout.offset, (layout.rows, *layout.shape), order)
     file = RowFile(path, layout, remedy=_REMEDY)
     size = layout.rows * layout.row_bytes
     if layout.fortran or (outline.is_in_order and 0 < size <= _AT_ONCE):
@@ -464,7 +463,8 @@ def _read_layout(path: Path, record: _BlockRecord) -> Layout:
     if record.format == 1:
         try:
             values = np.load(path, mmap_mode="r")
-            layout = Layout(values.offset, values.shape[1:], values.dtype, is_fortran(values), ((len(values), ""),))
+            chunks = chunk_without_digests(values)
+            layout = Layout(values.offset, values.shape[1:], values.dtype, is_fortran(values), chunks)
         except Exception as error:  # NumPy's reader of headers raises all kinds
             raise ValueError("its file is no array") from error
         if layout.dtype.kind not in "biuf":
@@ -496,34 +496,3 @@ def _check_outline(record: _BlockRecord, track_id: np.ndarray, rows: np.ndarray,
         raise ValueError(f"{len(track_id)} tracks do not fit {layout.rows} rows")
     if layout.fortran and (record.rows is not None or len(layout.chunks) > 1):
         raise ValueError("its file has columns one after the other, and its record speaks of rows")
-
-
-def align(tracks: Tracks, blocks: Sequence[Block]) -> list[Block]:
-    """Puts the rows of each block into the order of `tracks` and drops the surplus ones.
-
-    Raises:
-      InputError: if a block lacks a track; it names the block, how many are lacking and the first few.
-    """
-    aligned = []
-    for block in blocks:
-        lacking = np.setdiff1d(tracks.track_id, block.track_id)
-        if len(lacking):
-            first = ", ".join(lacking[:3])
-            raise InputError(
-                f"block {block.name} lacks {len(lacking)} of {len(tracks)} tracks ({first}, ...): preprocess again"
-            )
-        rows = np.searchsorted(block.track_id, tracks.track_id)
-        if len(rows) < len(block.track_id):
-            values, valid = select_rows(block.values, rows), block.valid[rows]
-            block = Block(block.name, tracks.track_id, values, valid, block.spec)
-        aligned.append(block)
-    return aligned
-
-
-def fit_to_tracks(tracks: Tracks, block: Block) -> Block:
-    """Returns the block (N, *D) for these tracks; those that it lacks are zeros and not valid. `align` refuses them."""
-    row_of = {track_id: row for row, track_id in enumerate(block.track_id.tolist())}
-    rows = np.array([row_of.get(track_id, -1) for track_id in tracks.track_id.tolist()])
-    valid = (rows >= 0) & block.valid[rows]
-    values = select_rows(block.values, np.where(valid, rows, -1))
-    return Block(block.name, tracks.track_id, values, valid, block.spec)

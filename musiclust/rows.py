@@ -24,7 +24,7 @@ from musiclust.errors import InputError
 _CHUNK = 2**20  # bytes
 _PIECE = 2**23  # bytes
 
-Chunk = tuple[int, str]  # number of rows, digest
+Chunk = tuple[int, str]  # number of rows, digest; "" where none was made, and the rows are taken as they are
 
 
 class Layout(NamedTuple):
@@ -118,6 +118,12 @@ def digest_rows(values: np.ndarray) -> tuple[Chunk, ...]:
     for piece in split_rows(values):
         digests.add(np.ascontiguousarray(piece))
     return digests.close()
+
+
+def chunk_without_digests(values: np.ndarray) -> tuple[Chunk, ...]:
+    """The chunks of an array (M, *D) of which no digests are known."""
+    size = len(values) if is_fortran(values) else max(1, _CHUNK // max(1, values[:1].nbytes))
+    return tuple((min(size, len(values) - start), "") for start in range(0, len(values), max(1, size)))
 
 
 def is_fortran(values: np.ndarray) -> bool:
@@ -234,7 +240,7 @@ class RowFile:
 @lru_cache(256)
 def _make_flags(state: tuple[int, ...], layout: Layout) -> np.ndarray:
     """For each chunk, whether it was checked; the same array for the same state of a file."""
-    return np.zeros(len(layout.chunks), bool)
+    return np.array([not digest for _, digest in layout.chunks], dtype=bool)
 
 
 class Rows:

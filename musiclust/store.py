@@ -1,5 +1,5 @@
 """A store: blocks of features on disk, joined by track_id. Every file of it is read and written here, and only here;
-its blocks in blocks.py, whose functions this room has too.
+its blocks in blocks.py and alignment.py, whose functions this room has too.
 
     tracks.csv         track_id, path, group, title, artist, album, duration, and a column `class:<name>` for each kind
                        of class (`label:<name>` in stores of version 0.1)
@@ -37,15 +37,14 @@ from typing import IO, Any, NamedTuple
 import msgspec
 import numpy as np
 
+from musiclust.alignment import align, fit_to_tracks  # noqa: F401 (they are reached by this room)
 from musiclust.arrays import read_arrays
 from musiclust.blocks import (  # noqa: F401 (the blocks of a store are reached by this room)
     Outline,
-    align,
     block_names,
     compact_block,
     extend_block,
     find_damaged,
-    fit_to_tracks,
     load_block,
     load_outline,
     remove_block,

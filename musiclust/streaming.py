@@ -12,7 +12,6 @@ them; in which order a replica takes the batches of a chunk is a function of its
 and of shapes, never of how much memory there is: a resumed run is the unbroken run, on another machine too.
 """
 
-import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -91,41 +90,6 @@ class Streamed:
         """The same of some rows alone, which are read when they are asked for."""
         rows = np.asarray(rows)
         return Streamed((len(rows), *self.shape[1:]), lambda some: self[rows[some]], chunk_bytes=self.chunk_bytes)
-
-
-class PickedRows:
-    """Some rows of a block's values (M, *D), read when they are asked for.
-
-    Args:
-      values: a memory-mapped array, or what can be indexed like one by (n,) integers.
-      rows: (N,) row numbers of the values, -1 for a row of zeros.
-    """
-
-    def __init__(self, values: Any, rows: Int[np.ndarray, " N"]) -> None:
-        self._values, self._rows = values, rows
-        self.shape, self.dtype = (len(rows), *values.shape[1:]), values.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n *D"]:
-        wanted = self._rows[rows]
-        found = np.asarray(self._values[np.maximum(wanted, 0)])
-        _release_pages(self._values)
-        if (wanted < 0).any():
-            found = np.array(found)
-            found[wanted < 0] = 0
-        return found
 
 
 class Chunks(NamedTuple):
@@ -291,13 +255,3 @@ def pieces_of(blocks: Sequence[Block], rows: Int[np.ndarray, " n"]) -> Iterator[
 def take_block(block: Block, rows: Int[np.ndarray, " n"]) -> Block:
     """A block of some of its tracks, its values in memory."""
     return Block(block.name, block.track_id[rows], np.asarray(block.values[rows]), block.valid[rows], block.spec)
-
-
-def _release_pages(values: Any) -> None:
-    """Lets go of the pages of a memory-mapped file: what was read of it would otherwise count as this process's."""
-    while isinstance(values, np.ndarray):
-        if isinstance(values, np.memmap) and values.flags.writeable:
-            return
-        values = values.base
-    if isinstance(values, mmap.mmap) and hasattr(values, "madvise"):
-        values.madvise(mmap.MADV_DONTNEED)

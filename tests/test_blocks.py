@@ -203,6 +203,16 @@ def test_blocks_of_format_1_are_read_grow_and_are_told_of_nan(tmp_path):
     assert store.find_damaged(tmp_path / "nan", "x") == ["c"]
 
 
+def test_a_large_block_of_format_1_is_read_chunk_by_chunk_when_it_is_indexed(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "_AT_ONCE", 0)
+    values = np.arange(5 * 2**19, dtype=np.float32).reshape(5, 2**19)  # 2 MiB a row: a chunk each
+    format_1(tmp_path, values, ids="abcde")
+    found = store.load_block(tmp_path, "x").values
+    assert isinstance(found, Rows)
+    assert store.load_outline(tmp_path, "x").layout.chunks == ((1, ""),) * 5
+    np.testing.assert_array_equal(found[[4, 0]], values[[4, 0]])
+
+
 def test_ids_out_of_order_are_not_joined(tmp_path):
     format_1(tmp_path, np.stack([*map(row, "abc")]), ids=("c", "b", "a"))
     with pytest.raises(InputError, match="its track ids are not sorted and unique"):

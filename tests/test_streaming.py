@@ -2,7 +2,6 @@
 
 import threading
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +9,13 @@ import numpy as np
 import pytest
 
 import musiclust as mc
-from musiclust import bounds, checkpoint, devices, fusion, population, streaming, sweep, training
+from musiclust import blocks as blocks_room
+from musiclust import bounds, checkpoint, devices, fusion, population, store, streaming, sweep, training
 from musiclust.errors import InputError
 from musiclust.fit import fit
 from musiclust.models import MODELS
-from musiclust.streaming import PickedRows, Streamed, plan_chunks
+from musiclust.rows import Rows
+from musiclust.streaming import Streamed, plan_chunks
 from musiclust.types import Block, Data, Hyper
 
 N, D = 150, 12
@@ -237,10 +238,10 @@ def test_what_is_made_of_streamed_tracks_is_what_is_made_of_those_in_memory(x, m
 def test_a_fusion_is_fitted_in_pieces(tmp_path, monkeypatch):
     """Of an image, and of vectors some of which lack a block, on some of the rows: means and factors of float32."""
     monkeypatch.setattr(streaming, "_PIECE_BYTES", 2000)
+    monkeypatch.setattr(blocks_room, "_AT_ONCE", 0)
     rng = np.random.default_rng(0)
     ids = np.array([f"t{i:03d}" for i in range(97)])
-    np.save(tmp_path / "image.npy", (rng.normal(size=(97, 6, 31)) * 3 - 40).astype(np.float16))
-    image = Block("melspec", ids, np.load(tmp_path / "image.npy", mmap_mode="r"), np.ones(97, bool))
+    image = Block("melspec", ids, (rng.normal(size=(97, 6, 31)) * 3 - 40).astype(np.float16), np.ones(97, bool))
     sung = np.arange(97) % 3 == 0
     both = [
         Block("mfcc_mean", ids, rng.normal(1e3, 5, (97, 4)), np.ones(97, bool)),
@@ -249,7 +250,10 @@ def test_a_fusion_is_fitted_in_pieces(tmp_path, monkeypatch):
     rows = np.flatnonzero(np.arange(97) % 5 > 0)
     for blocks in ([image], both):
         for scaling in ("balanced", "unit", "plain", "none"):
-            on_disk = [Block(b.name, ids, PickedRows(b.values, np.arange(97)), b.valid, b.spec) for b in blocks]
+            for block in blocks:
+                store.save_block(tmp_path, block)
+            on_disk = [store.load_block(tmp_path, block.name) for block in blocks]
+            assert all(isinstance(block.values, Rows) for block in on_disk)
             found = fusion.fit_in_pieces(on_disk, rows, scaling=scaling)
             expected = fusion.fuse([streaming.take_block(b, rows) for b in blocks], scaling=scaling).fusion
             close(found.arrays, expected.arrays, rtol=1e-5)
@@ -260,26 +264,6 @@ def test_a_fusion_is_fitted_in_pieces(tmp_path, monkeypatch):
     ):
         with pytest.raises(InputError, match=message):
             fusion.fit_in_pieces(both, **choice)  # pyright: ignore[reportArgumentType]
-
-
-def test_pages_of_a_file_are_let_go(tmp_path):
-    """Of 64 MiB that are read through a memory map, next to nothing stays in the process."""
-    np.save(tmp_path / "block.npy", np.ones((4096, 4096), np.float32))
-    values = np.load(tmp_path / "block.npy", mmap_mode="r")
-
-    def mapped() -> int:
-        lines = Path("/proc/self/smaps").read_text().split("block.npy")[1].splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))
-
-    if not Path("/proc/self/smaps").exists():
-        pytest.skip("no /proc")
-    picked = PickedRows(values, np.append(np.arange(4096), -1))
-    for start in range(0, 4096, 512):
-        assert (picked[np.arange(start, start + 512)] == 1).all()
-    assert mapped() < 2**10
-    assert float(np.asarray(values).sum()) == 4096**2
-    assert mapped() > 2**15
-    assert picked[np.array([4096, 1])].max(axis=1).tolist() == [0.0, 1.0]
 
 
 def test_what_fits_is_kept_in_memory_and_what_does_not_is_streamed(monkeypatch):

@@ -171,7 +171,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     """
     tracks = store.load_tracks(root)
     streamed = config.stream == "yes"
-    blocks = [_of_tracks(tracks, store.load_block(root, name), read=not streamed) for name in config.features]
+    blocks = store.align(tracks, [store.load_block(root, name) for name in config.features])
     seen, held_out = split_held_out(tracks.group, share=config.held_out) if config.held_out else (None, None)
     if streamed:
         options: dict[str, Any] = {"how": config.fusion, "scaling": config.scaling, "weights": config.weights}
@@ -187,7 +187,7 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
     name = _classes(config.classes, tracks)
     there = store.block_names(root)
     known = [name for name in _REFERENCE if name in there] or [name for name in there if name not in _NOT_REFERENCE]
-    judged = [_fitted_to_tracks(tracks, store.load_block(root, name), read=not streamed) for name in known]
+    judged = [store.fit_to_tracks(tracks, store.load_block(root, name)) for name in known]
     judged = [block for block in judged if block.valid.all()]
     if isinstance(x, streaming.Streamed):
         columns = _condense(_stream(fusion.keep_row_lengths(fitted), blocks))
@@ -214,23 +214,6 @@ def _rows_of(block: Block, rows: np.ndarray) -> Block:
     """A block of some of the tracks alone."""
     values = select_rows(block.values, rows)
     return replace(block, track_id=block.track_id[rows], values=values, valid=block.valid[rows])
-
-
-def _of_tracks(tracks: Tracks, block: Block, *, read: bool) -> Block:
-    """`store.align` of a block; its values are left on the disk unless they are to be read."""
-    if read:
-        return store.align(tracks, [block])[0]
-    numbered = store.align(tracks, [replace(block, values=np.arange(len(block.values)))])[0]
-    return replace(numbered, values=streaming.PickedRows(block.values, numbered.values))
-
-
-def _fitted_to_tracks(tracks: Tracks, block: Block, *, read: bool) -> Block:
-    """`store.fit_to_tracks` of a block; its values are left on the disk unless they are to be read."""
-    if read:
-        return store.fit_to_tracks(tracks, block)
-    numbered = store.fit_to_tracks(tracks, replace(block, values=np.arange(len(block.values))))
-    rows = np.where(numbered.valid, numbered.values, -1)
-    return replace(numbered, values=streaming.PickedRows(block.values, rows))
 
 
 def _stream(fitted: fusion.Fusion, blocks: list[Block]) -> streaming.Streamed:
