@@ -4,7 +4,8 @@ A store of made-up features is written by what writes those of real songs, from 
 `mtt`, `mfcc_stats`, and `melspec` of 128 x --frames. Then songs are added, changed and taken away, and the store is
 compacted. The same songs are added to an empty store. Each step has a process of its own, so that its memory is its
 own: seconds, bytes that it wrote (as the kernel counts them, shards and tables with them), and the most memory that it
-held. Beside them stands what checking the digests of a block costs when it is read.
+held. Beside them stands what checking the digests of the blocks costs when they are read, from what the system keeps of
+them in memory and from the disk.
 """
 
 import tempfile

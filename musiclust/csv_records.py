@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,16 +101,17 @@ def _parse(content: bytes, columns: Columns, optional: Collection[str], others: 
     for row, cells in enumerate(rows):
         if len(cells) != len(header):
             raise ValueError(f"is damaged in row {row}: it has {len(cells)} cells, and there are {len(header)} columns")
+    cells_of = zip(*rows[1:], strict=True) if len(rows) > 1 else ((),) * len(header)
     return {
-        column: [
-            _read(columns.get(column, read_text), column, row, cells[place]) for row, cells in enumerate(rows[1:], 1)
-        ]
-        for place, column in enumerate(header)
+        column: _read_column(columns.get(column, read_text), column, cells)
+        for column, cells in zip(header, cells_of, strict=True)
     }
 
 
-def _read(kind: Callable[[str], Any], column: str, row: int, cell: str) -> Any:
+def _read_column(kind: Callable[[str], Any], column: str, cells: Sequence[str]) -> list[Any]:
+    found: list[Any] = []
     try:
-        return kind(cell)
+        found.extend(map(kind, cells))  # what was read before an error stays
     except ValueError as error:
-        raise ValueError(f"is damaged in row {row}: its {column} {error}") from error
+        raise ValueError(f"is damaged in row {len(found) + 1}: its {column} {error}") from error
+    return found

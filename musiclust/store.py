@@ -27,10 +27,12 @@ full disk leaves the file that was there before.
 """
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -161,16 +163,26 @@ class FileRecord(NamedTuple):
 
 def save_tracks(root: Path, tracks: Tracks) -> None:
     """Writes tracks.csv: classes by name, "" where unknown; durations in seconds to the microsecond."""
-    classes = {name: np.array([*tracks.class_names[name], ""])[codes] for name, codes in tracks.classes.items()}
     with atomic(root / _TRACKS) as file:
-        writer = csv.writer(file)
-        writer.writerow(["track_id", "path", "group", *_META, "duration", *(_CLASSES + name for name in classes)])
-        for i, track_id in enumerate(tracks.track_id):
-            duration = tracks.meta["duration"][i]
-            seconds = "" if np.isnan(duration) else f"{duration:.6f}"
-            about = (track_id, tracks.path[i], tracks.group[i], *(tracks.meta[name][i] for name in _META))
-            named = (column[i] for column in classes.values())
-            writer.writerow([*about, seconds, *named])
+        file.write(_format_tracks(tracks))
+
+
+def has_tracks(root: Path, tracks: Tracks) -> bool:
+    """Whether tracks.csv is there and says just what `save_tracks` would write."""
+    path = locate(root, _TRACKS)
+    return path.is_file() and path.read_bytes() == _format_tracks(tracks).encode()
+
+
+def _format_tracks(tracks: Tracks) -> str:
+    classes = {name: np.array([*tracks.class_names[name], ""])[codes] for name, codes in tracks.classes.items()}
+    duration = ["" if np.isnan(seconds) else f"{seconds:.6f}" for seconds in tracks.meta["duration"].tolist()]
+    about = [tracks.track_id, tracks.path, tracks.group, *(tracks.meta[name] for name in _META)]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["track_id", "path", "group", *_META, "duration", *(_CLASSES + name for name in classes)])
+    named = (column.tolist() for column in classes.values())
+    writer.writerows(zip(*(column.tolist() for column in about), duration, *named, strict=True))
+    return text.getvalue()
 
 
 def load_tracks(root: Path) -> Tracks:
@@ -366,6 +378,12 @@ def load_files(root: Path) -> dict[str, FileRecord]:
     path = locate(root, _FILES)
     if not path.exists():
         return {}
+    status = path.stat()
+    return dict(_read_files(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)))
+
+
+@lru_cache(1)  # a run of the preprocessing stage asks several times
+def _read_files(path: Path, state: tuple[int, ...]) -> dict[str, FileRecord]:
     table = read_table(path, _FILE_COLUMNS, remedy=_REMEDIES[_FILES])
     files = map(FileRecord, map(Stamp, table["size"], table["mtime_ns"]), table["duration"], table["warning"])
     return dict(zip(table["track_id"], files, strict=True))

@@ -248,6 +248,25 @@ def test_a_block_is_fitted_to_tracks_that_it_lacks(tmp_path):
         store.align(tracks, [block])
 
 
+def test_a_table_that_says_the_same_is_known(tmp_path):
+    tracks = make_tracks(3)
+    assert not store.has_tracks(tmp_path, tracks)
+    store.save_tracks(tmp_path, tracks)
+    assert store.has_tracks(tmp_path, tracks)
+    assert not store.has_tracks(tmp_path, make_tracks(2))
+    tracks.meta["title"][1] = "another"
+    assert not store.has_tracks(tmp_path, tracks)
+
+
+def test_files_are_read_anew_where_they_have_changed(tmp_path):
+    for duration in (1.0, 2.0):
+        files = {"a": store.FileRecord(store.Stamp(1, 2), duration, "")}
+        store.save_files(tmp_path, files)
+        assert store.load_files(tmp_path) == files
+    store.load_files(tmp_path).clear()
+    assert store.load_files(tmp_path) == files
+
+
 def test_a_tag_of_any_length_comes_back(tmp_path):
     tracks = make_tracks(2)
     tracks.meta["title"] = np.array(["x" * 140_000, "short"])  # csv by itself reads 131,072 characters

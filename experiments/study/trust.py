@@ -26,8 +26,6 @@ from musiclust.types import Posterior
 SURE = 0.75  # share of the votes from which on a song is sure of its cluster
 _HALVES = 10
 _NULL_DRAWS = 3
-# Of more tracks, duplicates are not looked for: neighbours are found one after the other.
-_DUPLICATES_LIMIT = 100_000
 
 
 class Votes(NamedTuple):
@@ -102,7 +100,7 @@ def assess(
     """
     variational = rows[chosen]["total_kl"] is not None
     flat = inputs.columns.reshape(len(inputs.columns), -1)
-    pairs = near_duplicates(flat) if len(flat) <= _DUPLICATES_LIMIT else []
+    pairs = near_duplicates(flat)
     group = join_groups(inputs.tracks.group, pairs)
     names = inputs.tracks.track_id
     return {

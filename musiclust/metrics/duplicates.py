@@ -22,6 +22,8 @@ _NEIGHBOUR = 10
 _LEVEL = 0.01
 # Neighbours are sought in so many principal components, where they are no farther apart than in all of them.
 _SOUGHT_IN = 10
+_CANDIDATES = 64  # the nearest of a track there, which are held against it
+_STEP = 20_000  # tracks whose candidates are looked for at once
 _SAMPLE = 2_000  # rows that the usual distance is measured on
 
 
@@ -79,7 +81,7 @@ def _near(x: np.ndarray, factor: float) -> Iterator[tuple[int, int, float]]:
     half = distances[:, _NEIGHBOUR // 2 - 1]
     # (5th / 10th) ** dimension is Beta(5, 5), whose median is a half. On a lattice both distances may be the same.
     dimension = np.log(2) / max(float(np.median(np.log(distances[:, -1] / half))), 0.01)
-    pairs = tree.query_pairs(factor * usual, output_type="ndarray")
+    pairs = _pairs_within(tree, factor * usual)
     distance = np.concatenate(
         [
             np.linalg.norm(x[part[:, 0]] - x[part[:, 1]], axis=1)
@@ -98,6 +100,18 @@ def _near(x: np.ndarray, factor: float) -> Iterator[tuple[int, int, float]]:
     for (one, other), apart, by_chance in zip(pairs, distance, chance, strict=True):
         if by_chance < _LEVEL / len(x):
             yield int(one), int(other), float(apart / usual)
+
+
+def _pairs_within(tree: KDTree, radius: float) -> np.ndarray:
+    """(P, 2) pairs of points that are nearer than so much, each with so many of its nearest; in a dense crowd all
+    pairs would be the square of it."""
+    found = []
+    for start in range(0, tree.n, _STEP):
+        rows = np.arange(start, min(start + _STEP, tree.n))
+        distance, other = tree.query(tree.data[rows], k=_CANDIDATES + 1, distance_upper_bound=radius)
+        near = np.isfinite(distance) & (other != rows[:, None])
+        found.append(np.stack([np.repeat(rows, near.sum(axis=1)), other[near]], axis=1))
+    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
 def _neighbour_distances(x: np.ndarray, rows: np.ndarray) -> np.ndarray:

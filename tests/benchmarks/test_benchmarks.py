@@ -233,7 +233,15 @@ def test_what_adding_measures_is_a_store_that_grows(tmp_path):
         assert outline.track_id.tolist() == ids[1:]
         assert outline.layout.rows == 72
         assert outline.layout.shape == tuple(spec["shape"])
-    growing_store.read_blocks(tmp_path, checked=True)
+    for cold in (False, True):
+        growing_store.read_blocks(tmp_path, checked=True, cold=cold)
+    with open(tmp_path / "msd.npy", "r+b") as file:
+        file.seek(-8, 2)
+        file.write(b"damaged!")
+    growing_store.read_blocks(tmp_path, checked=False, cold=True)
+    with pytest.raises(InputError, match="are not as they were written"):
+        growing_store.read_blocks(tmp_path, checked=True, cold=True)
+    growing_store.add(tmp_path, ids[1:], ids[1:], 4, version=2)
     growing_store.compact(tmp_path)
     assert store.load_outline(tmp_path, "msd").dead_rows == 0
 
