@@ -248,11 +248,11 @@ def _read_piece(file: "soundfile.SoundFile", first: int, last: int) -> _Piece:
         broken = True
         sound = np.flatnonzero(frames.any(axis=1))  # what is still 0 at the end was not read
         frames = frames[: sound[-1] + 1 if len(sound) else 0]
-    mono, cancelled = _mix_channels(frames[first - start :])
+    mono, cancelled = mix_channels(frames[first - start :])
     return _Piece(mono, broken, cancelled)
 
 
-def _mix_channels(frames: np.ndarray) -> tuple[np.ndarray, bool]:
+def mix_channels(frames: np.ndarray) -> tuple[np.ndarray, bool]:
     """Mixes (n, channels) to mono, (n,): the mean, or the channel with most energy where they cancel each other.
 
     Returns:

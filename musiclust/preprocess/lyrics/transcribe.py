@@ -27,7 +27,7 @@ import numpy as np
 
 from musiclust import store
 from musiclust.errors import InputError
-from musiclust.preprocess.audio.decode import open_audio
+from musiclust.preprocess.audio.decode import mix_channels, open_audio
 from musiclust.preprocess.lyrics import written
 from musiclust.preprocess.lyrics.whisper_model import Settings, check, load
 from musiclust.preprocess.workers import Failed, Machines, Place, Where, hear_all
@@ -78,6 +78,8 @@ def _load_once(whisper_model: str, device: str | None) -> Any:
 def read_samples(path: str) -> np.ndarray:
     """Reads a whole file: (n,) float32 mono at 16 kHz; of a damaged one what decodes.
 
+    Channels are mixed minute by minute, as `decode.mix_channels` does it.
+
     Raises:
       InputError: if it cannot be opened or nothing of it decodes.
     """
@@ -90,7 +92,7 @@ def read_samples(path: str) -> np.ndarray:
             resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32")
             try:
                 while len(block := file.read(_BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)):
-                    pieces.append(resampler.resample_chunk(block.mean(axis=1)))
+                    pieces.append(resampler.resample_chunk(mix_channels(block)[0]))
             except soundfile.LibsndfileError:
                 pass  # damaged from here on, which the features have told
             pieces.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))

@@ -190,10 +190,10 @@ def test_channels_that_cancel_are_heard(tmp_path: Path, extension: str):
 def test_the_loudest_of_channels_that_cancel_is_taken():
     sound = mono(1.0)
     frames = np.stack([0.25 * sound, 0.75 * sound, -sound], axis=1)
-    mixed, cancelled = decode_module._mix_channels(frames)
+    mixed, cancelled = decode_module.mix_channels(frames)
     assert cancelled
     np.testing.assert_array_equal(mixed, -sound)
-    mixed, cancelled = decode_module._mix_channels(frames[:, :2])
+    mixed, cancelled = decode_module.mix_channels(frames[:, :2])
     assert not cancelled
     np.testing.assert_allclose(mixed, 0.5 * sound, atol=1e-7)
 

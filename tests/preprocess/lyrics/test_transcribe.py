@@ -140,6 +140,14 @@ def test_listening_is_soxr_over_the_whole_file(tmp_path, monkeypatch):
         read_samples(str(tmp_path / "empty.wav"))
 
 
+def test_words_in_channels_that_cancel_are_heard(tmp_path):
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * RATE)
+    soundfile.write(tmp_path / "one.wav", sound, RATE)
+    soundfile.write(tmp_path / "against.wav", np.stack([sound, -sound], axis=1), RATE)
+    one, against = (read_samples(str(tmp_path / name)) for name in ("one.wav", "against.wav"))
+    np.testing.assert_allclose(np.abs(against), np.abs(one), atol=1e-4)
+
+
 def test_what_is_wrong_with_settings_is_told_in_one_line(tmp_path, weights, monkeypatch):
     assert check(Settings(weights, "de", "cpu")) == "cpu"
     with pytest.raises(InputError, match=r"'huge': no such file, and none of tiny\.en, tiny"):
