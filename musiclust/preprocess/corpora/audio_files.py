@@ -1,6 +1,7 @@
 """The folder of a corpus, the audio files below it, and their tags."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from tinytag import TinyTag, TinyTagException
 
 from musiclust.errors import InputError
 
+_URL = re.compile(r"[a-z][a-z0-9+]+:/")  # a path keeps one of its slashes; a drive of Windows has one letter
 EXTENSIONS = (".mp3", ".ogg", ".flac", ".wav", ".au", ".aif", ".aiff", ".opus")
 
 
@@ -28,6 +30,11 @@ def resolve_folder(named: Path | None, parameter: str, what: str) -> Path:
     root = Path(os.path.abspath(named.expanduser()))
     if root.is_dir():
         return root
+    if scheme := _URL.match(str(named)):
+        raise InputError(
+            f"`{parameter}` is the URL of a place, {scheme[0]}/..., and files are read from folders: mount it (rclone, "
+            "s3fs, gcsfuse and others do so) and name the folder where it then is"
+        )
     if root.exists():
         raise InputError(f"{root} is a file: give `{parameter}` the folder it lies in")
     parent = next(parent for parent in root.parents if parent.exists())

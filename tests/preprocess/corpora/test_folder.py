@@ -3,6 +3,7 @@
 import os
 import socket
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,6 +142,11 @@ def test_wrong_folders_name_the_remedy(tmp_path):
         folder(Request(audio_dir=tmp_path / "a.txt"))
     with pytest.raises(InputError, match="add `audio_dir"):
         folder(Request())
+
+
+def test_a_url_is_told_how_to_become_a_folder():
+    with pytest.raises(InputError, match=r"`audio_dir` is the URL of a place, s3://\.\.\., and .* mount it"):
+        folder(Request(audio_dir=Path("s3://bucket/music")))
 
 
 def test_the_demo_is_rendered_in_the_cache_and_brings_its_words(tmp_path, monkeypatch):
