@@ -124,12 +124,16 @@ def _render_excerpt(path: Path, repertory: Repertory, choices: list[Piece], seed
 
     rng = np.random.default_rng(seed)
     for piece in choices:
-        score = abc_notation.read_abc(piece.tune) if piece.tune else musicxml.read_musicxml(Path(piece.path))
+        try:
+            score = abc_notation.read_abc(piece.tune) if piece.tune else musicxml.read_musicxml(Path(piece.path))
+        except ValueError:  # no music to be drawn from
+            continue
         excerpt = musicxml.draw_excerpt(score, rng, SECONDS, repertory.pace)
         if excerpt is not None:
             break
     else:
-        raise RuntimeError(f"{path.stem}: no {SECONDS:g} s without long rests in {[piece.title for piece in choices]}")
+        titles = ", ".join(piece.title for piece in choices)
+        raise InputError(f"{path.stem}: none of {titles} has {SECONDS:g} s without long rests: take another seed")
     ensemble = repertory.instruments[rng.integers(len(repertory.instruments))]
     if not path.exists():
         parts = int(score.notes["part"].max()) + 1

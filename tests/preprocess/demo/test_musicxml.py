@@ -1,10 +1,12 @@
 """Scores by hand, read back to the note."""
 
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from musiclust.errors import InputError
 from musiclust.preprocess.demo import abc_notation, musicxml
 
 
@@ -115,6 +117,19 @@ def test_abc_tunes(capfd):
     assert [round(tempo) for _, tempo in down.tempos] == [96]
     with pytest.raises(ValueError, match="Empty"):
         abc_notation.read_abc("X:1\nT:Empty\nM:2/4\nL:1/8\nK:C\n")
+    with pytest.raises(ValueError, match="'Odd' is in no key: 'H'"):  # abc2midi would write no file
+        abc_notation.read_abc("X:1\nT:Odd\nM:2/4\nL:1/8\nK: H\nCDEF|\n")
+
+
+def test_a_tune_of_which_abc2midi_makes_nothing_is_named(monkeypatch):
+    symusic = pytest.importorskip("symusic")
+
+    def fail(tune):
+        raise RuntimeError("File not found file: /tmp/file1")
+
+    monkeypatch.setattr(symusic, "Score", SimpleNamespace(from_abc=fail))
+    with pytest.raises(InputError, match=r"ABC tune 'Up': abc2midi made no notes of it .* room in /tmp"):
+        abc_notation.read_abc(abc_notation.split_abc(ABC)[0])
 
 
 def _steady(beats, tempo=60.0, rests=()):

@@ -1,6 +1,7 @@
 """The demo corpus, rendered small and listened to by numbers."""
 
 import json
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,7 @@ from musiclust.digests import forget_digests
 from musiclust.errors import InputError
 from musiclust.preprocess.demo import manifest, musicxml, render
 from musiclust.preprocess.demo.factors import FACTORS, describe_excerpt
-from musiclust.preprocess.demo.repertories import REPERTORIES
+from musiclust.preprocess.demo.repertories import REPERTORIES, find_pieces
 from musiclust.preprocess.demo.synthesizer import SAMPLE_RATE, play
 
 for _package in ("music21", "symusic", "pretty_midi", "soundfile"):
@@ -216,3 +217,15 @@ def test_a_damaged_manifest_is_one_line_and_is_written_again(corpus, tmp_path):
         assert not manifest.is_rendered(corpus)
     render.render(corpus, per_class=2, workers=1)
     assert path.read_text() == whole
+
+
+def test_a_tune_without_a_key_gives_way_to_the_next(tmp_path):
+    """Two of the 1,224 Chinese tunes are in H, and a seed in fifteen drew one of them."""
+    repertory = next(one for one in REPERTORIES if one.name == "chinese")
+    pieces = find_pieces(repertory, Path(find_spec("music21").submodule_search_locations[0]) / "corpus")
+    keyless = [piece for piece in pieces if re.search(r"(?m)^K: *H$", piece.tune)]
+    assert len(keyless) == 2
+    record = render._render_excerpt(tmp_path / "a.flac", repertory, [*keyless, pieces[0]], [0, 6, 1], _soundfont())
+    assert record["title"] == pieces[0].title
+    with pytest.raises(InputError, match="take another seed"):
+        render._render_excerpt(tmp_path / "b.flac", repertory, keyless, [0, 6, 1], _soundfont())
