@@ -51,8 +51,12 @@ def _print_blocks(blocks: list[Compacted]) -> None:
         if one.damaged:
             listed = ", ".join(map(repr, one.damaged[:_MOST_LISTED]))
             more = ", ..." if len(one.damaged) > _MOST_LISTED else ""
-            what = "are damaged" if _CHECK.value else "were damaged, and are dropped: preprocess the store again"
-            print_line(f"{one.name}: the features of {len(one.damaged)} tracks {what} ({listed}{more})")
+            what = "are damaged" if _CHECK.value else "were damaged, and are dropped"
+            table = f" with --table={one.joined} --block='{one.name}:...'" if one.joined else ""
+            print_line(
+                f"{one.name}: the features of {len(one.damaged)} tracks {what} ({listed}{more}): preprocess the store "
+                f"again{table}"
+            )
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def fit_to_tracks(tracks: Tracks, block: Block) -> Block:
     """Returns the block (N, *D) for these tracks; those that it lacks are zeros and not valid. `align` refuses them."""
     row_of = {track_id: row for row, track_id in enumerate(block.track_id.tolist())}
     rows = np.array([row_of.get(track_id, -1) for track_id in tracks.track_id.tolist()])
-    valid = (rows >= 0) & block.valid[rows]
+    valid = rows >= 0
+    valid[valid] = block.valid[rows[valid]]
     values = select_rows(block.values, np.where(valid, rows, -1))
     return Block(block.name, tracks.track_id, values, valid, block.spec)

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from xxhash import xxh3_128_hexdigest
 
 from musiclust.errors import InputError
-from musiclust.files import COMPLETE, PENDING, atomic, check_regular, locate
+from musiclust.files import COMPLETE, PENDING, atomic, check_regular, locate, read_settled
 from musiclust.records import Record, read_record, write_record
 from musiclust.rows import (
     ChunkDigests,
@@ -40,13 +40,12 @@ from musiclust.rows import (
     is_fortran,
     split_rows,
 )
-from musiclust.types import Block
+from musiclust.types import JOINED, Block
 
 _FORMAT = 2
 _RESERVED = ("corpus", "digests")  # a block of such a name would have its record in another file of the store
 _AT_ONCE = 2**28  # bytes of a block that is checked, or put in order in memory, when it is loaded
 _AGAIN = "delete it and preprocess again"
-_REMEDY = "python -m experiments.compact drops them, and preprocessing the store again makes them anew"
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Size = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 
@@ -243,9 +242,9 @@ def find_damaged(root: Path, name: str) -> list[str]:
     Raises:
       InputError: as `load_outline`.
     """
-    outline, path = load_outline(root, name), root / f"{name}.npy"
+    outline, path = load_outline(root, name), locate(root, f"{name}.npy")
     if outline.digest:
-        damaged = RowFile(path, outline.layout, remedy=_REMEDY).find_damaged()[outline.rows]
+        damaged = RowFile(path, outline.layout, remedy=_tell_remedy(outline)).find_damaged()[outline.rows]
     else:
         damaged = _find_broken(path, *_read_state(path)) & outline.valid
     return outline.track_id[damaged].tolist()
@@ -263,14 +262,14 @@ def compact_block(root: Path, folder: Path, name: str, *, drop: Collection[str] 
     old = load_outline(root, name)
     kept = ~np.isin(old.track_id, [*drop])
     ids, places, silent = old.track_id[kept].tolist(), old.rows[kept], old.track_id[~old.valid].tolist()
-    if old.digest and (len(ids) < len(kept) or old.dead_rows or not old.is_in_order):
-        rows = Rows(RowFile(root / f"{name}.npy", old.layout, remedy=_REMEDY), places)
+    if old.digest and not (len(ids) < len(kept) or old.dead_rows or not old.is_in_order):
+        return
+    file = RowFile(root / f"{name}.npy", old.layout, remedy=_tell_remedy(old))
+    if old.layout.fortran and len(ids) == len(kept):
+        save_block(folder, Block(name, old.track_id, file.map(), old.valid, old.spec))
+    else:
+        rows = (file.map()[place] for place in places) if old.layout.fortran else Rows(file, places)
         _write_anew(folder, name, ids, rows, old.spec, old.layout, silent)
-    elif not old.digest and len(ids) == len(kept):
-        save_block(folder, load_block(root, name))
-    elif not old.digest:
-        values = np.load(root / f"{name}.npy", mmap_mode="r")
-        _write_anew(folder, name, ids, (values[place] for place in places), old.spec, old.layout, silent)
 
 
 def _lay_out(spec: Mapping[str, Any]) -> Layout:
@@ -281,7 +280,8 @@ def _lay_out(spec: Mapping[str, Any]) -> Layout:
 
 def _digest_format_1(root: Path, outline: Outline) -> Layout:
     """The layout with digests, which a record of format 1 lacks."""
-    return outline.layout._replace(chunks=digest_rows(np.asarray(load_block(root, outline.name).values)))
+    file = RowFile(root / f"{outline.name}.npy", outline.layout, remedy=_tell_remedy(outline))
+    return outline.layout._replace(chunks=digest_rows(file.map()))
 
 
 def _merge_rows(
@@ -378,6 +378,10 @@ def remove_block(root: Path, name: str) -> None:
 
 def block_names(root: Path) -> list[str]:
     """Names of the blocks of a store, in alphabetical order."""
+    return read_settled(root, (), lambda: _find_names(root))
+
+
+def _find_names(root: Path) -> list[str]:
     folders = [root, root / PENDING] if (root / PENDING / COMPLETE).exists() else [root]
     values, records = (
         {path.stem for folder in folders for path in folder.glob(f"*{suffix}")} for suffix in (".npy", ".json")
@@ -388,6 +392,8 @@ def block_names(root: Path) -> list[str]:
 def load_block(root: Path, name: str) -> Block:
     """Reads a block. Its values are checked by their digests when they are first used in a process.
 
+    A block that another process replaces meanwhile is the one of before or the one of after.
+
     Values of up to 256 MiB are checked here. They are memory-mapped where the rows of the file are in the order of the
     tracks, and are read where not. Larger ones are `Rows`, which are read and checked when they are indexed.
 
@@ -395,13 +401,29 @@ def load_block(root: Path, name: str) -> Block:
       InputError: if there is no such block (those that there are, are named), it is damaged or of another format, or a
         valid row of format 1 is not finite.
     """
-    outline = load_outline(root, name)
+    return read_settled(root, _list_files(name), lambda: _load_block(root, name))
+
+
+def _list_files(name: str) -> tuple[str, str]:
+    return f"{name}.json", f"{name}.npy"
+
+
+def _load_block(root: Path, name: str) -> Block:
+    outline = _load_outline(root, name)
     return Block(name, outline.track_id, _open_values(root, outline), outline.valid, outline.spec)
+
+
+def _tell_remedy(outline: Outline) -> str:
+    """What the user can do where rows of a block are damaged."""
+    if JOINED in outline.spec:
+        how = f"preprocessing the store again with `table={outline.spec[JOINED]}` brings them back"
+    else:
+        how = "preprocessing the store again makes them anew"
+    return f"python -m experiments.compact drops them, and {how}"
 
 
 def _open_values(root: Path, outline: Outline) -> np.ndarray | Rows:
     path, layout = locate(root, f"{outline.name}.npy"), outline.layout
-    order = "F" if layout.fortran else "C"
     if not outline.digest:
         broken = outline.track_id[_find_broken(path, *_read_state(path)) & outline.valid]
         if len(broken):
@@ -409,13 +431,11 @@ def _open_values(root: Path, outline: Outline) -> np.ndarray | Rows:
                 f"{path}: {len(broken)} tracks hold NaN or infinity, the first is {broken[0]}: delete the block and "
                 "preprocess again"
             )
-    file = RowFile(path, layout, remedy=_REMEDY)
+    file = RowFile(path, layout, remedy=_tell_remedy(outline))
     size = layout.rows * layout.row_bytes
     if layout.fortran or (outline.is_in_order and 0 < size <= _AT_ONCE):
         file.check()
-        return np.memmap(path, layout.dtype, "r", layout.offset, (layout.rows, *layout.shape), order)[
-            : len(outline.rows)
-        ]
+        return file.map()[: len(outline.rows)]
     rows = Rows(file, outline.rows)
     return np.asarray(rows) if rows.nbytes <= _AT_ONCE else rows
 
@@ -440,6 +460,10 @@ def load_outline(root: Path, name: str) -> Outline:
       InputError: if there is no such block (those that there are, are named), or its record is damaged or of another
         format, or its file is cut off.
     """
+    return read_settled(root, _list_files(name), lambda: _load_outline(root, name))
+
+
+def _load_outline(root: Path, name: str) -> Outline:
     if name not in block_names(root):
         there = ", ".join(block_names(root)) or "none"
         raise InputError(f"{root} has no block {name!r}: choose from {there}, or preprocess the store again")

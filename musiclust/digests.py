@@ -19,7 +19,7 @@ import msgspec
 from xxhash import xxh3_128
 
 from musiclust.errors import InputError
-from musiclust.files import atomic, check_regular, read_bytes
+from musiclust.files import atomic, check_regular, locate, read_bytes
 
 DIGESTS = "digests.json"
 
@@ -152,9 +152,10 @@ def write_digests(folder: Path, names: Iterable[str]) -> None:
     """Notes the digests of files as they are now, in place of all that was noted of the folder before.
 
     Args:
-      names: of files in the folder or below it.
+      names: of files in the folder or below it; of one that is about to be replaced the new one counts, as in
+        `files.locate`.
     """
-    _write(folder, {name: [digest_file(folder / name)] for name in names})
+    _write(folder, {name: [digest_file(locate(folder, name))] for name in names})
 
 
 def forget_digests(folder: Path) -> None:

@@ -8,10 +8,10 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from musiclust.errors import InputError
 
@@ -19,6 +19,10 @@ PENDING = Path("partial", "new")  # the files of a folder that are about to repl
 COMPLETE = ".complete"  # the file in it that says that they are all there, and count
 
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+_TRIES = 20  # of reading what is being replaced
+_PAUSE = 0.05  # seconds between two of them
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -81,6 +85,39 @@ def locate(folder: Path, name: str) -> Path:
     """
     pending = folder / PENDING / name
     return pending if pending.exists() and (folder / PENDING / COMPLETE).exists() else folder / name
+
+
+def read_settled(folder: Path, names: Sequence[str], read: Callable[[], T]) -> T:
+    """What `read` returns, which is called again where it fails while another process replaces the files of a folder.
+
+    Args:
+      names: of the files that it reads.
+
+    Raises:
+      InputError, OSError: as `read`, if the files were the same before and after, or are replaced all the time.
+    """
+    for _ in range(_TRIES):
+        before = _look_at(folder, names)
+        try:
+            return read()
+        except (InputError, FileNotFoundError):
+            if _look_at(folder, names) == before:
+                raise
+        time.sleep(_PAUSE)
+    return read()
+
+
+def _look_at(folder: Path, names: Sequence[str]) -> list[tuple[int, ...]]:
+    """What tells whether any of the files was written, and whether others are about to take their places."""
+    found: list[tuple[int, ...]] = []
+    files = [place / name for place in (folder, folder / PENDING) for name in names]
+    for path in [folder / PENDING / COMPLETE, *files]:
+        try:
+            status = path.stat()
+            found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+        except OSError:
+            found.append(())
+    return found
 
 
 def remove_temporary(folder: Path, *, idle: float | int = 0) -> None:

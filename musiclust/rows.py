@@ -154,6 +154,14 @@ class RowFile:
         state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         self._checked = _make_flags(state, layout)
 
+    def map(self) -> np.ndarray:
+        """All rows (M, *D), memory-mapped; they are of the file that was opened, and not checked."""
+        order = "F" if self.layout.fortran else "C"
+        shape = (self.layout.rows, *self.layout.shape)
+        if not math.prod(shape):
+            return np.empty(shape, self.layout.dtype)
+        return np.memmap(self._file, self.layout.dtype, "r", self.layout.offset, shape, order)
+
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Reads rows (n,) int of the file, in any order; -1 stands for a row of zeros.
 
@@ -303,8 +311,11 @@ def select_rows(values: np.ndarray | Rows, rows: np.ndarray) -> np.ndarray | Row
     """Rows (n,) int of values (N, *D), in memory or in a file as they are; -1 stands for a row of zeros."""
     if isinstance(values, Rows):
         return values.select(rows)
-    selected = values[rows]
-    selected[rows < 0] = 0
+    there = rows >= 0
+    if there.all():
+        return values[rows]
+    selected = np.zeros((len(rows), *values.shape[1:]), values.dtype)
+    selected[there] = values[rows[there]]
     return selected
 
 

@@ -57,7 +57,7 @@ from musiclust.blocks import (  # noqa: F401 (the blocks of a store are reached 
 from musiclust.csv_records import Columns, read_name, read_number, read_table, read_text, read_whole
 from musiclust.digests import check_file, digest_file, forget_digests, is_there, read_verified, write_digests
 from musiclust.errors import InputError
-from musiclust.files import atomic, locate
+from musiclust.files import atomic, locate, read_settled
 from musiclust.records import Record, check_record, parse_record, read_record
 from musiclust.types import Tracks
 
@@ -191,6 +191,10 @@ def load_tracks(root: Path) -> Tracks:
     Raises:
       InputError: if there is no store at `root`, or its tracks.csv is damaged.
     """
+    return read_settled(root, [_TRACKS], lambda: _load_tracks(root))
+
+
+def _load_tracks(root: Path) -> Tracks:
     path, remedy = locate(root, _TRACKS), "preprocess the store again"
     if not path.exists():
         raise InputError(f"{root} is not a store (no tracks.csv): make one with python -m experiments.preprocess")
@@ -199,7 +203,7 @@ def load_tracks(root: Path) -> Tracks:
     columns = {column: [cells[row] for row in order] for column, cells in table.items()}
     classes, class_names = {}, {}
     for column in (column for column in columns if column.startswith((_CLASSES, _CLASSES_BEFORE))):
-        name = column.removeprefix(_CLASSES).removeprefix(_CLASSES_BEFORE)
+        name = column.removeprefix(_CLASSES if column.startswith(_CLASSES) else _CLASSES_BEFORE)
         classes[name], class_names[name] = encode_classes(columns[column])
     meta: dict[str, np.ndarray] = {name: np.array(columns[name], dtype=str) for name in _META}
     meta["duration"] = np.array(columns["duration"], dtype=np.float64)
@@ -419,16 +423,16 @@ def writing(root: Path) -> Iterator[None]:
       InputError: if a file that the preprocessing stage does not make anew is not as it was written.
     """
     for name, remedy in _REMEDIES.items():
-        if (root / name).exists():
+        if locate(root, name).exists():
             try:
-                check_file(root / name, appended=name == _LYRICS)
+                check_file(locate(root, name), appended=name == _LYRICS)
             except InputError as error:
                 raise InputError(f"{error}: {remedy}") from error
     forget_digests(root)
     try:
         yield
     finally:
-        write_digests(root, [name for name in (*_REMEDIES, _TRACKS) if (root / name).is_file()])
+        write_digests(root, [name for name in (*_REMEDIES, _TRACKS) if locate(root, name).is_file()])
 
 
 def fingerprint(root: Path, names: Sequence[str]) -> dict[str, str]:

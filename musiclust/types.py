@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 else:
     AnyArray = Array | np.ndarray
 
+JOINED = "joined_table"  # in the spec of a block that came from a table beside the corpus: the path of that table
+
 
 @dataclass(frozen=True)
 class Tracks:

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,6 +212,43 @@ def test_a_large_block_of_format_1_is_read_chunk_by_chunk_when_it_is_indexed(tmp
     assert isinstance(found, Rows)
     assert store.load_outline(tmp_path, "x").layout.chunks == ((1, ""),) * 5
     np.testing.assert_array_equal(found[[4, 0]], values[[4, 0]])
+
+
+def test_a_large_block_of_format_1_grows_and_is_compacted_piece_by_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "_AT_ONCE", 0)
+    values = np.ones((48, 2**18), np.float32)  # 48 MiB, a row in each
+    ids, spec = [f"t{i:02d}" for i in range(48)], {"shape": [2**18], "dtype": "float32"}
+    for change in ("grows", "is compacted"):
+        root = tmp_path / change
+        format_1(root, values, ids=ids, invalid=[], spec=spec)
+        tracemalloc.start()
+        with replace_files(root) as folder:
+            if change == "grows":
+                store.extend_block(root, folder, "x", [*ids, "u"], ["u"], [values[0]], spec)
+            else:
+                store.compact_block(root, folder, "x")
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+        tracemalloc.stop()
+        outline = store.load_outline(root, "x")
+        assert (len(outline.track_id), bool(outline.digest)) == (48 + (change == "grows"), True)
+        assert store.find_damaged(root, "x") == []
+
+
+def test_a_block_that_is_replaced_while_it_is_loaded_is_the_new_one(tmp_path, monkeypatch):
+    store.write_block(tmp_path, "x", ["a", "b"], [row("a"), row("b")], SPEC)
+    opened, open_values = [], blocks._open_values
+
+    def replace_first(root, outline):
+        opened.append(outline)
+        if len(opened) == 1:  # another process, between the record and the values
+            with replace_files(tmp_path) as folder:
+                store.write_block(folder, "x", ["c"], [row("c")], SPEC)
+        return open_values(root, outline)
+
+    monkeypatch.setattr(blocks, "_open_values", replace_first)
+    found = store.load_block(tmp_path, "x")
+    assert (found.track_id.tolist(), len(opened)) == (["c"], 2)
+    np.testing.assert_array_equal(found.values, [row("c")])
 
 
 def test_ids_out_of_order_are_not_joined(tmp_path):

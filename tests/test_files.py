@@ -2,11 +2,12 @@
 
 import os
 import socket
+from functools import partial
 
 import pytest
 
 from musiclust.errors import InputError
-from musiclust.files import atomic, check_regular, read_bytes, remove_temporary
+from musiclust.files import atomic, check_regular, read_bytes, read_settled, remove_temporary
 
 
 def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
@@ -59,3 +60,26 @@ def test_temporary_folders_go_too_and_young_files_stay_where_several_machines_wr
     assert os.listdir(tmp_path) == [young.name]
     remove_temporary(tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_what_is_replaced_while_it_is_read_is_read_again(tmp_path):
+    (tmp_path / "a").write_text("old")
+    tries = []
+
+    def read() -> str:
+        tries.append((tmp_path / "a").read_text())
+        if len(tries) < 3:
+            with atomic(tmp_path / "a") as file:  # another process
+                file.write(f"new {len(tries)}")
+            raise InputError("the two halves do not fit")
+        return tries[-1]
+
+    assert read_settled(tmp_path, ["a"], read) == "new 2"
+    with pytest.raises(InputError, match="is damaged"):
+        read_settled(tmp_path, ["a"], partial(_fail, tries))
+    assert tries[3:] == ["once"]
+
+
+def _fail(tries: list[str]) -> None:
+    tries.append("once")
+    raise InputError("is damaged")

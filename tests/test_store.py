@@ -1,5 +1,6 @@
 import errno
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -246,6 +247,21 @@ def test_a_block_is_fitted_to_tracks_that_it_lacks(tmp_path):
     assert fitted.spec == {"a": 1}
     with pytest.raises(InputError, match="block image lacks 1 of 4 tracks"):
         store.align(tracks, [block])
+
+
+def test_classes_keep_their_names(tmp_path):
+    classes = {"g": np.array([0, 1], np.int32), "label:g": np.array([1, 0], np.int32)}
+    names = {"g": ("a", "b"), "label:g": ("c", "d")}
+    store.save_tracks(tmp_path, replace(make_tracks(2), classes=classes, class_names=names))
+    found = store.load_tracks(tmp_path)
+    assert found.class_names == names
+    assert {name: codes.tolist() for name, codes in found.classes.items()} == {"g": [0, 1], "label:g": [1, 0]}
+
+
+def test_a_block_of_no_tracks_is_zeros_for_all(tmp_path):
+    block = Block("x", np.array([], dtype=str), np.zeros((0, 3)), np.array([], dtype=bool), {})
+    fitted = store.fit_to_tracks(make_tracks(2), block)
+    assert (fitted.values.tolist(), fitted.valid.tolist()) == ([[0.0] * 3] * 2, [False, False])
 
 
 def test_a_table_that_says_the_same_is_known(tmp_path):

@@ -76,6 +76,8 @@ def tell_failure(error: InputError | OSError, go_on: str) -> str | None:
         return f"no space left on the disk{place}: free some, then {go_on}"
     if error.errno in _DENIED:
         return f"{why or 'permission denied'}{place}: change its permissions"
+    if error.errno == errno.ENOENT:
+        return f"{why or 'no such file'}{place}: put it back, or if another command was writing there, {go_on}"
     if error.errno in _NO_SUCH_PLACE:
         return f"{why or 'no such place'}{place}: give another, or move away what is there"
     return None

@@ -74,14 +74,14 @@ def _near(x: np.ndarray, factor: float) -> Iterator[tuple[int, int, float]]:
     """The pairs among rows that all differ."""
     x = x - x.mean(axis=0)
     axes = np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :_SOUGHT_IN]
-    tree = KDTree(x @ axes)
+    projected = x @ axes
     sample = np.sort(np.random.default_rng(0).permutation(len(x))[:_SAMPLE])
     distances = _neighbour_distances(x, sample)
     usual = float(np.median(distances[:, -1]))
     half = distances[:, _NEIGHBOUR // 2 - 1]
     # (5th / 10th) ** dimension is Beta(5, 5), whose median is a half. On a lattice both distances may be the same.
     dimension = np.log(2) / max(float(np.median(np.log(distances[:, -1] / half))), 0.01)
-    pairs = _pairs_within(tree, factor * usual)
+    pairs = _pairs_within(projected, factor * usual)
     distance = np.concatenate(
         [
             np.linalg.norm(x[part[:, 0]] - x[part[:, 1]], axis=1)
@@ -102,15 +102,15 @@ def _near(x: np.ndarray, factor: float) -> Iterator[tuple[int, int, float]]:
             yield int(one), int(other), float(apart / usual)
 
 
-def _pairs_within(tree: KDTree, radius: float) -> np.ndarray:
+def _pairs_within(x: np.ndarray, radius: float) -> np.ndarray:
     """(P, 2) pairs of points that are nearer than so much, each with so many of its nearest; in a dense crowd all
     pairs would be the square of it."""
-    found = []
-    for start in range(0, tree.n, _STEP):
-        rows = np.arange(start, min(start + _STEP, tree.n))
-        distance, other = tree.query(tree.data[rows], k=_CANDIDATES + 1, distance_upper_bound=radius)
+    tree, found = KDTree(x), []
+    for start in range(0, len(x), _STEP):
+        rows = np.arange(start, min(start + _STEP, len(x)))
+        distance, other = tree.query(x[rows], k=_CANDIDATES + 1, distance_upper_bound=radius)
         near = np.isfinite(distance) & (other != rows[:, None])
-        found.append(np.stack([np.repeat(rows, near.sum(axis=1)), other[near]], axis=1))
+        found.append(np.stack([np.repeat(rows, near.sum(axis=1)), np.asarray(other)[near]], axis=1))
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 

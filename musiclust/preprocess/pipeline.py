@@ -23,7 +23,7 @@ import numpy as np
 from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess.audio import listen
-from musiclust.preprocess.corpora.base import JOINED, Corpus
+from musiclust.preprocess.corpora.base import Corpus
 from musiclust.preprocess.lyrics import embed, transcribe, update, whisper_model
 from musiclust.preprocess.lyrics.gate import Gate
 from musiclust.preprocess.lyrics.update import Report
@@ -32,7 +32,7 @@ from musiclust.preprocess.writing import shards
 from musiclust.preprocess.writing.lock import explain_full_disk, lock_store, record_corpus
 from musiclust.preprocess.writing.swap import replace_files
 from musiclust.stretches import split_stretch
-from musiclust.types import Tracks
+from musiclust.types import JOINED, Tracks
 
 _SHARD_TRACKS = 32
 _SHARD_SECONDS = 5.0

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 from musiclust.types import Block, Tracks
 
-JOINED = "joined_table"  # in the spec of a block that came from a table beside the corpus: the path of the table
-
 
 class TableRequest(NamedTuple):
     """Says which columns of a table are what; "" where that is left open, see `table.table`.

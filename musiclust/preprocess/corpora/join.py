@@ -16,7 +16,7 @@ import numpy as np
 
 from musiclust.errors import InputError
 from musiclust.preprocess.corpora.audio_files import EXTENSIONS
-from musiclust.preprocess.corpora.base import JOINED, Corpus, TableRequest
+from musiclust.preprocess.corpora.base import Corpus, TableRequest
 from musiclust.preprocess.corpora.messages import list_first
 from musiclust.preprocess.corpora.table_rows import (
     choose_blocks,
@@ -26,7 +26,7 @@ from musiclust.preprocess.corpora.table_rows import (
     read_features,
     resolve_table,
 )
-from musiclust.types import Block, Tracks
+from musiclust.types import JOINED, Block, Tracks
 
 
 def join_table(corpus: Corpus, options: TableRequest) -> Corpus:

@@ -201,5 +201,7 @@ def _check_unique(path: Path, ids: Sequence[str]) -> None:
     twice = [i for i, times in Counter(ids).items() if times > 1]
     if "" in ids:
         raise InputError(f"{path}: row {ids.index('') + 1} has no id: fill it in, or name another `id_column`")
+    if strange := [i for i in ids if "\0" in i]:
+        raise InputError(f"{path}: the id {strange[0][:40]!r} has a character of code 0: the table is damaged")
     if twice:
         raise InputError(f"{path}: {len(twice)} ids stand there twice ({list_first(twice)}): name another `id_column`")

@@ -1,6 +1,7 @@
 """Compaction: the blocks of a store are checked, and written anew without the rows that no track needs."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from musiclust import store
 from musiclust.errors import InputError
 from musiclust.preprocess.writing.lock import explain_full_disk, lock_store
 from musiclust.preprocess.writing.swap import recover, replace_files
+from musiclust.types import JOINED
 
 
 class Compacted(NamedTuple):
@@ -17,6 +19,7 @@ class Compacted(NamedTuple):
       rows, rows_before: the number of rows in its file, dead ones with them; 0 where the block was removed.
       size, size_before: bytes of these rows.
       damaged: ids of the tracks whose rows are damaged.
+      joined: the table that the block came from, "" for none.
     """
 
     name: str
@@ -25,6 +28,7 @@ class Compacted(NamedTuple):
     size: int
     size_before: int
     damaged: list[str]
+    joined: str
 
 
 def compact_store(root: Path, report: Callable[[str, int, int], None], *, check: bool = False) -> list[Compacted]:
@@ -44,8 +48,9 @@ def compact_store(root: Path, report: Callable[[str, int, int], None], *, check:
     if not store.block_names(root):
         raise InputError(f"{root} has no blocks: name the folder of a store in `store`")
     compacted = []
-    with explain_full_disk(root), lock_store(root):
-        recover(root)
+    with explain_full_disk(root), nullcontext() if check else lock_store(root):
+        if not check:
+            recover(root)
         names = store.block_names(root)
         for count, name in enumerate(names):
             report("reading blocks", count, len(names))
@@ -59,7 +64,9 @@ def compact_store(root: Path, report: Callable[[str, int, int], None], *, check:
                     store.compact_block(root, folder, name, drop=damaged)
                 after = store.load_outline(root, name)
             (rows, size), (rows_before, size_before) = _measure(after), _measure(before)
-            compacted.append(Compacted(name, rows, rows_before, size, size_before, damaged))
+            compacted.append(
+                Compacted(name, rows, rows_before, size, size_before, damaged, before.spec.get(JOINED, ""))
+            )
         report("reading blocks", len(names), len(names))
     return compacted
 

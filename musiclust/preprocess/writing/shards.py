@@ -145,11 +145,11 @@ def merge_shards(
             for name, spec in specs.items():
                 if fresh or store.load_outline(root, name).track_id.tolist() != ids:
                     store.extend_block(root, folder, name, ids, [*fresh], _read_rows(name, fresh), spec)
-        emptied = _trim_others(root, folder, current, groups)
+        # Before the new files count: beside their stamps what these blocks hold would pass for current.
+        for name in _trim_others(root, folder, current, groups):
+            store.remove_block(root, name)
         if files != before:
             store.save_files(folder, files)
-    for name in emptied:
-        store.remove_block(root, name)
     if (root / _FOLDER).exists():  # with it goes what a killed run was about to write
         shutil.rmtree(root / _FOLDER)
 

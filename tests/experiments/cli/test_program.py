@@ -34,6 +34,12 @@ def script(tmp_path, body, *args):
     [
         ("raise InputError('no such\\nstore: make one')", 1, "error: no such store: make one\n"),
         (
+            "raise FileNotFoundError(errno.ENOENT, 'No such file or directory', 'a.npy')",
+            1,
+            "error: no such file or directory: a.npy: put it back, or if another command was writing there, run the "
+            "same command again to go on\n",
+        ),
+        (
             "raise OSError(errno.ENOSPC, 'No space left', 'a.npy')",
             1,
             "error: no space left on the disk: a.npy: free some, then run the same command again to go on\n",

@@ -185,6 +185,7 @@ WRONG = {
     "header alone": ("id,a\n", {}, "no rows below its 1 header rows"),
     "ragged": ("id,a\nx,1\ny,2,3\n", {}, "row of 3 cells, its header has 2"),
     "twice named": ("id,a,a\nx,1,2\n", {}, "several columns are named 'a'"),
+    "a zero in an id": ("id,a\nx,1\nx\0,2\ny,3\n", {}, "has a character of code 0"),
     "twice the id": ("id,a\nx,1\nx,2\ny,3\n", {}, r"1 ids stand there twice \(x\)"),
     "no id": ("id,a\nx,1\n,2\n", {}, "row 2 has no id"),
     "id column": ("track,a\nx,1\n", {"id_column": "tracks"}, "no column 'tracks'.*did you mean track.*`id_column`"),

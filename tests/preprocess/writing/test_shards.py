@@ -40,6 +40,27 @@ def test_a_shard_that_was_merged_is_not_merged_again(tmp_path):
     assert not (tmp_path / "partial").exists()
 
 
+def test_features_of_files_that_changed_go_before_the_new_files_count(tmp_path, monkeypatch):
+    """Beside the stamps of new files those of the old ones would pass for current, if the process was killed then."""
+    specs = {name: features.spec(name) for name in features.BLOCKS}
+    tracks, heard = make_tracks(2), {"shape": [3], "dtype": "float32", "extractor_version": 1}
+    ids = tracks.track_id.tolist()
+    store.write_block(tmp_path, "msd", ids, [np.zeros(3, np.float32)] * 2, heard)
+    old, new = ({i: store.FileRecord(store.Stamp(1, time), 1.0, "") for i in ids} for time in (2, 3))
+    store.save_files(tmp_path, old)
+    shards.save_shard(tmp_path, [shards.Computed(i, file, _features()) for i, file in new.items()], specs)
+    removed, remove = [], store.remove_block
+
+    def watch(root, name):
+        removed.append((name, store.load_files(root) == old))
+        remove(root, name)
+
+    monkeypatch.setattr(store, "remove_block", watch)
+    shards.merge_shards(tmp_path, tracks, shards.find_finished(tmp_path, {"librosa": specs}), {"librosa": specs})
+    assert removed == [("msd", True)]
+    assert store.load_files(tmp_path) == new
+
+
 def test_a_damaged_shard_is_one_line_and_its_tracks_are_made_anew(tmp_path):
     specs = {name: features.spec(name) for name in features.BLOCKS}
     tracks = make_tracks(1)
