@@ -134,7 +134,7 @@ def main(argv: list[str]) -> int:
     there = np.array([song.path.is_file() for song in songs.song])
     if not there.any():
         raise InputError(f"none of the {len(there)} files of the run is there: name their folder by --music_dir")
-    wanted = there & _wanted(songs)
+    wanted = there & _wanted(songs) & _fit_playlists(songs)
     if not wanted.any():
         raise InputError(f"none of the {there.sum()} songs is left by --path, --class and --seconds: give wider ones")
     likes = _LIKE.value or []
@@ -240,6 +240,18 @@ def _find_recordings(out: Path, songs: Songs, there: np.ndarray, copy_of: np.nda
         first = next(iter(found.unheard.values()))
         print_line(f"{len(found.unheard)} songs could not be compared by their sound, the first is {first}")
     return join_groups(copy_of, found.same)
+
+
+def _fit_playlists(songs: Songs) -> np.ndarray:
+    """(N,) bool: which songs a playlist can name; how many are left out is told."""
+    broken = np.array([len(str(song.path).splitlines()) > 1 for song in songs.song]) & ("m3u8" in _FORMAT.value)
+    if broken.any():
+        first = songs.song[int(np.flatnonzero(broken)[0])].path.name
+        print_line(
+            f"{broken.sum()} songs are left out of the lists: no .m3u8 can hold a line break in a name ({first!r}); "
+            "rename them, or give --format=xspf"
+        )
+    return ~broken
 
 
 def _wanted(songs: Songs) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The flags of run.py that make a Config: a preset or a model's defaults, and what overrides them."""
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -170,6 +171,8 @@ def config_from_flags() -> Config:
     given: dict[str, Any] = {name: FLAGS[name].value for name in _PLAIN if FLAGS[name].present}
     if FLAGS["features"].present:
         given["features"] = tuple(FLAGS.features)
+        if twice := [name for name, times in Counter(FLAGS.features).items() if times > 1]:
+            raise InputError(f"--features names {twice[0]} twice: name it once (--weights makes a block weigh more)")
     if FLAGS["clusterer"].present:
         from musiclust.cluster import CLUSTERERS  # brings scikit-learn, which takes seconds to load
 

@@ -360,6 +360,17 @@ def test_songs_like_a_song_and_a_path_between_two(place):
     assert (folder / "piano, solo.m3u8").exists()  # what was there stays
 
 
+def test_a_name_with_a_line_break_costs_itself(place):
+    old, new = place / "music" / "artist 3" / "song 03.mp3", place / "music" / "artist 3" / "song\u2028 03.mp3"
+    old.rename(new)
+    table = place / "run" / "tracks.csv"
+    table.write_text(table.read_text().replace(str(old), str(new)))
+    code, out, err = organize(place)
+    assert code == 0, err
+    assert "1 songs are left out of the lists: no .m3u8 can hold a line break in a name" in out
+    assert sorted(songs(place / "run" / "playlists" / "piano, solo.m3u8")) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+
+
 def test_limits_and_formats(place):
     code, _, err = organize(place, "--like=t05", "--songs=30", "--per_artist=1", "--minutes=9.2", "--format=xspf,m3u8")
     assert code == 0, err

@@ -75,6 +75,7 @@ def test_sweeps(parsed):
         (["--seed=1.5"], "--seed: '1.5' is not a number"),
         (["--seed=0-2147483646"], "--seed: 0-2147483646 makes more than 100,000 numbers: take fewer"),
         (["--seed=0-60000,70000-120000"], "--seed: 70000-120000 makes more than 100,000 numbers"),
+        (["--features=msd,mtt,msd"], "--features names msd twice: name it once"),
         (["--baselines=nothing"], "--baselines=nothing: choose from features, unit_features, pca, tsne"),
         (["--preset=fma_beta", "--model=cvae"], "fma_beta is a beta_vae, not a cvae"),
     ],
