@@ -242,9 +242,15 @@ def find_damaged(root: Path, name: str) -> list[str]:
     Raises:
       InputError: as `load_outline`.
     """
+    return read_settled(root, _list_files(name), lambda: _find_damaged(root, name))
+
+
+def _find_damaged(root: Path, name: str) -> list[str]:
     outline, path = load_outline(root, name), locate(root, f"{name}.npy")
     if outline.digest:
         damaged = RowFile(path, outline.layout, remedy=_tell_remedy(outline)).find_damaged()[outline.rows]
+        if damaged.any() and load_outline(root, name).digest != outline.digest:
+            raise InputError(f"{path} is being replaced: run the same command again")
     else:
         damaged = _find_broken(path, *_read_state(path)) & outline.valid
     return outline.track_id[damaged].tolist()

@@ -251,6 +251,21 @@ def test_a_block_that_is_replaced_while_it_is_loaded_is_the_new_one(tmp_path, mo
     np.testing.assert_array_equal(found.values, [row("c")])
 
 
+def test_a_block_that_is_replaced_while_it_is_checked_is_checked_again(tmp_path, monkeypatch):
+    store.write_block(tmp_path, "x", ["a", "b"], [row("a"), row("b")], SPEC)
+    load_outline = blocks.load_outline
+
+    def replace_after(root, name):
+        found = load_outline(root, name)
+        if len(found.track_id) == 2:  # another process, between the record and the rows
+            with replace_files(tmp_path) as folder:
+                store.write_block(folder, "x", ["c"], [row("c")], SPEC)
+        return found
+
+    monkeypatch.setattr(blocks, "load_outline", replace_after)
+    assert store.find_damaged(tmp_path, "x") == []
+
+
 def test_ids_out_of_order_are_not_joined(tmp_path):
     format_1(tmp_path, np.stack([*map(row, "abc")]), ids=("c", "b", "a"))
     with pytest.raises(InputError, match="its track ids are not sorted and unique"):
