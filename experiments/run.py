@@ -129,6 +129,8 @@ def _new() -> Plan:
         console.print(line, soft_wrap=True)
     check(completed)
     run_dir = Path(_RUN_DIR.value or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{completed.model}").expanduser()
+    if run_dir.exists() and not run_dir.is_dir():
+        raise InputError(f"--run_dir={run_dir} is a file: name a folder, which need not be there")
     if is_first_host() and (run_dir / "config.json").exists():
         raise InputError(f"{run_dir} holds a run already: add --resume to go on with it, or name another --run_dir")
     command = f"python -m experiments.run {shlex.join(sys.argv[1:])}".strip()

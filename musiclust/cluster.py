@@ -218,6 +218,7 @@ def one_cluster(z: AnyArray) -> Clustering:
 
 
 CLUSTERERS = {"kmeans": kmeans, "gmm": gmm, "agglomerative": agglomerative, "dbscan": dbscan, "hdbscan": hdbscan}
+WITHOUT_K = frozenset(("dbscan", "hdbscan"))  # they find the number of clusters themselves, and do not look at k
 
 
 def is_approximate(name: str, points: int) -> bool:

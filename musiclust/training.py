@@ -56,7 +56,7 @@ class Recipe:
         times `objectives.distance_to_capacity` takes the place of beta times KL. 0: it is drawn to 0, as usual.
 
     Raises:
-      InputError: if both free_bits and capacity are given, or one is negative.
+      InputError: if both free_bits and capacity are given, or one is negative or not finite.
     """
 
     batch_size: int = 256
@@ -69,7 +69,9 @@ class Recipe:
     capacity: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.free_bits, self.capacity) < 0 or (self.free_bits and self.capacity):
+        if not all(0 <= one < math.inf for one in (self.free_bits, self.capacity)) or (
+            self.free_bits and self.capacity
+        ):
             raise InputError(
                 f"`free_bits` is {self.free_bits:g} and `capacity` {self.capacity:g}: give one of them, above 0"
             )

@@ -22,6 +22,8 @@ def parse_numbers(flag: str, given: list[str], kind: type) -> tuple[Any, ...]:
             some = range(int(first), int(last) + 1) if kind is int and dash and first else [kind(text)]
         except ValueError as error:
             raise InputError(f"--{flag}: {text!r} is not a number; write --{flag}=0,1,2") from error
+        if not some:
+            raise InputError(f"--{flag}: {text!r} has no number in it: write the lower one first, as in 0-9")
         if len(values) + len(some) > MOST:
             raise InputError(f"--{flag}: {text} makes more than {MOST:,} numbers: take fewer, in several runs")
         values += some

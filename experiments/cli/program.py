@@ -6,6 +6,7 @@ wrong, 130 interrupted. Results and progress go to standard output, errors to st
 
 import difflib
 import errno
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from musiclust.errors import InputError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
-_NO_SUCH_PLACE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EIO)
+_NO_SUCH_PLACE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENXIO, errno.EIO)
 _MOST_OF_A_NAME = 200  # characters
 
 
@@ -100,12 +101,23 @@ def _parse(argv: list[str], groups: Groups) -> list[str]:
         sys.exit(_fail(f"unknown flag --{error.flagname}: {_advise(error.flagname)}", 2))
     except flags.Error as error:
         sys.exit(_fail(str(error), 2))
+    if endless := _find_endless():
+        sys.exit(_fail(f"{endless}: give a finite number", 2))
     if empty := _find_empty(left_over):
         sys.exit(_fail(f"{empty} is empty: give it a value, or leave it out (is a variable of the shell not set?)", 2))
     if flags.FLAGS["verbosity"].using_default_value:
         logging.set_verbosity(logging.ERROR)
         logging.get_absl_handler().setLevel("ERROR")  # for libraries that set the level of loggers of their own
     return left_over
+
+
+def _find_endless() -> str:
+    """What was given NaN or infinity, which pass for numbers within any bounds; "" for nothing."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        if flag.present and isinstance(flag.value, float) and not math.isfinite(flag.value):
+            return f"--{name}={flag.value}"
+    return ""
 
 
 def _find_empty(left_over: list[str]) -> str:

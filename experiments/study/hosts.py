@@ -40,7 +40,7 @@ def join_hosts(coordinator: str, processes: int | None, process: int | None) -> 
             raise InputError(f"--coordinator={CLUSTER} asks the cluster: leave out {_NUMBERS}")
         arguments: dict[str, Any] = {}
     else:
-        if not _ADDRESS.fullmatch(coordinator):
+        if not _ADDRESS.fullmatch(coordinator) or not 0 < int(coordinator.rpartition(":")[2]) < 2**16:
             raise InputError(f"--coordinator={coordinator}: give host:port of the first process, or {CLUSTER}")
         if processes is None or process is None or not 0 <= process < processes:
             raise InputError(f"--coordinator needs {_NUMBERS}: how many there are, and which this is, counted from 0")

@@ -184,6 +184,8 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
         x = fused.x if seen is None else fusion.apply(fitted, blocks)
     else:
         x = fusion.apply(fitted, blocks)
+    if not isinstance(x, streaming.Streamed) and np.all(x == x[:1]):
+        raise InputError("the features are the same for all tracks: take --features that vary")
     name = _classes(config.classes, tracks)
     there = store.block_names(root)
     known = [name for name in _REFERENCE if name in there] or [name for name in there if name not in _NOT_REFERENCE]
@@ -268,10 +270,12 @@ def _check_streamable(config: Config, stream: str, *, keep_controls: bool) -> No
 def _tell_streamed(config: Config, root: Path) -> str:
     blocks = [store.load_block(root, name) for name in config.features]
     size = 4 * sum(math.prod(block.values.shape) for block in blocks) / 2**30
-    columns = "mean and deviation of each band" if fusion.is_image(blocks) else f"{_COMPONENTS} principal components"
+    width = sum(math.prod(block.values.shape[1:]) for block in blocks)
+    components = min(_COMPONENTS, width, len(blocks[0].values))
+    columns = "mean and deviation of each band" if fusion.is_image(blocks) else f"{components} principal components"
     compared = "" if config.held_out else f"; replicas are compared by {COMPARED:,} tracks"
     return (
-        f"features: {size:.2g} GiB, streamed from the disk in chunks of {streaming.CHUNK_BYTES // 2**20} MiB "
+        f"features: {size:.3f} GiB, streamed from the disk in chunks of {streaming.CHUNK_BYTES // 2**20} MiB "
         f"(--stream=no takes them into memory); baselines are given the {columns}; no controls{compared}"
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.cli.console import print_line
 from experiments.cli.progress import Report
-from experiments.configs import Config
+from experiments.configs import DEFAULTS, Config
 from experiments.study import hosts, inputs
 from experiments.study.controls import make_control
 from experiments.study.plan import Plan, write_plan
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from musiclust.metrics.evidence import Evidence
     from musiclust.metrics.judge import Judge
     from musiclust.metrics.number_of_clusters import Choice
+
+_OF_KL = ("beta", "beta_schedule", "free_bits", "capacity")  # settings of the KL term
 
 
 class Done(NamedTuple):
@@ -197,6 +199,8 @@ def subsample_rows(config: Config, data: inputs.Inputs) -> np.ndarray | None:
     if not config.subsamples:
         return None
     rows = data.trained_rows()
+    if len(np.unique(data.tracks.group[rows])) < 2:
+        raise InputError("--subsamples draws whole songs, and all tracks are of one group: leave it out")
     return rows[draw_subsamples(data.tracks.group[rows], count=config.subsamples)].astype(np.int32)
 
 
@@ -240,6 +244,17 @@ def check(config: Config) -> None:
         raise InputError(f"{config.model} does not look at a condition: leave out --condition, or take --model=cvae")
     if model.multimodal and (config.condition != "modality" or config.fusion != "concat"):
         raise InputError(f"{config.model} has an encoder for each block: it takes --condition=modality --fusion=concat")
+    if not model.variational:
+        used = {name: getattr(config, name) != getattr(DEFAULTS[config.model], name) for name in _OF_KL}
+        if idle := [f"--{name}" for name in _OF_KL if used[name]]:
+            raise InputError(f"{config.model} has no KL term, and does not look at {', '.join(idle)}: leave that out")
+    if config.weights and config.fusion != "weighted":
+        raise InputError(f"--fusion={config.fusion} does not look at --weights: leave them out, or --fusion=weighted")
+    if config.k_source == "given":
+        from musiclust.cluster import WITHOUT_K  # brings scikit-learn, which takes seconds to load
+
+        if set(config.clusterer) <= WITHOUT_K:
+            raise InputError(f"{', '.join(config.clusterer)} does not look at --k: leave it out, or add kmeans, say")
 
 
 def build_model(config: Config, fusion: Fusion, input_shape: tuple[int, ...]) -> Model:

@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from experiments.configs import Config
 from experiments.study.controls import MASK_ONLY, mask_pattern
 from experiments.study.inputs import Inputs
+from musiclust.cluster import WITHOUT_K
 from musiclust.metrics import latent
 from musiclust.metrics.duplicates import join_groups, near_duplicates
 from musiclust.metrics.evidence import Evidence, cluster_halves, draw_structureless, rows_to_test
@@ -112,7 +113,7 @@ def assess(
             "jaccard_null": votes.jaccard_null,
             "sure": float(np.mean(votes.consensus.confidence >= SURE)),
         },
-        "k": _number(config, choice),
+        "k": _number(config, choice, rows[chosen]),
         "information": _information(posterior) | {"held_out": held_out} if variational else None,
         "mask": _mask(inputs, clusters),
         "controls": _controls(rows, chosen),
@@ -128,10 +129,14 @@ def assess(
     }
 
 
-def _number(config: Config, choice: Choice) -> dict[str, Any]:
+def _number(config: Config, choice: Choice, row: Mapping[str, Any]) -> dict[str, Any]:
     table = {name: column.tolist() for name, column in choice.table.items()}
     suggested = {"k": choice.k, "low": choice.low, "high": choice.high, "reason": choice.reason, "table": table}
-    return {"k": config.k, "source": config.k_source, "suggested": suggested}
+    if row["clusterer"] in WITHOUT_K:
+        found = {"k": int(row["scores"]["n_clusters"]), "source": "found", "clusterer": row["clusterer"]}
+    else:
+        found = {"k": config.k, "source": config.k_source}
+    return {**found, "suggested": suggested}
 
 
 def _information(posterior: Posterior) -> dict[str, Any]:
@@ -211,7 +216,8 @@ def _agreement(
     full = [row["scores"]["ari"] for row in _of_shown_setting(rows, chosen)]
     seeds = over_seeds(np.array(full))
     songs = over_songs(values, float(np.mean(parts[0, 0] > -2)), full=np.array(full))
-    return {"ari": seeds.mean, "training": [seeds.low, seeds.high], "collection": [songs.low, songs.high]}
+    spans = np.clip([[seeds.low, seeds.high], [songs.low, songs.high]], -1, 1).tolist()  # as an ARI is
+    return {"ari": seeds.mean, "training": spans[0], "collection": spans[1]}
 
 
 def _classes(inputs: Inputs, flat: np.ndarray, z: np.ndarray, group: np.ndarray) -> dict[str, Any] | None:

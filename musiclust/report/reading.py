@@ -124,12 +124,19 @@ def margin(tracks: int) -> float:
     return max(MARGIN, 0.5 / math.sqrt(tracks))
 
 
+def tell_null(measured: Mapping[str, Any]) -> str:
+    """The mean of a measure on structureless data, or that it is not defined there: no two clusters were found."""
+    if measured["null"] == -1:  # `musiclust.metrics.evidence.LOWEST`
+        return "not defined, for there are no two clusters"
+    return number(measured["null"])
+
+
 def _structure(evidence: Mapping[str, Any] | None) -> str:
     if not evidence:
         return "not held against structureless data"
     numbers = (
-        f"silhouette {number(evidence['silhouette']['value'])}, null {number(evidence['silhouette']['null'])}; "
-        f"stability {number(evidence['stability']['value'])}, null {number(evidence['stability']['null'])}"
+        f"silhouette {number(evidence['silhouette']['value'])}, null {tell_null(evidence['silhouette'])}; "
+        f"stability {number(evidence['stability']['value'])}, null {tell_null(evidence['stability'])}"
     )
     if evidence["how"] == "latents":
         shape = "a structureless cloud of the same shape as the latents"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from musiclust.metrics.stability import DISSOLVED, STABLE
-from musiclust.report.reading import number
+from musiclust.report.reading import number, tell_null
 
 
 class Answer(NamedTuple):
@@ -35,9 +35,9 @@ def _evidence(results: Mapping[str, Any], found: Mapping[str, Any]) -> Answer:
     else:
         way = f"{found['draws']} structureless clouds of each of two kinds, shaped as the points, were clustered"
     numbers = (
-        f"the silhouette is {number(tight['value'])} and theirs {number(tight['null'])} "
+        f"the silhouette is {number(tight['value'])} and theirs {tell_null(tight)} "
         f"(p {number(tight['p'], 'setting')}); halves of the collection agree with the whole to "
-        f"{number(steady['value'])}, theirs to {number(steady['null'])} (p {number(steady['p'], 'setting')})"
+        f"{number(steady['value'])}, theirs to {tell_null(steady)} (p {number(steady['p'], 'setting')})"
     )
     trained = results["rows"][results["chosen"]]["kind"] == "model"
     quick = found["how"] == "latents" and trained
@@ -73,6 +73,7 @@ def _k(results: Mapping[str, Any], found: Mapping[str, Any]) -> Answer:
         "classes": "because there are so many classes (an oracle k: other collections have no classes)",
         "given": "because so many were asked for",
         "suggested": "because the features suggest it",
+        "found": f"because {found.get('clusterer')} found so many",
     }
     if suggested["k"] == 1 and found["source"] == "suggested":
         text = (

@@ -307,6 +307,12 @@ def test_classes_that_were_seen_are_marked_and_not_ranked_first(place):
         ("run", ["--resume", "--run_dir=/nowhere"], 1, "/nowhere is not a run"),
         ("run", ["--model=vae", "--condition=genre", "--store={store}"], 1, "vae does not look at a condition"),
         ("run", ["--model=cvae", "--condition=none", "--store={store}"], 1, "cvae needs a condition"),
+        ("run", ["--model=autoencoder", "--beta=1,2", "--store={store}"], 1, "does not look at --beta: leave that out"),
+        ("run", ["--model=autoencoder", "--free_bits=1", "--store={store}"], 1, "does not look at --free_bits"),
+        ("run", ["--weights=2", "--store={store}"], 1, "--fusion=concat does not look at --weights: leave them out"),
+        ("run", ["--clusterer=dbscan", "--k=7", "--store={store}"], 1, "dbscan does not look at --k: leave it out"),
+        ("run", ["--free_bits=nan", "--store={store}"], 2, "--free_bits=nan: give a finite number"),
+        ("run", ["--run_dir={store}/tracks.csv", "--store={store}"], 1, "tracks.csv is a file: name a folder"),
         (
             "run",
             ["--k=61", "--model=beta_vae", "--epochs=1", "--store={store}"],

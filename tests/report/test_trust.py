@@ -107,6 +107,18 @@ def test_the_number_of_groups_is_held_against_the_features(source, k, verdict, s
     assert says in answer.text
 
 
+def test_a_clusterer_that_finds_the_number_is_named():
+    answer = told(k={"k": 2, "source": "found", "clusterer": "dbscan", "suggested": CHOICE})
+    assert (answer.verdict, answer.text[:53]) == ("no", "There are 2 clusters because dbscan found so many. By")
+
+
+def test_a_null_that_is_not_defined_is_no_number():
+    """HDBSCAN, say, finds no cluster in any structureless cloud."""
+    found = evidence(True, "latents")
+    answer = told(evidence={**found, "silhouette": {**found["silhouette"], "null": -1.0}})
+    assert "the silhouette is 0.310 and theirs not defined, for there are no two clusters (p 0.05)" in answer.text
+
+
 def test_one_group_is_an_answer():
     one = {"k": 1, "low": 1, "high": 1, "reason": "one: no clusters here"}
     answer = told(k={"k": 8, "source": "suggested", "suggested": one})

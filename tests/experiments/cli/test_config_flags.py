@@ -73,6 +73,7 @@ def test_sweeps(parsed):
         (["--beta=-1"], "--beta: a weight of the KL term is a number from 0 up"),
         (["--learning_rate=0"], "--learning_rate: a step size is a number above 0"),
         (["--seed=1.5"], "--seed: '1.5' is not a number"),
+        (["--seed=3-1"], "--seed: '3-1' has no number in it: write the lower one first"),
         (["--seed=0-2147483646"], "--seed: 0-2147483646 makes more than 100,000 numbers: take fewer"),
         (["--seed=0-60000,70000-120000"], "--seed: 70000-120000 makes more than 100,000 numbers"),
         (["--features=msd,mtt,msd"], "--features names msd twice: name it once"),
