@@ -182,10 +182,10 @@ def load(config: Config, root: Path, fitted: fusion.Fusion | None = None) -> Inp
         fused = fusion.fuse(fitted_on, how=config.fusion, scaling=config.scaling, weights=config.weights)
         fitted = fused.fusion
         x = fused.x if seen is None else fusion.apply(fitted, blocks)
+        if (x == x[:1]).all():
+            raise InputError("the features are the same for all tracks: take --features that vary")
     else:
         x = fusion.apply(fitted, blocks)
-    if not isinstance(x, streaming.Streamed) and np.all(x == x[:1]):
-        raise InputError("the features are the same for all tracks: take --features that vary")
     name = _classes(config.classes, tracks)
     there = store.block_names(root)
     known = [name for name in _REFERENCE if name in there] or [name for name in there if name not in _NOT_REFERENCE]

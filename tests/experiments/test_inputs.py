@@ -53,6 +53,25 @@ def test_the_scaling_is_fitted_on_what_is_not_held_out(root):
     np.testing.assert_array_equal(given.data.x, fusion.apply(given.fusion, [block]))
 
 
+def test_features_that_are_the_same_for_all_are_refused_before_anything_trains(root, tmp_path):
+    tracks, config = make_tracks(4), Config("vae", ("mfcc_mean",))
+    store.save_tracks(tmp_path, tracks)
+    store.save_block(tmp_path, Block("mfcc_mean", tracks.track_id, np.ones((4, 20)), np.ones(4, bool), {}))
+    with pytest.raises(InputError, match="the features are the same for all tracks"):
+        inputs.load(config, tmp_path)
+    fitted = inputs.load(config, root).fusion  # new songs may be alike, or only one
+    width = fitted.widths[0]
+    store.save_block(tmp_path, Block("mfcc_mean", tracks.track_id, np.ones((4, width)), np.ones(4, bool), {}))
+    assert inputs.load(config, tmp_path, fitted).data.x.shape == (4, width)
+
+
+def test_subsamples_of_one_group_are_refused(root):
+    given = inputs.load(Config("vae", ("mfcc_mean",)), root)
+    alone = given._replace(tracks=replace(given.tracks, group=np.full(60, "a")))
+    with pytest.raises(InputError, match="--subsamples draws whole songs, and all tracks are of one group"):
+        subsample_rows(Config("vae", ("mfcc_mean",), subsamples=3), alone)
+
+
 def test_subsamples_are_drawn_from_what_is_not_held_out(root):
     given = inputs.load(Config("vae", ("mfcc_mean",), held_out=0.2), root)
     rows = subsample_rows(Config("vae", ("mfcc_mean",), held_out=0.2, subsamples=3), given)
