@@ -35,7 +35,7 @@ from experiments.study.trusted_paths import check_run, check_store
 from musiclust.errors import InputError
 from musiclust.files import remove_temporary
 from musiclust.listening.content import find_copies
-from musiclust.listening.playlists import FORMATS, file_names, write_playlists
+from musiclust.listening.playlists import FORMATS, file_names, fits_m3u8, write_playlists
 from musiclust.metrics.duplicates import join_groups
 from musiclust.report.listening_test import write_listening_test
 from musiclust.types import Block
@@ -134,7 +134,7 @@ def main(argv: list[str]) -> int:
     there = np.array([song.path.is_file() for song in songs.song])
     if not there.any():
         raise InputError(f"none of the {len(there)} files of the run is there: name their folder by --music_dir")
-    wanted = there & _wanted(songs) & _fit_playlists(songs)
+    wanted = there & _wanted(songs)
     if not wanted.any():
         raise InputError(f"none of the {there.sum()} songs is left by --path, --class and --seconds: give wider ones")
     likes = _LIKE.value or []
@@ -242,18 +242,6 @@ def _find_recordings(out: Path, songs: Songs, there: np.ndarray, copy_of: np.nda
     return join_groups(copy_of, found.same)
 
 
-def _fit_playlists(songs: Songs) -> np.ndarray:
-    """(N,) bool: which songs a playlist can name; how many are left out is told."""
-    broken = np.array([len(str(song.path).splitlines()) > 1 for song in songs.song]) & ("m3u8" in _FORMAT.value)
-    if broken.any():
-        first = songs.song[int(np.flatnonzero(broken)[0])].path.name
-        print_line(
-            f"{broken.sum()} songs are left out of the lists: no .m3u8 can hold a line break in a name ({first!r}); "
-            "rename them, or give --format=xspf"
-        )
-    return ~broken
-
-
 def _wanted(songs: Songs) -> np.ndarray:
     """(N,) bool: which songs --path, --class and --seconds leave."""
     wanted = np.ones(len(songs.song), bool)
@@ -334,8 +322,14 @@ def _read_block(run_dir: Path, songs: Songs, name: str, refused: str, *, lacks: 
 
 def _write_playlists(out: Path, songs: Songs, lists: dict[str, list[int]], root: Path, *, keep_others: bool) -> None:
     base = (root, _BASE_PATH.value) if _BASE_PATH.value else None
+    unfit = _find_unfit(out, songs, lists, base) if "m3u8" in _FORMAT.value else set()
     files = {
-        f"{stem}.{kind}": FORMATS[kind](name, [songs.song[row] for row in lists[name]], folder=out, base=base)
+        f"{stem}.{kind}": FORMATS[kind](
+            name,
+            [songs.song[row] for row in lists[name] if kind != "m3u8" or row not in unfit],
+            folder=out,
+            base=base,
+        )
         for name, stem in zip(lists, file_names(list(lists)), strict=True)
         for kind in _FORMAT.value
     }
@@ -344,6 +338,18 @@ def _write_playlists(out: Path, songs: Songs, lists: dict[str, list[int]], root:
         console.print(f"{len(rows):>5}  {name}", markup=False, highlight=False)
     for name in left:
         print_line(f"{out / name} was edited and stays as it is: --force writes over it")
+
+
+def _find_unfit(out: Path, songs: Songs, lists: dict[str, list[int]], base: tuple[Path, str] | None) -> set[int]:
+    """Rows of the songs that are in lists and that no .m3u8 can name; how many there are is told."""
+    rows = sorted({row for of_list in lists.values() for row in of_list})
+    unfit = [row for row in rows if not fits_m3u8(songs.song[row], folder=out, base=base)]
+    if unfit:
+        print_line(
+            f"{len(unfit)} songs are left out of the lists: no .m3u8 can hold a line break in a name "
+            f"({songs.song[unfit[0]].path.name!r}); rename them, or give --format=xspf"
+        )
+    return set(unfit)
 
 
 def _make_previews(songs: Songs) -> list[bytes]:

@@ -73,7 +73,7 @@ def format_m3u8(name: str, songs: Iterable[Song], *, folder: Path, base: tuple[P
     lines = ["#EXTM3U", f"#PLAYLIST:{one_line(name)}"]
     for song in songs:
         path = _locate(song.path, folder, base)
-        if len(path.splitlines()) != 1:
+        if not _is_one_line(path):
             raise InputError(f"{path!r} has a line break in its name, which no .m3u8 can hold: rename it")
         seconds = max(1, round(song.seconds)) if song.lasts else -1
         artist = one_line(song.artist)
@@ -193,6 +193,19 @@ def path_from(path: str | Path, folder: str | Path) -> str | None:
         return os.path.relpath(path, folder).replace(os.sep, "/")
     except ValueError:
         return None
+
+
+def fits_m3u8(song: Song, *, folder: Path, base: tuple[Path, str] | None = None) -> bool:
+    """Whether `format_m3u8` can name a song, given the same arguments: its path there has no line break.
+
+    Raises:
+      InputError: if it lies outside the base.
+    """
+    return _is_one_line(_locate(song.path, folder, base))
+
+
+def _is_one_line(path: str) -> bool:
+    return len(path.splitlines()) == 1
 
 
 def _locate(path: Path, folder: Path, base: tuple[Path, str] | None) -> str:
