@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from xxhash import xxh3_128_hexdigest
 
 from musiclust.errors import InputError
-from musiclust.files import COMPLETE, PENDING, atomic, check_regular, locate, read_settled
+from musiclust.files import COMPLETE, PENDING, atomic, check_regular, identify, locate, read_settled
 from musiclust.records import Record, read_record, write_record
 from musiclust.rows import (
     ChunkDigests,
@@ -246,13 +246,13 @@ def find_damaged(root: Path, name: str) -> list[str]:
 
 
 def _find_damaged(root: Path, name: str) -> list[str]:
-    outline, path = load_outline(root, name), locate(root, f"{name}.npy")
+    outline, path = _load_outline(root, name), locate(root, f"{name}.npy")
     if outline.digest:
         damaged = RowFile(path, outline.layout, remedy=_tell_remedy(outline)).find_damaged()[outline.rows]
-        if damaged.any() and load_outline(root, name).digest != outline.digest:
+        if damaged.any() and _load_outline(root, name).digest != outline.digest:
             raise InputError(f"{path} is being replaced: run the same command again")
     else:
-        damaged = _find_broken(path, *_read_state(path)) & outline.valid
+        damaged = _find_broken(path, identify(path.stat())) & outline.valid
     return outline.track_id[damaged].tolist()
 
 
@@ -431,7 +431,7 @@ def _tell_remedy(outline: Outline) -> str:
 def _open_values(root: Path, outline: Outline) -> np.ndarray | Rows:
     path, layout = locate(root, f"{outline.name}.npy"), outline.layout
     if not outline.digest:
-        broken = outline.track_id[_find_broken(path, *_read_state(path)) & outline.valid]
+        broken = outline.track_id[_find_broken(path, identify(path.stat())) & outline.valid]
         if len(broken):
             raise InputError(
                 f"{path}: {len(broken)} tracks hold NaN or infinity, the first is {broken[0]}: delete the block and "
@@ -446,13 +446,8 @@ def _open_values(root: Path, outline: Outline) -> np.ndarray | Rows:
     return np.asarray(rows) if rows.nbytes <= _AT_ONCE else rows
 
 
-def _read_state(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
 @lru_cache(64)
-def _find_broken(path: Path, size: int, mtime_ns: int) -> np.ndarray:
+def _find_broken(path: Path, state: tuple[int, ...]) -> np.ndarray:
     """(N,) bool, the rows of a file of format 1 that are not finite; once for a state of the file."""
     values = np.load(path, mmap_mode="r")
     finite = [np.isfinite(piece.reshape(len(piece), -1)).all(axis=1) for piece in split_rows(values)]
@@ -470,9 +465,9 @@ def load_outline(root: Path, name: str) -> Outline:
 
 
 def _load_outline(root: Path, name: str) -> Outline:
-    if name not in block_names(root):
-        there = ", ".join(block_names(root)) or "none"
-        raise InputError(f"{root} has no block {name!r}: choose from {there}, or preprocess the store again")
+    if name not in (there := _find_names(root)):
+        listed = ", ".join(there) or "none"
+        raise InputError(f"{root} has no block {name!r}: choose from {listed}, or preprocess the store again")
     record = read_record(locate(root, f"{name}.json"), _BlockRecord, version=(1, _FORMAT), remedy=_AGAIN)
     path = locate(root, f"{name}.npy")
     try:

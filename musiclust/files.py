@@ -87,6 +87,11 @@ def locate(folder: Path, name: str) -> Path:
     return pending if pending.exists() and (folder / PENDING / COMPLETE).exists() else folder / name
 
 
+def identify(status: os.stat_result) -> tuple[int, ...]:
+    """What tells a file from one that takes its place, and from itself once more was written into it."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def read_settled(folder: Path, names: Sequence[str], read: Callable[[], T]) -> T:
     """What `read` returns, which is called again where it fails while another process replaces the files of a folder.
 
@@ -113,8 +118,7 @@ def _look_at(folder: Path, names: Sequence[str]) -> list[tuple[int, ...]]:
     files = [place / name for place in (folder, folder / PENDING) for name in names]
     for path in [folder / PENDING / COMPLETE, *files]:
         try:
-            status = path.stat()
-            found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+            found.append(identify(path.stat()))
         except OSError:
             found.append(())
     return found

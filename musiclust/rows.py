@@ -20,6 +20,7 @@ import numpy as np
 import xxhash
 
 from musiclust.errors import InputError
+from musiclust.files import identify
 
 _CHUNK = 2**20  # bytes
 _PIECE = 2**23  # bytes
@@ -150,9 +151,7 @@ class RowFile:
         weakref.finalize(self, self._file.close)
         self._lock = Lock()
         self._edges = np.cumsum([0, *(rows for rows, _ in layout.chunks)])
-        status = os.fstat(self._file.fileno())
-        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        self._checked = _make_flags(state, layout)
+        self._checked = _make_flags(identify(os.fstat(self._file.fileno())), layout)
 
     def map(self) -> np.ndarray:
         """All rows (M, *D), memory-mapped; they are of the file that was opened, and not checked."""

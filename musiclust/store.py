@@ -57,7 +57,7 @@ from musiclust.blocks import (  # noqa: F401 (the blocks of a store are reached 
 from musiclust.csv_records import Columns, read_name, read_number, read_table, read_text, read_whole
 from musiclust.digests import check_file, digest_file, forget_digests, is_there, read_verified, write_digests
 from musiclust.errors import InputError
-from musiclust.files import atomic, locate, read_settled
+from musiclust.files import atomic, identify, locate, read_settled
 from musiclust.records import Record, check_record, parse_record, read_record
 from musiclust.types import Tracks
 
@@ -167,10 +167,16 @@ def save_tracks(root: Path, tracks: Tracks) -> None:
         file.write(_format_tracks(tracks))
 
 
-def has_tracks(root: Path, tracks: Tracks) -> bool:
-    """Whether tracks.csv is there and says just what `save_tracks` would write."""
-    path = locate(root, _TRACKS)
-    return path.is_file() and path.read_bytes() == _format_tracks(tracks).encode()
+def update_tracks(root: Path, folder: Path, tracks: Tracks) -> None:
+    """Writes tracks.csv into `folder`, as `save_tracks` does, unless that of the store says just the same.
+
+    Args:
+      folder: the one that `preprocess.writing.swap.replace_files` yields.
+    """
+    path, content = root / _TRACKS, _format_tracks(tracks)
+    if not (path.is_file() and path.read_bytes() == content.encode()):
+        with atomic(folder / _TRACKS) as file:
+            file.write(content)
 
 
 def _format_tracks(tracks: Tracks) -> str:
@@ -382,8 +388,7 @@ def load_files(root: Path) -> dict[str, FileRecord]:
     path = locate(root, _FILES)
     if not path.exists():
         return {}
-    status = path.stat()
-    return dict(_read_files(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)))
+    return dict(_read_files(path, identify(path.stat())))
 
 
 @lru_cache(1)  # a run of the preprocessing stage asks several times

@@ -69,9 +69,8 @@ class Recipe:
     capacity: float = 0.0
 
     def __post_init__(self) -> None:
-        if not all(0 <= one < math.inf for one in (self.free_bits, self.capacity)) or (
-            self.free_bits and self.capacity
-        ):
+        given = (self.free_bits, self.capacity)
+        if not all(0 <= one < math.inf for one in given) or all(given):
             raise InputError(
                 f"`free_bits` is {self.free_bits:g} and `capacity` {self.capacity:g}: give one of them, above 0"
             )

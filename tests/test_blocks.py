@@ -253,7 +253,7 @@ def test_a_block_that_is_replaced_while_it_is_loaded_is_the_new_one(tmp_path, mo
 
 def test_a_block_that_is_replaced_while_it_is_checked_is_checked_again(tmp_path, monkeypatch):
     store.write_block(tmp_path, "x", ["a", "b"], [row("a"), row("b")], SPEC)
-    load_outline = blocks.load_outline
+    load_outline = blocks._load_outline
 
     def replace_after(root, name):
         found = load_outline(root, name)
@@ -262,7 +262,7 @@ def test_a_block_that_is_replaced_while_it_is_checked_is_checked_again(tmp_path,
                 store.write_block(folder, "x", ["c"], [row("c")], SPEC)
         return found
 
-    monkeypatch.setattr(blocks, "load_outline", replace_after)
+    monkeypatch.setattr(blocks, "_load_outline", replace_after)
     assert store.find_damaged(tmp_path, "x") == []
 
 

@@ -264,14 +264,21 @@ def test_a_block_of_no_tracks_is_zeros_for_all(tmp_path):
     assert (fitted.values.tolist(), fitted.valid.tolist()) == ([[0.0] * 3] * 2, [False, False])
 
 
-def test_a_table_that_says_the_same_is_known(tmp_path):
-    tracks = make_tracks(3)
-    assert not store.has_tracks(tmp_path, tracks)
+def test_a_table_that_says_the_same_is_not_written(tmp_path):
+    tracks, folder = make_tracks(3), tmp_path / "new"
+
+    def is_written(tracks: Tracks) -> bool:
+        (folder / "tracks.csv").unlink(missing_ok=True)
+        store.update_tracks(tmp_path, folder, tracks)
+        return (folder / "tracks.csv").exists()
+
+    assert is_written(tracks)
     store.save_tracks(tmp_path, tracks)
-    assert store.has_tracks(tmp_path, tracks)
-    assert not store.has_tracks(tmp_path, make_tracks(2))
+    assert not is_written(tracks)
+    assert is_written(make_tracks(2))
     tracks.meta["title"][1] = "another"
-    assert not store.has_tracks(tmp_path, tracks)
+    assert is_written(tracks)
+    assert store.load_tracks(folder).meta["title"].tolist() == tracks.meta["title"].tolist()
 
 
 def test_files_are_read_anew_where_they_have_changed(tmp_path):

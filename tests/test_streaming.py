@@ -249,11 +249,11 @@ def test_a_fusion_is_fitted_in_pieces(tmp_path, monkeypatch):
     ]
     rows = np.flatnonzero(np.arange(97) % 5 > 0)
     for blocks in ([image], both):
+        for block in blocks:
+            store.save_block(tmp_path, block)
+        on_disk = [store.load_block(tmp_path, block.name) for block in blocks]
+        assert all(isinstance(block.values, Rows) for block in on_disk)
         for scaling in ("balanced", "unit", "plain", "none"):
-            for block in blocks:
-                store.save_block(tmp_path, block)
-            on_disk = [store.load_block(tmp_path, block.name) for block in blocks]
-            assert all(isinstance(block.values, Rows) for block in on_disk)
             found = fusion.fit_in_pieces(on_disk, rows, scaling=scaling)
             expected = fusion.fuse([streaming.take_block(b, rows) for b in blocks], scaling=scaling).fusion
             close(found.arrays, expected.arrays, rtol=1e-5)

@@ -74,14 +74,13 @@ def _near(x: np.ndarray, factor: float) -> Iterator[tuple[int, int, float]]:
     """The pairs among rows that all differ."""
     x = x - x.mean(axis=0)
     axes = np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :_SOUGHT_IN]
-    projected = x @ axes
     sample = np.sort(np.random.default_rng(0).permutation(len(x))[:_SAMPLE])
     distances = _neighbour_distances(x, sample)
     usual = float(np.median(distances[:, -1]))
     half = distances[:, _NEIGHBOUR // 2 - 1]
     # (5th / 10th) ** dimension is Beta(5, 5), whose median is a half. On a lattice both distances may be the same.
     dimension = np.log(2) / max(float(np.median(np.log(distances[:, -1] / half))), 0.01)
-    pairs = _pairs_within(projected, factor * usual)
+    pairs = _pairs_within(x @ axes, factor * usual)
     distance = np.concatenate(
         [
             np.linalg.norm(x[part[:, 0]] - x[part[:, 1]], axis=1)

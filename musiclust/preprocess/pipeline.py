@@ -205,7 +205,7 @@ def _save_ready_made(root: Path, corpus: Corpus, tracks: Tracks) -> list[str]:
     if brought or changed or not audible:
         with replace_files(root) as folder:
             if not audible:
-                store.save_tracks(folder, tracks)
+                store.update_tracks(root, folder, tracks)
             for block in brought.values():
                 mark = {} if JOINED in block.spec else {_READY_MADE: corpus.source["corpus"]}
                 store.save_block(folder, replace(block, spec={**block.spec, **mark}))

@@ -138,8 +138,7 @@ def merge_shards(
     before = store.load_files(root)
     current = {i for i, file in files.items() if i in before and before[i].stamp == file.stamp}
     with replace_files(root) as folder:
-        if not store.has_tracks(root, tracks):
-            store.save_tracks(folder, tracks)
+        store.update_tracks(root, folder, tracks)
         for group, specs in groups.items():
             fresh = {track_id: one for track_id, one in finished[group].items() if one.shard}
             for name, spec in specs.items():
